@@ -1,0 +1,15 @@
+//! What every Repartee binary does around its work: reading settings, writing logs, ending on a signal, telling that it
+//! is ready, counting, and the exit codes. It knows nothing of messages.
+
+mod exit;
+mod logs;
+mod metrics;
+mod ready;
+mod secret;
+mod shutdown;
+
+pub use exit::{Settings, main};
+pub use metrics::{CONTENT_TYPE, recorder};
+pub use ready::{Ready, ReadyFileError};
+pub use secret::Secret;
+pub use shutdown::on_signal;
