@@ -1,1 +1,40 @@
-//! Placeholder replaced in this series.
+//! The harness of Repartee's end-to-end tests: it starts the real binaries, each on port 0 and in a directory of its own,
+//! and speaks to them as browsers and workers do, over real sockets.
+//!
+//! It knows the wire and nothing else: no code of a server is linked in, so what passes here passes for every client.
+//! Tests wait for what a stream tells them, never for a guessed time; every wait has the deadline [`DEADLINE`].
+
+use std::{future::Future, time::Duration};
+
+mod binaries;
+mod browser;
+mod grpc;
+mod messages;
+mod process;
+mod refusal;
+mod service;
+mod streams;
+
+pub use binaries::binary;
+pub use browser::{Answer, Browser};
+pub use grpc::Grpc;
+pub use messages::{DOMAIN, held, platform_post, question, question_from, question_json, reply, seconds};
+pub use process::Process;
+pub use refusal::{Refused, refused};
+pub use service::{Service, World};
+pub use streams::{Watch, WorkStream, offers, watch_from, watch_live, work};
+
+/// How long a test waits for anything before it fails: longer than every lease and backoff that a test waits out, on a
+/// slow machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for `event` until the deadline.
+///
+/// # Panics
+/// When the deadline passes; the message says what was waited for.
+pub async fn within_deadline<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {DEADLINE:?} in vain for {what}"),
+    }
+}

@@ -1,0 +1,190 @@
+//! A gRPC client whose calls read as sentences. It sends what it is told to, retries nothing, and checks nothing.
+
+use repartee_proto::v1::CancelMessageRequest;
+use repartee_proto::v1::{
+    ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest, CompleteMessageResponse,
+    FailMessageRequest, FailMessageResponse, GetMessageRequest, GetStatsRequest, GetStatsResponse, LeaseRef,
+    ListFailedRequest, ListFailedResponse, ListMessagesRequest, ListMessagesResponse, ListPendingRequest,
+    Message, NewMessage, PostMessageRequest, PostMessageResponse, Rejection, ReleaseMessageRequest,
+    RenewLeasesRequest, Reply, RetryMessageRequest, StreamPendingRequest, WatchMessagesRequest, Work,
+    list_messages_request::Position, queue_service_client::QueueServiceClient, renew_outcome,
+};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint, Error},
+};
+
+use crate::{Watch, WorkStream, seconds};
+
+/// A client on one connection. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    client: QueueServiceClient<Channel>,
+}
+
+impl Grpc {
+    /// Connects to `url`.
+    ///
+    /// # Errors
+    /// Where nobody answers there.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let endpoint = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true);
+        Ok(Self {
+            client: QueueServiceClient::new(endpoint.connect().await?).max_decoding_message_size(64 << 20),
+        })
+    }
+
+    /// The generated client, for requests that the calls below cannot say.
+    pub fn raw(&self) -> QueueServiceClient<Channel> {
+        self.client.clone()
+    }
+
+    /// Posts `message` and hands it out as it was stored.
+    pub async fn post(&self, message: NewMessage) -> Result<Message, Status> {
+        Ok(stored(self.post_with_key(message, None).await?.message))
+    }
+
+    /// Posts `message` under an idempotency key.
+    pub async fn post_with_key(
+        &self,
+        message: NewMessage,
+        key: Option<&str>,
+    ) -> Result<PostMessageResponse, Status> {
+        let request = PostMessageRequest { message: Some(message), idempotency_key: key.map(str::to_owned) };
+        Ok(self.raw().post_message(request).await?.into_inner())
+    }
+
+    /// Reads one message.
+    pub async fn get(&self, message_id: &str) -> Result<Message, Status> {
+        let request = GetMessageRequest { message_id: message_id.to_owned() };
+        Ok(stored(self.raw().get_message(request).await?.into_inner().message))
+    }
+
+    /// Reads the feed of all domains from `position`.
+    pub async fn list(&self, position: Option<Position>, limit: u32) -> Result<ListMessagesResponse, Status> {
+        let request = ListMessagesRequest { domain: String::new(), position, limit };
+        Ok(self.raw().list_messages(request).await?.into_inner())
+    }
+
+    /// Lists the pending work for `entity` in order.
+    pub async fn pending(&self, entity: &str) -> Result<Vec<Message>, Status> {
+        let request = ListPendingRequest { entity: entity.to_owned(), limit: 1_000 };
+        Ok(self.raw().list_pending(request).await?.into_inner().messages)
+    }
+
+    /// Lists the failed messages.
+    pub async fn failed(&self) -> Result<ListFailedResponse, Status> {
+        Ok(self.raw().list_failed(ListFailedRequest { limit: 1_000, before_id: None }).await?.into_inner())
+    }
+
+    /// Claims one message, with a lease of the default length.
+    pub async fn claim(&self, message_id: &str, worker_id: &str) -> Result<Work, Status> {
+        self.claim_for(message_id, worker_id, 30).await
+    }
+
+    /// Claims one message with a lease of so many seconds.
+    pub async fn claim_for(&self, message_id: &str, worker_id: &str, lease: i64) -> Result<Work, Status> {
+        let (message_id, worker_id) = (message_id.to_owned(), worker_id.to_owned());
+        let request = ClaimMessageRequest { message_id, worker_id, lease: seconds(lease) };
+        let claimed = self.raw().claim_message(request).await?.into_inner();
+        Ok(Work { message: claimed.message, lease: claimed.lease, context: Vec::new() })
+    }
+
+    /// Claims the first message that fits, waiting up to `wait` seconds for one.
+    pub async fn claim_next(
+        &self,
+        worker_id: &str,
+        entities: &[&str],
+        wait: i64,
+    ) -> Result<Option<Work>, Status> {
+        let request = ClaimNextRequest {
+            worker_id: worker_id.to_owned(),
+            entities: entities.iter().map(|entity| (*entity).to_owned()).collect(),
+            wait: seconds(wait),
+            ..ClaimNextRequest::default()
+        };
+        Ok(self.raw().claim_next(request).await?.into_inner().work)
+    }
+
+    /// Extends one lease by its own length and hands out its new end, Unix milliseconds.
+    ///
+    /// # Errors
+    /// Outside, where the call failed; inside, where the lease is lost.
+    pub async fn renew(&self, lease: LeaseRef) -> Result<Result<i64, Rejection>, Status> {
+        let request = RenewLeasesRequest { leases: vec![lease], lease: None };
+        let outcome = self.raw().renew_leases(request).await?.into_inner().outcomes.pop();
+        match outcome.and_then(|outcome| outcome.outcome) {
+            Some(renew_outcome::Outcome::ExpiresAt(end)) => Ok(Ok(end)),
+            Some(renew_outcome::Outcome::Rejection(rejection)) => Ok(Err(rejection)),
+            None => panic!("a renewal has one outcome an item"),
+        }
+    }
+
+    /// Gives a claim back.
+    pub async fn release(&self, lease: LeaseRef) -> Result<Message, Status> {
+        let request = ReleaseMessageRequest { lease: Some(lease) };
+        Ok(stored(self.raw().release_message(request).await?.into_inner().message))
+    }
+
+    /// Finishes a claim.
+    pub async fn complete(
+        &self,
+        lease: LeaseRef,
+        reply: Option<Reply>,
+    ) -> Result<CompleteMessageResponse, Status> {
+        let request = CompleteMessageRequest { lease: Some(lease), reply };
+        Ok(self.raw().complete_message(request).await?.into_inner())
+    }
+
+    /// Reports a failure that may be tried again after so many seconds.
+    pub async fn fail(
+        &self,
+        lease: LeaseRef,
+        error: &str,
+        after: Option<i64>,
+    ) -> Result<FailMessageResponse, Status> {
+        let retry_after = after.and_then(seconds);
+        let request =
+            FailMessageRequest { lease: Some(lease), error: error.to_owned(), retryable: true, retry_after };
+        Ok(self.raw().fail_message(request).await?.into_inner())
+    }
+
+    /// Gives a claim up for good.
+    pub async fn give_up(&self, lease: LeaseRef, error: &str) -> Result<Message, Status> {
+        let (error, retry_after) = (error.to_owned(), None);
+        let request = FailMessageRequest { lease: Some(lease), error, retryable: false, retry_after };
+        Ok(stored(self.raw().fail_message(request).await?.into_inner().message))
+    }
+
+    /// Puts a failed message back to pending.
+    pub async fn retry(&self, message_id: &str) -> Result<Message, Status> {
+        let request = RetryMessageRequest { message_id: message_id.to_owned() };
+        Ok(stored(self.raw().retry_message(request).await?.into_inner().message))
+    }
+
+    /// Takes a message out of the queue.
+    pub async fn cancel(&self, message_id: &str) -> Result<Message, Status> {
+        let request = CancelMessageRequest { message_id: message_id.to_owned() };
+        Ok(stored(self.raw().cancel_message(request).await?.into_inner().message))
+    }
+
+    /// Reads the counters of the service.
+    pub async fn stats(&self) -> Result<GetStatsResponse, Status> {
+        Ok(self.raw().get_stats(GetStatsRequest {}).await?.into_inner())
+    }
+
+    /// Opens a watch of the feed and reads its hello.
+    pub async fn watch(&self, request: WatchMessagesRequest) -> Result<Watch, Status> {
+        Watch::open(self.raw().watch_messages(request).await?.into_inner()).await
+    }
+
+    /// Opens a stream of work and reads its hello.
+    pub async fn stream(&self, request: StreamPendingRequest) -> Result<WorkStream, Status> {
+        WorkStream::open(self.raw().stream_pending(request).await?.into_inner()).await
+    }
+}
+
+/// The message that every one of these answers holds.
+fn stored(message: Option<Message>) -> Message {
+    message.expect("the answer holds the message")
+}

@@ -1,0 +1,142 @@
+//! One process under test: started, awaited, killed, and never left behind.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fmt, fs,
+    fs::File,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use repartee_process::Ready;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::{binary, within_deadline};
+
+/// A running binary with a folder of its own for its ready file and its logs. Dropping it kills it; when its test
+/// has failed, its log is printed then.
+pub struct Process {
+    name: String,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts the binary `name` with `arguments`, a clean environment, and `--ready-file`.
+    pub fn spawn<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Self {
+        Self::spawn_with(name, arguments, &[])
+    }
+
+    /// The same with the given environment variables.
+    pub fn spawn_with<A: AsRef<OsStr>>(name: &str, arguments: &[A], variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let file =
+            |name: &str| File::create(folder.path().join(name)).expect("a new folder can be written to");
+        let inherited = env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("REPARTEE_"));
+        let child = Command::new(binary(name))
+            .args(arguments)
+            .arg("--ready-file")
+            .arg(folder.path().join("ready.json"))
+            .env_clear()
+            .envs(inherited)
+            .envs(variables.iter().copied())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(file("output"))
+            .stderr(file("log"))
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a built binary can be started");
+        Self { name: name.to_owned(), child, folder }
+    }
+
+    /// Waits until the process serves.
+    ///
+    /// # Panics
+    /// When it ends instead; the message holds its log.
+    pub async fn ready(&mut self) -> Ready {
+        let path = self.folder.path().join("ready.json");
+        let served = tokio::select! {
+            ready = read_once_there(path) => Ok(ready),
+            status = self.child.wait() => Err(status),
+            () = tokio::time::sleep(crate::DEADLINE) => panic!("{} is not ready after {:?}", self.name, crate::DEADLINE),
+        };
+        served.unwrap_or_else(|status| {
+            panic!("{} ended ({status:?}) and should serve:\n{}", self.name, self.log())
+        })
+    }
+
+    /// Ends the process at once, as `kill -9` does, and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("our own child can be killed");
+    }
+
+    /// Asks the process to stop (SIGTERM) and goes on at once.
+    pub fn ask_to_stop(&self) {
+        let pid =
+            self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the process still runs");
+        kill_process(pid, Signal::TERM).expect("our own child can be signalled");
+    }
+
+    /// Asks the process to stop and waits for its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.ask_to_stop();
+        self.exit_code().await
+    }
+
+    /// Waits for the exit code; none where a signal ended the process.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let waited = within_deadline(&format!("the end of {}", self.name), self.child.wait()).await;
+        waited.as_ref().ok().and_then(ExitStatus::code)
+    }
+
+    /// What the process wrote to its log (stderr) so far.
+    pub fn log(&self) -> String {
+        self.read("log")
+    }
+
+    /// What the process wrote to stdout so far.
+    pub fn output(&self) -> String {
+        self.read("output")
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+}
+
+/// The ready file appears by a rename in the folder of another process: it is looked for every 10 ms.
+async fn read_once_there(path: PathBuf) -> Ready {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        look.tick().await;
+        if let Ok(text) = fs::read(&path) {
+            return serde_json::from_slice(&text).expect("the ready file is complete once it is there");
+        }
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name, self.child.id())
+    }
+}
+
+impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what its processes logged")]
+    fn drop(&mut self) {
+        // An error says that it has ended already. The folders have to outlive the process, so its end is awaited.
+        let _ = self.child.start_kill();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            thread::yield_now();
+        }
+        if thread::panicking() {
+            eprintln!("--- log of {self:?}\n{}", self.log());
+        }
+    }
+}

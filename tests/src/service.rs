@@ -1,0 +1,153 @@
+//! The services under test, each with its data in a directory that outlives restarts.
+
+use std::net::SocketAddr;
+
+use repartee_process::Ready;
+use tempfile::TempDir;
+
+use crate::{Browser, Grpc, Process};
+
+/// One service: its settings, its data directory, and the process that runs it now.
+#[derive(Debug)]
+pub struct Service {
+    binary: &'static str,
+    settings: Vec<String>,
+    process: Process,
+    ready: Ready,
+    data: TempDir,
+}
+
+impl Service {
+    /// Starts a queue-service on an empty data directory.
+    pub async fn queue_service(settings: &[&str]) -> Self {
+        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), true).await
+    }
+
+    /// Starts a rest-gateway before the queue-service at `queue_url`.
+    pub async fn gateway(queue_url: &str, settings: &[&str]) -> Self {
+        let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
+        Self::start("rest-gateway", &[&own, settings].concat(), false).await
+    }
+
+    /// Starts everything in one process on an empty data directory.
+    pub async fn repartee(settings: &[&str]) -> Self {
+        let own = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
+        Self::start("repartee", &[&own, settings].concat(), true).await
+    }
+
+    /// Starts the ready bot as a worker of the queue-service at `queue_url`, answering each entity with its echo.
+    pub async fn echo_bot(queue_url: &str, entities: &[&str]) -> Self {
+        let mut own = vec!["--queue-url", queue_url, "--reply", "echo", "--max-in-flight", "4"];
+        own.extend(entities.iter().flat_map(|entity| ["--entity", *entity]));
+        Self::start("bot-worker", &own, false).await
+    }
+
+    async fn start(binary: &'static str, settings: &[&str], owns_data: bool) -> Self {
+        let data = TempDir::new().expect("a temporary folder can be made");
+        let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        if owns_data {
+            settings.extend(["--data-dir".to_owned(), data.path().join("data").display().to_string()]);
+        }
+        let mut process = Process::spawn(binary, &settings);
+        let ready = process.ready().await;
+        Self { binary, settings, process, ready, data }
+    }
+
+    /// Starts the service again with the same settings and data, after [`Self::kill`] or [`Self::terminate`]. Where a
+    /// setting leaves the port open, it is another one than before.
+    pub async fn start_again(&mut self) {
+        self.spawn_again();
+        self.ready = self.process.ready().await;
+    }
+
+    /// As [`Self::start_again`], without waiting until the service serves.
+    pub fn spawn_again(&mut self) {
+        self.process = Process::spawn(self.binary, &self.settings);
+    }
+
+    /// As [`Self::start_again`], on the gRPC port that the service had before, for clients that know only that one.
+    pub async fn start_again_in_place(&mut self) {
+        let address = self.grpc_addr().to_string();
+        let open_port = self.settings.iter().position(|setting| setting == "--grpc-addr");
+        self.settings[open_port.expect("every service is started with its address") + 1] = address;
+        self.start_again().await;
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Asks the process to stop and waits for its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.process.terminate().await
+    }
+
+    /// The process that runs the service now.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> String {
+        self.data.path().join("data").display().to_string()
+    }
+
+    /// Where the service serves gRPC.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.ready.grpc.expect("the ready file of this binary names its gRPC address")
+    }
+
+    /// The same as a URL.
+    pub fn grpc_url(&self) -> String {
+        format!("http://{}", self.grpc_addr())
+    }
+
+    /// Where the service serves HTTP.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.ready.http.expect("the ready file of this binary names its HTTP address")
+    }
+
+    /// A client of its gRPC face, on a connection of its own.
+    pub async fn grpc(&self) -> Grpc {
+        Grpc::connect(&self.grpc_url()).await.expect("a service that is ready accepts connections")
+    }
+
+    /// A client of its JSON face.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&format!("http://{}", self.http_addr()))
+    }
+}
+
+/// A queue-service with a rest-gateway before it, as separate processes.
+#[derive(Debug)]
+pub struct World {
+    /// The gateway; it ends first.
+    pub gateway: Service,
+    /// The queue-service.
+    pub queue: Service,
+}
+
+impl World {
+    /// Both with default settings.
+    pub async fn start() -> Self {
+        Self::with(&[], &[]).await
+    }
+
+    /// Both, each with settings of its own.
+    pub async fn with(queue: &[&str], gateway: &[&str]) -> Self {
+        let queue = Service::queue_service(queue).await;
+        let gateway = Service::gateway(&queue.grpc_url(), gateway).await;
+        Self { gateway, queue }
+    }
+
+    /// A client of the JSON face.
+    pub fn browser(&self) -> Browser {
+        self.gateway.browser()
+    }
+
+    /// A client of the gRPC face.
+    pub async fn grpc(&self) -> Grpc {
+        self.queue.grpc().await
+    }
+}
