@@ -1,0 +1,147 @@
+//! How the processes start and end: settings, exit codes, signals, and what they refuse to share.
+
+use std::{net::TcpListener, time::Instant};
+
+use e2e::{Process, Service, World, watch_live, work};
+use repartee_proto::v1::watch_messages_response::Event as Seen;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const BINARIES: [&str; 4] = ["queue-service", "rest-gateway", "bot-worker", "repartee"];
+
+/// A stop has to be over after this; API.md promises it.
+const STOP_LIMIT_SECONDS: u64 = 10;
+
+#[tokio::test]
+async fn sigterm_ends_a_queue_service_with_open_streams_in_time() {
+    let mut queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut watch = client.watch(watch_live()).await.unwrap();
+    let mut stream = client.stream(work("worker 1", &["echo"], 1)).await.unwrap();
+
+    let asked = Instant::now();
+    queue.process().ask_to_stop();
+    assert!(matches!(watch.event().await, Ok(Some(Seen::GoingAway(_)))), "a watcher is told to leave");
+    stream.going_away().await;
+    assert_eq!(queue.process().exit_code().await, Some(0));
+    assert!(asked.elapsed().as_secs() < STOP_LIMIT_SECONDS);
+}
+
+#[tokio::test]
+async fn sigterm_ends_gateway_worker_and_the_one_process_cleanly() {
+    let mut world = World::start().await;
+    world.browser().get("/api/comments").await.ok(200);
+    let mut bot = Service::echo_bot(&world.queue.grpc_url(), &["echo"]).await;
+    let mut repartee = Service::repartee(&[]).await;
+    let _watch = repartee.grpc().await.watch(watch_live()).await.unwrap();
+    for service in [&mut world.gateway, &mut bot, &mut repartee] {
+        let asked = Instant::now();
+        assert_eq!(service.terminate().await, Some(0), "{:?}", service.process());
+        assert!(asked.elapsed().as_secs() < STOP_LIMIT_SECONDS, "{:?}", service.process());
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_setting_ends_with_64_and_the_usage() {
+    for name in BINARIES {
+        let mut process = Process::spawn(name, &["--no-such-setting"]);
+        assert_eq!(process.exit_code().await, Some(64), "{name}");
+        let log = process.log();
+        assert!(log.contains("--no-such-setting") && log.contains("Usage"), "{name}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_value_ends_with_64_and_names_the_setting() {
+    let wrong = [
+        ("queue-service", "--grpc-addr", "nowhere"),
+        ("queue-service", "--durability", "hope"),
+        ("rest-gateway", "--http-addr", "127.0.0.1:99999"),
+        ("rest-gateway", "--queue-url", "not a url"),
+        ("bot-worker", "--max-in-flight", "-1"),
+        ("repartee", "--demo-bot", "perhaps"),
+    ];
+    for (name, setting, value) in wrong {
+        let mut process = Process::spawn(name, &[format!("{setting}={value}")]);
+        assert_eq!(process.exit_code().await, Some(64), "{name} {setting} {value}");
+        assert!(process.log().contains(setting), "{name}: {}", process.log());
+    }
+}
+
+#[tokio::test]
+async fn print_config_shows_the_effective_settings_and_masks_secrets() {
+    let folder = TempDir::new().unwrap();
+    let (flag, variable) = (folder.path().join("by flag"), folder.path().join("by variable"));
+    let (flag, variable) = (flag.to_str().unwrap(), variable.to_str().unwrap());
+    for name in BINARIES {
+        let environment = [("REPARTEE_DATA_DIR", variable), ("OPENAI_API_KEY", "hunter2")];
+        let mut process = Process::spawn_with(name, &["--print-config"], &environment);
+        assert_eq!(process.exit_code().await, Some(0), "{name}: {}", process.log());
+        let shown = process.output();
+        let settings: Value = serde_json::from_str(&shown).expect("settings are shown as JSON");
+        assert!(settings.as_object().is_some_and(|settings| !settings.is_empty()), "{name}: {shown}");
+        assert!(!shown.contains("hunter2"), "{name}: {shown}");
+        assert_eq!(shown.contains(variable), matches!(name, "queue-service" | "repartee"), "{name}: {shown}");
+    }
+    let both = [("REPARTEE_DATA_DIR", variable)];
+    let mut process = Process::spawn_with("queue-service", &["--print-config", "--data-dir", flag], &both);
+    assert_eq!(process.exit_code().await, Some(0));
+    assert!(process.output().contains(flag), "a flag wins over its variable: {}", process.output());
+    assert!(!folder.path().join("by flag").exists(), "showing the settings starts nothing");
+}
+
+#[tokio::test]
+async fn a_port_in_use_ends_with_1_and_names_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let attempts =
+        [("queue-service", "--grpc-addr"), ("rest-gateway", "--http-addr"), ("repartee", "--http-addr")];
+    for (name, setting) in attempts {
+        let mut settings = vec![setting, &address];
+        if name == "repartee" {
+            settings.extend(["--grpc-addr", "127.0.0.1:0"]);
+        }
+        let mut process = Process::spawn(name, &settings);
+        assert_eq!(process.exit_code().await, Some(1), "{name}: {}", process.log());
+        assert!(process.log().contains(&address), "{name}: {}", process.log());
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_directory_is_refused_and_the_first_goes_on() {
+    let first = Service::queue_service(&[]).await;
+    let data = first.data_dir();
+    let mut second = Process::spawn("queue-service", &["--grpc-addr", "127.0.0.1:0", "--data-dir", &data]);
+    assert_eq!(second.exit_code().await, Some(1), "{}", second.log());
+    assert!(second.log().contains(&data), "the refusal names the directory: {}", second.log());
+    first.grpc().await.post(e2e::question("echo", "Still here?")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_keeps_epoch_and_numbers() {
+    let mut queue = Service::queue_service(&[]).await;
+    let before = queue.grpc().await.post(e2e::question("echo", "One?")).await.unwrap();
+    let epoch = queue.grpc().await.stats().await.unwrap().epoch;
+    assert_eq!(queue.terminate().await, Some(0));
+    queue.start_again().await;
+    let client = queue.grpc().await;
+    let after = client.post(e2e::question("echo", "Two?")).await.unwrap();
+    assert_eq!(client.stats().await.unwrap().epoch, epoch);
+    assert_eq!(after.seq, before.seq + 1);
+    assert!(after.timestamp > before.timestamp);
+    assert_eq!(client.get(&before.id).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn editing_tokens_survive_a_restart() {
+    let mut queue = Service::queue_service(&[]).await;
+    let question = e2e::question("echo", "One?");
+    let before = queue.grpc().await.post_with_key(question.clone(), Some("key 1")).await.unwrap();
+    assert!(!before.replayed);
+    queue.kill().await;
+    queue.start_again().await;
+    let after = queue.grpc().await.post_with_key(question, Some("key 1")).await.unwrap();
+    assert!(after.replayed);
+    assert_eq!(after.edit_token, before.edit_token);
+    assert_eq!(after.message, before.message);
+}
