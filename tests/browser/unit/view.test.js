@@ -1,0 +1,47 @@
+// Colors and statuses, as far as they are plain functions.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { colorOf, inkOn, parseColor, statusOf } from "../../../rest-gateway/web/view.js";
+
+test("nine digits are a color", () => {
+  assert.deepEqual(parseColor("169080199"), [169, 80, 199]);
+  assert.deepEqual(parseColor("000000000"), [0, 0, 0]);
+});
+
+test("every other text is no color", () => {
+  const texts = ["default", "", "300000000", "16908019", "1690801990", "#a950c7", "rgb(1,2,3)", "169080199;x:url(//a)", "-10-10-10", "١٦٩٠٨٠١٩٩"];
+  for (const text of texts) assert.equal(parseColor(text), null, text);
+});
+
+test("the browser's color field and the wire mean the same color", () => {
+  assert.equal(colorOf("#a950c7"), "169080199");
+  assert.equal(colorOf("#00050f"), "000005015");
+});
+
+test("a name's first letter can be read on every color", () => {
+  assert.equal(inkOn([255, 255, 0]), "#000");
+  assert.equal(inkOn([0, 0, 120]), "#fff");
+  assert.equal(inkOn([0, 0, 0]), "#fff");
+  assert.equal(inkOn([255, 255, 255]), "#000");
+});
+
+test("a comment tells where its work stands", () => {
+  const at = (status, error = null) => statusOf({ draft: false, message: { botParams: { entity: "echo", status, error } } });
+  assert.deepEqual(statusOf({ draft: true, message: {} }), { state: "sending", text: "sending…" });
+  assert.deepEqual(at("pending"), { state: "pending", text: "echo · pending" });
+  assert.deepEqual(at("processing"), { state: "processing", text: "echo · answering…" });
+  assert.deepEqual(at("complete"), { state: "complete", text: "echo · answered" });
+  assert.deepEqual(at("failed", "no model"), { state: "failed", text: "echo · failed: no model" });
+});
+
+test("an old error is not shown once the work goes on", () => {
+  const message = { botParams: { entity: "echo", status: "pending", error: "no model" } };
+  assert.equal(statusOf({ draft: false, message }).text, "echo · pending");
+});
+
+test("a platform post and a removed comment have no status", () => {
+  assert.equal(statusOf({ draft: false, message: { botParams: null } }), null);
+  assert.equal(statusOf({ draft: false, message: { deleted: true, botParams: { entity: "echo", status: "pending" } } }), null);
+});
