@@ -122,6 +122,6 @@ test("a poll that succeeds ends the retries", async (t) => {
   await turn(4_000);
   assert.equal(polls.length, 4);
   poller.wake();
-  await turn(4_500);
+  await turn(3_500);
   assert.equal(polls.length, 4, "back at the active pace");
 });
