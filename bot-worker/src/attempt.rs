@@ -1,0 +1,80 @@
+//! One attempt: runs the handler on one claim, then reports what came of it.
+//!
+//! A handler can fail, panic or hang; none of this may reach the session.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{sync::Semaphore, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    HandlerError, Task,
+    handler::{Handler, Outcome},
+    held::Claim,
+    report::Reporter,
+};
+
+/// How long a handler may go on after its task was cancelled, before it is dropped.
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Token of the claim.
+    pub(crate) token: String,
+    /// What became of the claim.
+    pub(crate) end: End,
+}
+
+/// What became of a claim at the end of its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The service has taken, or finally refused, the outcome.
+    Reported,
+    /// There was an outcome, but the service did not answer for as long as the lease could be alive.
+    Unanswered,
+    /// The attempt was stopped before it had an outcome.
+    Stopped,
+}
+
+/// One attempt on one claim.
+pub(crate) struct Attempt {
+    pub(crate) task: Task,
+    pub(crate) claim: Claim,
+    pub(crate) handler: Handler,
+    pub(crate) reporter: Reporter,
+    /// Bounds how many handlers run, also while cancelled ones still end.
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+impl Attempt {
+    /// Runs the handler and reports its outcome.
+    pub(crate) async fn run(self) -> Ended {
+        let token = self.claim.lease.lease_token.clone();
+        let stop = self.claim.stop.clone();
+        let outcome = tokio::select! {
+            outcome = handled(self.handler, self.task, self.slots) => Some(outcome),
+            () = grace_over(&stop) => None,
+        };
+        let end = match outcome {
+            // A failure because of the cancellation must not be counted against the message.
+            Some(Err(_)) if stop.is_cancelled() => End::Stopped,
+            Some(outcome) => self.reporter.report(&self.claim, outcome).await,
+            None => End::Stopped,
+        };
+        Ended { token, end }
+    }
+}
+
+async fn handled(handler: Handler, task: Task, slots: Arc<Semaphore>) -> Outcome {
+    let _slot = slots.acquire().await.expect("the semaphore is never closed");
+    let caught = AssertUnwindSafe(handler(task)).catch_unwind().await;
+    // The panic hook has printed the payload; it may quote what people wrote, so it is not passed on.
+    caught.unwrap_or_else(|_payload| Err(HandlerError::retryable("the handler panicked")))
+}
+
+async fn grace_over(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(CANCEL_GRACE).await;
+}

@@ -1,0 +1,86 @@
+//! Why a worker ends, and why a handler could not answer.
+
+use std::{error, time::Duration};
+
+use tonic::Status;
+
+/// Why a worker ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting of the worker is outside of its limits; nothing was started.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// The limit and the value.
+        problem: String,
+    },
+    /// The service refused the worker in a way that no repetition changes: wrong settings, missing rights, or a service
+    /// of another version. What the worker held was finished or released first.
+    #[error("the service refuses this worker: {:?}: {}", .0.code(), .0.message())]
+    Refused(Box<Status>),
+    /// The ready file could not be written.
+    #[error(transparent)]
+    ReadyFile(#[from] repartee_process::ReadyFileError),
+    /// The HTTP client of an answering endpoint could not be built.
+    #[cfg(feature = "openai")]
+    #[error("the HTTP client cannot start")]
+    HttpClient(#[from] reqwest::Error),
+}
+
+/// Why a handler could not answer, and whether another attempt may help.
+///
+/// Its text is stored with the message and shown to operators and readers: it must not hold secrets. What exceeds
+/// 1,024 bytes is cut off.
+///
+/// Any error becomes a retryable one by `?`, with its causes in the text. For that, this type is no
+/// [`std::error::Error`] itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerError {
+    pub(crate) text: String,
+    pub(crate) retryable: bool,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl HandlerError {
+    /// Another attempt may succeed: the message is tried again after the service's backoff, up to its limit.
+    pub fn retryable(text: impl Into<String>) -> Self {
+        Self { text: text.into(), retryable: true, retry_after: None }
+    }
+
+    /// No other attempt can succeed: the message is given up at once.
+    pub fn permanent(text: impl Into<String>) -> Self {
+        Self { text: text.into(), retryable: false, retry_after: None }
+    }
+
+    /// Not to be tried again before this time has passed, at most 24 h. Without effect on a permanent error.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl<E: error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self::retryable(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HandlerError;
+
+    #[test]
+    fn any_error_becomes_a_retryable_one() {
+        let parse = || -> Result<u32, HandlerError> { Ok("many".parse()?) };
+        assert_eq!(parse(), Err(HandlerError::retryable("invalid digit found in string")));
+    }
+}

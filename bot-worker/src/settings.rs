@@ -1,0 +1,73 @@
+//! The settings of the ready bot. Each doc comment is the help of its flag.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+#[cfg(feature = "openai")]
+use crate::OpenAiSettings;
+
+/// A bot for Repartee: answers the messages that are addressed to an entity.
+#[derive(Debug, Clone, Parser, Serialize)]
+#[command(version, about)]
+pub struct Settings {
+    /// Address of the queue-service.
+    #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
+    pub queue_url: String,
+    /// The bot that is played, 1 to 64 characters; may be given several times, separated by commas in the variable.
+    #[arg(long = "entity", env = "REPARTEE_ENTITY", value_delimiter = ',', required = true)]
+    pub entities: Vec<String>,
+    /// Name of the worker in claims and statistics, 1 to 64 characters. Several processes may share one.
+    #[arg(long, env = "REPARTEE_NAME", default_value = "bot-worker")]
+    pub name: String,
+    /// How many messages are answered at the same time, 1 to 1,000.
+    #[arg(long, env = "REPARTEE_MAX_IN_FLIGHT", default_value_t = 4)]
+    pub max_in_flight: u32,
+    /// How to answer without an endpoint.
+    #[arg(long, env = "REPARTEE_REPLY")]
+    pub reply: Option<ReplyKind>,
+    /// How to answer by an endpoint.
+    #[cfg(feature = "openai")]
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub openai: OpenAiSettings,
+    /// A file that is written once the service has accepted the bot.
+    #[arg(long, env = "REPARTEE_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Print the effective settings as JSON, secrets masked, and exit.
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
+}
+
+/// How the bot answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplyKind {
+    /// With the text that it got.
+    Echo,
+}
+
+impl repartee_process::Settings for Settings {
+    fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    #[cfg(feature = "openai")]
+    fn check(&self) -> Result<(), String> {
+        match (self.reply, &self.openai.openai_base_url) {
+            (Some(ReplyKind::Echo), None) => Ok(()),
+            (None, Some(_)) => self.openai.check(),
+            (None, None) => {
+                Err("either --reply or --openai-base-url is needed: how should the bot answer?".into())
+            }
+            (Some(_), Some(_)) => Err("--reply and --openai-base-url exclude each other".into()),
+        }
+    }
+
+    #[cfg(not(feature = "openai"))]
+    fn check(&self) -> Result<(), String> {
+        self.reply.map(drop).ok_or_else(|| "--reply is needed: how should the bot answer?".into())
+    }
+}

@@ -1,0 +1,126 @@
+//! The stream of work: keeps one open for as long as the worker takes work, and hands its events on.
+//!
+//! Owns connecting, the watchdog and the backoff between streams. Knows nothing of leases: what a lost stream means for
+//! them is the session's and the service's affair.
+
+use std::time::Duration;
+
+use repartee_proto::v1::{
+    StreamPendingRequest, StreamPendingResponse, Work, queue_service_client::QueueServiceClient,
+    stream_pending_response::Event as Sent,
+};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tonic::{Status, Streaming, transport::Channel};
+
+use crate::{backoff::Backoff, status};
+
+/// How long the service may take to open a stream and say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Waits between two streams, reset by a hello.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+
+/// What the session learns from the stream.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The service accepted this session.
+    Accepted,
+    /// A message to work on; after a reconnect also those that the session holds already.
+    Work(Box<Work>),
+    /// The message with this id needs no answer any more.
+    Cancelled(String),
+    /// The service refuses this worker for good. No other event follows.
+    Refused(Box<Status>),
+}
+
+/// Why a stream ended.
+enum End {
+    /// Another one may be opened, but not before `wait` has passed.
+    Lost { why: String, wait: Duration },
+    /// The service refuses this worker for good.
+    Refused(Box<Status>),
+    /// The session is gone.
+    Unheard,
+}
+
+/// The subscription of one session to its work.
+pub(crate) struct Subscription {
+    pub(crate) client: QueueServiceClient<Channel>,
+    pub(crate) request: StreamPendingRequest,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+impl Subscription {
+    /// Follows one stream after the other until the service refuses the worker or the session is gone.
+    pub(crate) async fn follow(mut self) {
+        let mut backoff = RECONNECT;
+        loop {
+            match self.open_and_read(&mut backoff).await {
+                End::Lost { why, wait } => {
+                    let wait = wait + backoff.next(rand::random());
+                    tracing::info!(%why, ?wait, "the stream of work ended; connecting again");
+                    sleep(wait).await;
+                }
+                End::Refused(status) => {
+                    // A session that is gone needs no refusal.
+                    let _ = self.events.send(Event::Refused(status)).await;
+                    return;
+                }
+                End::Unheard => return,
+            }
+        }
+    }
+
+    async fn open_and_read(&mut self, backoff: &mut Backoff) -> End {
+        match timeout(HELLO_WITHIN, self.client.stream_pending(self.request.clone())).await {
+            Ok(Ok(response)) => self.read(response.into_inner(), backoff).await,
+            Ok(Err(status)) => ended_by(status),
+            Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
+        }
+    }
+
+    async fn read(&mut self, mut stream: Streaming<StreamPendingResponse>, backoff: &mut Backoff) -> End {
+        let mut patience = HELLO_WITHIN;
+        loop {
+            let sent = match timeout(patience, stream.message()).await {
+                Ok(Ok(Some(sent))) => sent.event,
+                Ok(Ok(None)) => return lost("the service closed it"),
+                Ok(Err(status)) => return ended_by(status),
+                Err(_) => return lost(format!("silent for longer than {patience:?}")),
+            };
+            let event = match sent {
+                Some(Sent::Hello(hello)) => {
+                    backoff.reset();
+                    patience = 2 * status::bounded_wait(hello.heartbeat_interval);
+                    Event::Accepted
+                }
+                Some(Sent::Work(work)) => Event::Work(Box::new(work)),
+                Some(Sent::Cancelled(work)) => Event::Cancelled(work.message_id),
+                Some(Sent::GoingAway(going)) => {
+                    let wait = status::bounded_wait(going.retry_after);
+                    return End::Lost { why: "the service goes away".into(), wait };
+                }
+                // `None` is an event of a later version of the contract.
+                Some(Sent::Heartbeat(_)) | None => continue,
+            };
+            if self.events.send(event).await.is_err() {
+                return End::Unheard;
+            }
+        }
+    }
+}
+
+fn lost(why: impl Into<String>) -> End {
+    End::Lost { why: why.into(), wait: Duration::ZERO }
+}
+
+fn ended_by(status: Status) -> End {
+    if status::may_pass(status.code()) {
+        let wait = status::asked_wait(&status);
+        End::Lost { why: format!("{:?}: {}", status.code(), status.message()), wait }
+    } else {
+        End::Refused(Box::new(status))
+    }
+}

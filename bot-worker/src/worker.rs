@@ -1,0 +1,218 @@
+//! The front door of the SDK: what a worker is told before it runs, checked before anything is started.
+
+use std::{fmt, future::Future, time::Duration};
+
+use repartee_proto::v1::{StreamMode, StreamPendingRequest, queue_service_client::QueueServiceClient};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+use crate::{Error, HandlerError, Reply, Task, handler, session::Session};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A connection that is silent for this long is asked for a sign of life …
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// … and dropped without one after this.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
+
+/// Limits of the contract.
+const NAME_CHARS: usize = 64;
+const ENTITIES: usize = 100;
+const IN_FLIGHT: u32 = 1_000;
+const CONTEXT: u32 = 100;
+const SHORTEST_LEASE: Duration = Duration::from_secs(5);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+/// A worker that is not yet running. See the [crate's example](crate).
+#[must_use = "a worker does nothing before `run`"]
+pub struct Worker {
+    url: String,
+    name: String,
+    entities: Vec<String>,
+    max_in_flight: u32,
+    lease: Duration,
+    context: u32,
+    drain: Duration,
+    on_ready: Option<OnReady>,
+}
+
+pub(crate) type OnReady = Box<dyn FnOnce() + Send>;
+
+impl Worker {
+    /// A worker for the queue-service at `url`, such as `http://127.0.0.1:50051`. The connection is made by
+    /// [`Worker::run`] and made again whenever it is lost.
+    pub fn connect(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            name: "worker".into(),
+            entities: Vec::new(),
+            max_in_flight: 1,
+            lease: Duration::from_secs(30),
+            context: 0,
+            drain: Duration::from_secs(8),
+            on_ready: None,
+        }
+    }
+
+    /// The worker's name in claims and statistics, 1 to 64 characters; `worker` unless set. Several processes may share
+    /// one: each has a random session id beside it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Answers this entity too. Without any, the worker answers all.
+    pub fn entity(mut self, entity: impl Into<String>) -> Self {
+        self.entities.push(entity.into());
+        self
+    }
+
+    /// How many messages are worked on at the same time, 1 to 1,000; 1 unless set.
+    pub fn max_in_flight(mut self, messages: u32) -> Self {
+        self.max_in_flight = messages;
+        self
+    }
+
+    /// The length of a lease, 5 s to 10 min; 30 s unless set. Leases are renewed three times as often, so this is about
+    /// how long a message waits after its worker died.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// With each message, this many of the last messages of its conversation, at most 100; none unless set.
+    pub fn context(mut self, messages: u32) -> Self {
+        self.context = messages;
+        self
+    }
+
+    /// How long running handlers may go on after the shutdown; 8 s unless set. What is not finished then is released.
+    pub fn drain(mut self, deadline: Duration) -> Self {
+        self.drain = deadline;
+        self
+    }
+
+    /// Is called once, when the service has accepted the worker for the first time.
+    pub fn on_ready(mut self, ready: impl FnOnce() + Send + 'static) -> Self {
+        self.on_ready = Some(Box::new(ready));
+        self
+    }
+
+    /// Answers messages until SIGTERM or SIGINT, then drains. See [`Worker::run_until`].
+    ///
+    /// # Errors
+    /// As [`Worker::run_until`].
+    pub async fn run<H, F, R>(self, handler: H) -> Result<(), Error>
+    where
+        H: Fn(Task) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, HandlerError>> + Send + 'static,
+        R: Into<Option<Reply>>,
+    {
+        self.run_until(repartee_process::on_signal(), handler).await
+    }
+
+    /// Answers messages until `shutdown` is cancelled, then drains: takes nothing more, lets running handlers finish
+    /// within the drain deadline, releases the rest.
+    ///
+    /// The handler is called once for each claim, `max_in_flight` times at once at most. `Ok(None)` completes a
+    /// message without a reply. A panic is caught and counts as a retryable failure. A lost connection is no reason to
+    /// return: the worker connects again for ever, and goes on with what it holds.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] before anything is started; [`Error::Refused`] where the service refuses this worker for good.
+    pub async fn run_until<H, F, R>(self, shutdown: CancellationToken, handler: H) -> Result<(), Error>
+    where
+        H: Fn(Task) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, HandlerError>> + Send + 'static,
+        R: Into<Option<Reply>>,
+    {
+        self.check()?;
+        let client = QueueServiceClient::new(self.channel()?);
+        let session = Session::new(client, self.subscription(), self.drain, handler::boxed(handler));
+        session.run(shutdown, self.on_ready).await
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let names =
+            std::iter::once(("name", &self.name)).chain(self.entities.iter().map(|name| ("entity", name)));
+        for (setting, name) in names {
+            let length = name.chars().count();
+            require(setting, (1..=NAME_CHARS).contains(&length), || {
+                format!("must have 1 to {NAME_CHARS} characters, {name:?} has {length}")
+            })?;
+        }
+        require("entity", self.entities.len() <= ENTITIES, || {
+            format!("at most {ENTITIES} can be answered, not {}", self.entities.len())
+        })?;
+        require("max_in_flight", (1..=IN_FLIGHT).contains(&self.max_in_flight), || {
+            format!("must be 1 to {IN_FLIGHT}, not {}", self.max_in_flight)
+        })?;
+        require("lease", (SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease), || {
+            format!("must be {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}, not {:?}", self.lease)
+        })?;
+        require("context", self.context <= CONTEXT, || {
+            format!("must be at most {CONTEXT}, not {}", self.context)
+        })
+    }
+
+    fn channel(&self) -> Result<Channel, Error> {
+        let wrong = || Error::Setting {
+            setting: "url",
+            problem: format!("must look like http://127.0.0.1:50051, not {:?}", self.url),
+        };
+        let endpoint = Endpoint::from_shared(self.url.clone()).map_err(|_| wrong())?;
+        if endpoint.uri().scheme_str() != Some("http") {
+            return Err(wrong());
+        }
+        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        let endpoint = endpoint.http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE_ANSWER);
+        Ok(endpoint.keep_alive_while_idle(true).connect_lazy())
+    }
+
+    fn subscription(&self) -> StreamPendingRequest {
+        StreamPendingRequest {
+            worker_id: self.name.clone(),
+            session_id: Uuid::new_v4().to_string(),
+            entities: self.entities.clone(),
+            mode: StreamMode::Lease.into(),
+            max_in_flight: self.max_in_flight,
+            lease: Some(self.lease.try_into().expect("a checked lease fits")),
+            context_limit: self.context,
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("url", &self.url).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn require(setting: &'static str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Setting { setting, problem: problem() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Worker;
+
+    #[track_caller]
+    fn refused(worker: Worker) -> String {
+        worker.check().and_then(|()| worker.channel().map(drop)).unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn settings_outside_their_limits_are_refused_with_the_limit_and_the_value() {
+        let worker = || Worker::connect("http://127.0.0.1:50051");
+        assert_eq!(refused(worker().name("")), "name: must have 1 to 64 characters, \"\" has 0");
+        assert!(refused(worker().entity("e".repeat(65))).ends_with("has 65"));
+        assert_eq!(refused(worker().max_in_flight(0)), "max_in_flight: must be 1 to 1000, not 0");
+        assert_eq!(refused(worker().lease(Duration::from_secs(1))), "lease: must be 5s to 600s, not 1s");
+        assert_eq!(refused(worker().context(101)), "context: must be at most 100, not 101");
+        assert!(refused(Worker::connect("127.0.0.1:50051")).starts_with("url: must look like"));
+        assert!(refused(Worker::connect("https://127.0.0.1:50051")).starts_with("url: must look like"));
+    }
+}

@@ -1,0 +1,176 @@
+//! A queue-service of the tests' own: it accepts a worker on a real socket, shows each call to the test, and answers
+//! what the test has prepared.
+
+mod service;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bot_worker::Worker;
+use repartee_proto::v1::{
+    BotParams, CompleteMessageRequest, FailMessageRequest, GoingAway, Lease, LeaseRef, Message, StreamHello,
+    StreamPendingRequest, StreamPendingResponse, Work, WorkCancelled,
+    queue_service_server::QueueServiceServer, stream_pending_response::Event,
+};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Code, Status, transport::Server};
+
+/// Nothing that a test waits for may take longer; a renewal comes within a third of the shortest lease.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A call of the worker.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Renew(Vec<LeaseRef>),
+    Complete(CompleteMessageRequest),
+    Fail(FailMessageRequest),
+    Release(LeaseRef),
+}
+
+/// What the service shares with the test.
+pub(crate) struct Shared {
+    pub(crate) opened: mpsc::Sender<Stream>,
+    pub(crate) calls: mpsc::Sender<Call>,
+    /// Refusals of the next completions, first come, first served; then they succeed.
+    pub(crate) refused_completions: Mutex<VecDeque<Status>>,
+    /// Tokens whose renewal is refused.
+    pub(crate) lost: Mutex<Vec<String>>,
+    /// Refusals of the next streams.
+    pub(crate) refused_streams: Mutex<VecDeque<Status>>,
+}
+
+/// One open stream of work.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) request: StreamPendingRequest,
+    pub(crate) events: mpsc::Sender<Result<StreamPendingResponse, Status>>,
+}
+
+/// The running fake.
+pub(crate) struct Fake {
+    addr: SocketAddr,
+    opened: mpsc::Receiver<Stream>,
+    calls: mpsc::Receiver<Call>,
+    pub(crate) shared: Arc<Shared>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Fake {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (opened_sender, opened) = mpsc::channel(16);
+        let (calls_sender, calls) = mpsc::channel(64);
+        let shared = Arc::new(Shared {
+            opened: opened_sender,
+            calls: calls_sender,
+            refused_completions: Mutex::default(),
+            lost: Mutex::default(),
+            refused_streams: Mutex::default(),
+        });
+        let service = QueueServiceServer::from_arc(Arc::clone(&shared));
+        let server =
+            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let serving = AbortOnDropHandle::new(tokio::spawn(async move { server.await.unwrap() }));
+        Self { addr, opened, calls, shared, _serving: serving }
+    }
+
+    /// A worker for this service that answers everything, with the shortest lease.
+    pub(crate) fn worker(&self) -> Worker {
+        Worker::connect(self.url()).name("tester").entity("echo").lease(Duration::from_secs(5))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The next stream that the worker opens.
+    pub(crate) async fn stream(&mut self) -> Stream {
+        timeout(PATIENCE, self.opened.recv()).await.expect("a stream is opened in time").unwrap()
+    }
+
+    /// The same, greeted with a heartbeat interval that does not matter to the test.
+    pub(crate) async fn accepted_stream(&mut self) -> Stream {
+        let stream = self.stream().await;
+        stream.hello(Duration::from_secs(15)).await;
+        stream
+    }
+
+    /// The next call of the worker.
+    pub(crate) async fn call(&mut self) -> Call {
+        timeout(PATIENCE, self.calls.recv()).await.expect("the worker calls in time").unwrap()
+    }
+
+    pub(crate) async fn completion(&mut self) -> CompleteMessageRequest {
+        match self.call().await {
+            Call::Complete(request) => request,
+            other => panic!("a completion was expected, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn failure(&mut self) -> FailMessageRequest {
+        match self.call().await {
+            Call::Fail(request) => request,
+            other => panic!("a failure was expected, not {other:?}"),
+        }
+    }
+
+    /// Calls that nobody looked at.
+    pub(crate) fn unseen_call(&mut self) -> Option<Call> {
+        self.calls.try_recv().ok()
+    }
+
+    pub(crate) fn refuse_completions(&self, codes: &[Code]) {
+        let refusals = codes.iter().map(|code| Status::new(*code, "prepared by the test"));
+        self.shared.refused_completions.lock().unwrap().extend(refusals);
+    }
+
+    pub(crate) fn refuse_stream(&self, code: Code) {
+        self.shared.refused_streams.lock().unwrap().push_back(Status::new(code, "prepared by the test"));
+    }
+
+    pub(crate) fn lose(&self, token: &str) {
+        self.shared.lost.lock().unwrap().push(token.into());
+    }
+}
+
+impl Stream {
+    async fn send(&self, event: Event) {
+        self.events.send(Ok(StreamPendingResponse { event: Some(event) })).await.expect("the worker listens");
+    }
+
+    pub(crate) async fn hello(&self, heartbeat: Duration) {
+        let heartbeat_interval = Some(heartbeat.try_into().unwrap());
+        self.send(Event::Hello(StreamHello { epoch: "e".into(), heartbeat_interval })).await;
+    }
+
+    pub(crate) async fn work(&self, id: &str, token: &str, text: &str) {
+        self.work_in_context(id, token, text, Vec::new()).await;
+    }
+
+    pub(crate) async fn work_in_context(&self, id: &str, token: &str, text: &str, context: Vec<Message>) {
+        let bot_params = Some(BotParams { entity: "echo".into(), attempts: 1, ..Default::default() });
+        let message = Message { id: id.into(), text: text.into(), bot_params, ..Default::default() };
+        let lease = Some(Lease { token: token.into(), expires_at: 0 });
+        self.send(Event::Work(Work { message: Some(message), lease, context })).await;
+    }
+
+    pub(crate) async fn cancelled(&self, id: &str) {
+        self.send(Event::Cancelled(WorkCancelled { message_id: id.into() })).await;
+    }
+
+    pub(crate) async fn going_away(&self) {
+        self.send(Event::GoingAway(GoingAway { retry_after: None })).await;
+    }
+
+    /// Waits until the worker has let go of the stream.
+    pub(crate) async fn dropped(&self) {
+        timeout(PATIENCE, self.events.closed()).await.expect("the stream is dropped in time");
+    }
+}

@@ -1,0 +1,118 @@
+//! The gRPC face of the fake: what a worker calls is served, the rest is unimplemented.
+
+use std::{future::Future, pin::Pin};
+
+use repartee_proto::v1::*;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status};
+
+use super::{Call, Shared, Stream};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Events<T> = ReceiverStream<Result<T, Status>>;
+
+/// Refuses calls that no worker makes, in the form that the trait's `async fn`s expand to.
+macro_rules! unimplemented_calls {
+    ($($call:ident: $request:ty => $response:ty,)*) => {$(
+        fn $call<'life0, 'async_trait>(
+            &'life0 self,
+            _: Request<$request>,
+        ) -> Pin<Box<dyn Future<Output = Answer<$response>> + Send + 'async_trait>>
+        where
+            'life0: 'async_trait,
+            Self: 'async_trait,
+        {
+            Box::pin(async { Err(Status::unimplemented(stringify!($call))) })
+        }
+    )*};
+}
+
+impl Shared {
+    async fn show(&self, call: Call) {
+        self.calls.send(call).await.expect("the test listens");
+    }
+}
+
+#[tonic::async_trait]
+impl queue_service_server::QueueService for Shared {
+    type StreamPendingStream = Events<StreamPendingResponse>;
+    type WatchMessagesStream = Events<WatchMessagesResponse>;
+
+    async fn stream_pending(
+        &self,
+        request: Request<StreamPendingRequest>,
+    ) -> Answer<Self::StreamPendingStream> {
+        if let Some(refusal) = self.refused_streams.lock().unwrap().pop_front() {
+            return Err(refusal);
+        }
+        let (events, receiver) = mpsc::channel(16);
+        let stream = Stream { request: request.into_inner(), events };
+        self.opened.send(stream).await.expect("the test listens");
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn renew_leases(&self, request: Request<RenewLeasesRequest>) -> Answer<RenewLeasesResponse> {
+        let leases = request.into_inner().leases;
+        let lost = self.lost.lock().unwrap().clone();
+        let outcomes = leases.iter().map(|lease| renewal(lost.contains(&lease.lease_token))).collect();
+        self.show(Call::Renew(leases)).await;
+        Ok(Response::new(RenewLeasesResponse { outcomes }))
+    }
+
+    async fn complete_message(
+        &self,
+        request: Request<CompleteMessageRequest>,
+    ) -> Answer<CompleteMessageResponse> {
+        let refusal = self.refused_completions.lock().unwrap().pop_front();
+        self.show(Call::Complete(request.into_inner())).await;
+        refusal.map_or_else(|| Ok(Response::new(Default::default())), Err)
+    }
+
+    async fn fail_message(&self, request: Request<FailMessageRequest>) -> Answer<FailMessageResponse> {
+        self.show(Call::Fail(request.into_inner())).await;
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn release_message(
+        &self,
+        request: Request<ReleaseMessageRequest>,
+    ) -> Answer<ReleaseMessageResponse> {
+        self.show(Call::Release(request.into_inner().lease.unwrap())).await;
+        Ok(Response::new(Default::default()))
+    }
+
+    unimplemented_calls! {
+        post_message: PostMessageRequest => PostMessageResponse,
+        post_messages: PostMessagesRequest => PostMessagesResponse,
+        get_message: GetMessageRequest => GetMessageResponse,
+        update_message: UpdateMessageRequest => UpdateMessageResponse,
+        delete_message: DeleteMessageRequest => DeleteMessageResponse,
+        list_messages: ListMessagesRequest => ListMessagesResponse,
+        watch_messages: WatchMessagesRequest => Self::WatchMessagesStream,
+        get_conversation: GetConversationRequest => GetConversationResponse,
+        list_pending: ListPendingRequest => ListPendingResponse,
+        list_failed: ListFailedRequest => ListFailedResponse,
+        claim_message: ClaimMessageRequest => ClaimMessageResponse,
+        claim_next: ClaimNextRequest => ClaimNextResponse,
+        complete_messages: CompleteMessagesRequest => CompleteMessagesResponse,
+        retry_message: RetryMessageRequest => RetryMessageResponse,
+        cancel_message: CancelMessageRequest => CancelMessageResponse,
+        get_stats: GetStatsRequest => GetStatsResponse,
+    }
+}
+
+fn renewal(lost: bool) -> RenewOutcome {
+    let refusal = || Rejection {
+        code: Code::FailedPrecondition.into(),
+        reason: "LEASE_LOST".into(),
+        message: "another worker holds it".into(),
+        violations: Vec::new(),
+    };
+    let outcome = if lost {
+        renew_outcome::Outcome::Rejection(refusal())
+    } else {
+        renew_outcome::Outcome::ExpiresAt(0)
+    };
+    RenewOutcome { outcome: Some(outcome) }
+}
