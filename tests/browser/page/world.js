@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, watch } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm, watch } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -57,8 +57,7 @@ export class Service {
     assert.ok(folder, "REPARTEE_BIN_DIR names the folder of the built binaries");
     const ready = join(this.#folder, "ready.json");
     await rm(ready, { force: true });
-    const patience = AbortSignal.timeout(DEADLINE);
-    const seen = appears(ready, this.#folder, patience);
+    const seen = appears(ready, this.#folder);
     this.#process = spawn(
       join(folder, "repartee"),
       ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", "127.0.0.1:0", "--ready-file", ready],
@@ -96,16 +95,21 @@ export class Service {
 }
 
 /** Settles once the file is there. The watch begins before the look, so nothing is missed between. */
-async function appears(path, folder, signal) {
-  const events = watch(folder, { signal });
-  const first = events.next();
-  first.catch(() => {});
-  const there = () => readFile(path).then(() => true, () => false);
-  if (await there()) return;
-  await first;
-  if (await there()) return;
-  for await (const _ of events) {
-    if (await there()) return;
+async function appears(path, folder) {
+  const watched = new AbortController();
+  const patience = setTimeout(() => watched.abort(new Error(`${path} did not appear in ${DEADLINE} ms`)), DEADLINE);
+  const there = () => access(path).then(() => true, () => false);
+  try {
+    const events = watch(folder, { signal: watched.signal });
+    let next = events.next();
+    while (!(await there())) {
+      await next;
+      next = events.next();
+    }
+    next.catch(() => {});
+  } finally {
+    clearTimeout(patience);
+    watched.abort();
   }
 }
 
