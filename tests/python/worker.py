@@ -1,0 +1,119 @@
+"""A Repartee worker in Python: repeats what it is told, in upper case.
+
+It streams work under leases, renews them while it answers, and completes each message with a reply. When the stream
+breaks it connects again as the same session, and is sent what it still holds. The stubs are generated from
+proto/repartee/v1 by grpc_tools.protoc; the folder that holds them belongs on PYTHONPATH.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator
+
+import grpc
+from repartee.v1 import message_pb2, queue_service_pb2, queue_service_pb2_grpc
+
+RENEW_EVERY = 3.0  # seconds: a lease lasts 10 s until its first renewal
+PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+log = logging.getLogger("worker")
+
+
+class Worker:
+    """One session: a random id, and a task for each lease that it holds."""
+
+    def __init__(self, stub: queue_service_pb2_grpc.QueueServiceStub, entity: str, name: str, think: float) -> None:
+        self.stub = stub
+        self.think = think
+        self.held: dict[str, tuple[queue_service_pb2.LeaseRef, asyncio.Task[None]]] = {}
+        self.request = queue_service_pb2.StreamPendingRequest(
+            worker_id=name,
+            session_id=str(uuid.uuid4()),
+            entities=[entity],
+            mode=queue_service_pb2.STREAM_MODE_LEASE,
+            max_in_flight=4,
+        )
+
+    async def run(self) -> None:
+        """Follows one stream after the other, for ever."""
+        failures = 0
+        while True:
+            try:
+                async for event in self.events():
+                    failures = 0
+                    self.take(event)
+            except grpc.aio.AioRpcError as error:
+                log.warning("the stream broke: %s", error.details())
+            except TimeoutError:
+                log.warning("the stream is silent")
+            failures += 1
+            await asyncio.sleep(random.uniform(0, min(10, 0.05 * 2 ** min(failures, 8))))
+
+    async def events(self) -> AsyncIterator[queue_service_pb2.StreamPendingResponse]:
+        """The events of one stream. TimeoutError where it is silent for longer than two heartbeats."""
+        stream, patience = self.stub.StreamPending(self.request), 10.0
+        while (event := await asyncio.wait_for(stream.read(), patience)) is not grpc.aio.EOF:
+            if event.WhichOneof("event") == "hello":
+                patience = 2 * event.hello.heartbeat_interval.ToTimedelta().total_seconds()
+            yield event
+
+    def take(self, event: queue_service_pb2.StreamPendingResponse) -> None:
+        """Starts new work, and stops what was cancelled. What is held already may be sent again."""
+        kind, work = event.WhichOneof("event"), event.work
+        if kind == "work" and work.lease.token not in self.held:
+            lease = queue_service_pb2.LeaseRef(message_id=work.message.id, lease_token=work.lease.token)
+            self.held[work.lease.token] = (lease, asyncio.create_task(self.answer(lease, work.message)))
+        elif kind == "cancelled":
+            for lease, task in self.held.values():
+                if lease.message_id == event.cancelled.message_id:
+                    task.cancel()
+
+    async def answer(self, lease: queue_service_pb2.LeaseRef, message: message_pb2.Message) -> None:
+        """Answers one message. A completion may be repeated: the service knows its token."""
+        try:
+            await asyncio.sleep(self.think)
+            reply = queue_service_pb2.Reply(text=message.text.upper())
+            request = queue_service_pb2.CompleteMessageRequest(lease=lease, reply=reply)
+            for wait in (0.1, 0.5, 2, 5, None):
+                try:
+                    return await self.stub.CompleteMessage(request, timeout=5)
+                except grpc.aio.AioRpcError as error:
+                    if wait is None or error.code() not in PASSING:
+                        return log.warning("%s is not completed: %s", lease.message_id, error.details())
+                    await asyncio.sleep(wait)
+        finally:
+            del self.held[lease.lease_token]
+
+    async def renew(self) -> None:
+        """Renews everything that is held in one call. A refusal means that the work is somebody else's now."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            if not (held := list(self.held.values())):
+                continue
+            request = queue_service_pb2.RenewLeasesRequest(leases=[lease for lease, _ in held])
+            with contextlib.suppress(grpc.aio.AioRpcError):  # the next round comes before the leases end
+                answer = await self.stub.RenewLeases(request, timeout=RENEW_EVERY)
+                for (_, task), outcome in zip(held, answer.outcomes):
+                    if outcome.HasField("rejection"):
+                        task.cancel()
+
+
+async def main() -> None:
+    """Reads the arguments and works until the process is ended; its leases end by themselves then."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--queue-url", default="127.0.0.1:50051", help="host:port of the queue-service")
+    parser.add_argument("--entity", required=True, help="the entity that is answered")
+    parser.add_argument("--name", default="python-worker", help="name of the worker in claims")
+    parser.add_argument("--think", type=float, default=0, help="seconds to think before each answer")
+    args = parser.parse_args()
+    async with grpc.aio.insecure_channel(args.queue_url) as channel:
+        worker = Worker(queue_service_pb2_grpc.QueueServiceStub(channel), args.entity, args.name, args.think)
+        await asyncio.gather(worker.run(), worker.renew())
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())
