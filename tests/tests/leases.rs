@@ -1,0 +1,313 @@
+//! The life of a lease and what becomes of work whose worker vanishes, gives up, fails, or is told to stop.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use e2e::{Grpc, Service, World, held, question, reply, seconds, watch_live, within_deadline, work};
+use repartee_proto::v1::{
+    ChangeKind, FailMessageRequest, Status, StreamPendingRequest, Work,
+    stream_pending_response::Event as Sent,
+};
+use serde_json::json;
+
+/// Failures after which a message is given up.
+const MAX_FAILURES: usize = 5;
+
+/// Expiries after which a message is given up.
+const MAX_EXPIRIES: usize = 3;
+
+fn now() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    i64::try_from(since_1970.as_millis()).expect("milliseconds fit for a long time")
+}
+
+fn id_of(work: &Work) -> String {
+    work.message.as_ref().expect("work has a message").id.clone()
+}
+
+async fn asked(client: &Grpc) -> String {
+    client.post(question("echo", "Well?")).await.expect("a question is stored").id
+}
+
+async fn status(client: &Grpc, id: &str) -> Status {
+    client.get(id).await.expect("the message is there").bot_params.expect("it is a question").status()
+}
+
+#[tokio::test]
+async fn a_lease_is_short_until_the_first_renewal() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let claimed = client.claim_for(&asked(&client).await, "worker 1", 60).await.unwrap();
+    let lease = claimed.lease.clone().unwrap();
+    assert!(
+        lease.token.len() == 32 && lease.token.chars().all(|digit| matches!(digit, '0'..='9' | 'a'..='f'))
+    );
+    let claimed_at = claimed.message.as_ref().unwrap().bot_params.as_ref().unwrap().claimed_at.unwrap();
+    assert!((1..=10_000).contains(&(lease.expires_at - claimed_at)), "{claimed:?}");
+    let tail = client.stats().await.unwrap().tail_seq;
+    let end = client.renew(held(&claimed)).await.unwrap().unwrap();
+    assert!((60_000..=60_000 + 10_000).contains(&(end - claimed_at)), "{end} after {claimed_at}");
+    assert_eq!(client.stats().await.unwrap().tail_seq, tail, "a renewal is no change");
+}
+
+#[tokio::test]
+async fn a_session_never_holds_more_than_its_max_in_flight() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut stream = client.stream(work("worker 1", &["echo"], 3)).await.unwrap();
+    for _ in 0..10 {
+        asked(&client).await;
+    }
+    let mut in_hand = Vec::new();
+    for delivered in 0..10 {
+        in_hand.push(stream.work().await);
+        if in_hand.len() == 3 {
+            let stats = client.stats().await.unwrap();
+            assert_eq!(
+                (stats.processing, stats.pending),
+                (3, 10 - delivered as u64 - 1),
+                "its hands are full"
+            );
+            assert_eq!(
+                (stats.sessions.len(), stats.sessions[0].leases, stats.sessions[0].streams),
+                (1, 3, 1)
+            );
+            client.complete(held(&in_hand.remove(0)), reply("Well.")).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_streams_of_one_session_share_its_max_in_flight() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let session = work("worker 1", &["echo"], 2);
+    let mut one = client.stream(session.clone()).await.unwrap();
+    let mut two = client.stream(session).await.unwrap();
+    for _ in 0..5 {
+        asked(&client).await;
+    }
+    let first = tokio::select! { work = one.work() => work, work = two.work() => work };
+    let _second = tokio::select! { work = one.work() => work, work = two.work() => work };
+    assert_eq!(client.stats().await.unwrap().processing, 2);
+    client.release(held(&first)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_read_gets_its_share_and_no_more() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let stalled = client.stream(work("stalled", &["echo"], 5)).await.unwrap();
+    let mut posted = Vec::new();
+    for _ in 0..40 {
+        posted.push(asked(&client).await);
+    }
+    let other = queue.grpc().await;
+    for _ in 0..35 {
+        let claimed =
+            other.claim_next("worker 2", &["echo"], 25).await.unwrap().expect("the rest is for others");
+        other.complete(held(&claimed), None).await.unwrap();
+    }
+    let stats = client.stats().await.unwrap();
+    assert_eq!((stats.processing, stats.pending), (5, 0));
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn a_session_that_comes_back_gets_its_leases_back() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let session = work("worker 1", &["echo"], 2);
+    let mut stream = client.stream(session.clone()).await.unwrap();
+    let id = asked(&client).await;
+    let before = stream.work().await;
+    drop(stream);
+
+    let mut stream = client.stream(session).await.unwrap();
+    let after = stream.work().await;
+    assert_eq!((id_of(&after), &held(&after)), (id, &held(&before)));
+    assert_eq!(after.message, before.message, "it is the same claim, not a second one");
+    client.complete(held(&after), reply("Well.")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_gets_its_leases_back_across_a_restart_of_the_service() {
+    let mut queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let session: StreamPendingRequest = work("worker 1", &["echo"], 2);
+    let mut stream = client.stream(session.clone()).await.unwrap();
+    asked(&client).await;
+    let before = stream.work().await;
+    queue.kill().await;
+    queue.start_again().await;
+
+    let client = queue.grpc().await;
+    let mut stream = client.stream(session).await.unwrap();
+    let after = stream.work().await;
+    assert_eq!(held(&after), held(&before));
+    assert!(after.lease.as_ref().unwrap().expires_at > now(), "a restart gives every lease a fresh grace");
+    client.complete(held(&after), reply("Well.")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_vanished_session_held_goes_to_another_worker() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut gone = client
+        .stream(StreamPendingRequest { lease: seconds(600), ..work("gone", &["echo"], 1) })
+        .await
+        .unwrap();
+    let id = asked(&client).await;
+    let lost = gone.work().await;
+    client.renew(held(&lost)).await.unwrap().unwrap();
+    let mut other = client.stream(work("other", &["echo"], 1)).await.unwrap();
+    drop(gone);
+    let taken = other.work().await;
+    assert_eq!(id_of(&taken), id, "long before its 10 minutes are over");
+    client.complete(held(&taken), reply("Well.")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_release_gives_the_message_back_and_counts_nothing() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let id = asked(&client).await;
+    for _ in 0..2 * MAX_FAILURES {
+        let claimed = client.claim_next("worker 1", &[], 0).await.unwrap().expect("it is there at once");
+        let released = client.release(held(&claimed)).await.unwrap();
+        assert_eq!(released.bot_params.unwrap().status(), Status::Pending);
+    }
+    assert_eq!(status(&client, &id).await, Status::Pending);
+    assert_eq!(client.failed().await.unwrap().failed, []);
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_tried_again_after_the_time_that_the_worker_names() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let id = asked(&client).await;
+    let claimed = client.claim(&id, "worker 1").await.unwrap();
+    let before = now();
+    let failed = client.fail(held(&claimed), "rate limited", Some(2)).await.unwrap();
+    let retry_at = failed.retry_at.unwrap();
+    assert!((2_000..5_000).contains(&(retry_at - before)), "{retry_at} after {before}");
+    let bot = failed.message.unwrap().bot_params.unwrap();
+    assert_eq!((bot.status(), bot.error.as_deref()), (Status::Pending, Some("rate limited")));
+    assert!(client.pending("").await.unwrap().is_empty(), "it is listed when it is due");
+    let stats = client.stats().await.unwrap();
+    assert_eq!((stats.pending, stats.delayed), (1, 1));
+    assert_eq!(client.claim_next("worker 1", &[], 0).await.unwrap(), None);
+
+    let again = client.claim_next("worker 1", &[], 25).await.unwrap().expect("it comes again");
+    assert!(now() >= retry_at);
+    assert_eq!(again.message.unwrap().bot_params.unwrap().attempts, 2);
+}
+
+#[tokio::test]
+async fn without_a_named_time_the_backoff_decides() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let claimed = client.claim(&asked(&client).await, "worker 1").await.unwrap();
+    let before = now();
+    let retry_at = client.fail(held(&claimed), "hiccup", None).await.unwrap().retry_at.unwrap();
+    assert!((0..=1_100).contains(&(retry_at - before)), "full jitter over one second: {}", retry_at - before);
+    client.claim_next("worker 1", &[], 25).await.unwrap().expect("it comes again");
+}
+
+#[tokio::test]
+async fn five_failures_give_a_message_up_and_an_operator_can_retry_it() {
+    let world = World::start().await;
+    let client = world.grpc().await;
+    let id = asked(&client).await;
+    for number in 1..=MAX_FAILURES {
+        let claimed = client.claim(&id, "worker 1").await.unwrap();
+        let failed = client.fail(held(&claimed), &format!("error {number}"), None).await.unwrap();
+        assert_eq!(failed.retry_at.is_none(), number == MAX_FAILURES);
+    }
+    let failed = client.failed().await.unwrap().failed;
+    let errors: Vec<_> = (1..=MAX_FAILURES).map(|number| format!("error {number}")).collect();
+    assert_eq!((failed.len(), failed[0].failures, &failed[0].errors), (1, 5, &errors));
+    assert!(!failed[0].cancelled);
+    assert_eq!(failed[0].message.as_ref().unwrap().bot_params.as_ref().unwrap().status(), Status::Failed);
+    let listed = world.browser().get("/api/queue/failed").await.ok(200);
+    assert!(listed.to_string().contains(&id), "{listed}");
+
+    world.browser().post("/api/queue/retry", &json!({"messageId": id})).await.ok(200);
+    assert_eq!(client.failed().await.unwrap().failed, []);
+    let claimed = client.claim_next("worker 1", &[], 0).await.unwrap().expect("it waits again");
+    let failed = client.fail(held(&claimed), "error 6", None).await.unwrap();
+    assert!(failed.retry_at.is_some(), "its counters are fresh");
+}
+
+#[tokio::test]
+async fn three_expiries_give_a_message_up() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut watch = client.watch(watch_live()).await.unwrap();
+    let id = asked(&client).await;
+    for _ in 1..MAX_EXPIRIES {
+        client.claim_for(&id, "dead worker", 5).await.unwrap();
+        watch.until(ChangeKind::Expired, &id).await;
+        assert_eq!(status(&client, &id).await, Status::Pending);
+    }
+    client.claim_for(&id, "dead worker", 5).await.unwrap();
+    watch.until(ChangeKind::Failed, &id).await;
+    let failed = client.failed().await.unwrap().failed;
+    assert_eq!((failed.len(), failed[0].failures, failed[0].expiries), (1, 0, 3));
+}
+
+#[tokio::test]
+async fn a_failure_that_is_not_retryable_gives_up_at_once() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let claimed = client.claim(&asked(&client).await, "worker 1").await.unwrap();
+    let lease = Some(held(&claimed));
+    let error = "no such model".to_owned();
+    let request = FailMessageRequest { lease, error, retryable: false, retry_after: None };
+    let failed = client.raw().fail_message(request).await.unwrap().into_inner();
+    let bot = failed.message.unwrap().bot_params.unwrap();
+    assert_eq!(
+        (failed.retry_at, bot.status(), bot.error.as_deref()),
+        (None, Status::Failed, Some("no such model"))
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_message_is_taken_from_its_worker_and_kept() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut stream = client.stream(work("worker 1", &["echo"], 1)).await.unwrap();
+    let id = asked(&client).await;
+    let held_back = asked(&client).await;
+    stream.work().await;
+    let cancelled = client.cancel(&id).await.unwrap().bot_params.unwrap();
+    assert_eq!((cancelled.status(), cancelled.error.as_deref()), (Status::Failed, Some("cancelled")));
+    assert_eq!(stream.cancelled().await, id);
+    assert_eq!(id_of(&stream.work().await), held_back, "its place is free again");
+    let failed = client.failed().await.unwrap().failed;
+    assert_eq!((failed.len(), failed[0].cancelled), (1, true));
+    client.retry(&id).await.unwrap();
+    assert_eq!(status(&client, &id).await, Status::Pending);
+}
+
+#[tokio::test]
+async fn a_stream_beats_and_tells_what_waits() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    for _ in 0..3 {
+        asked(&client).await;
+    }
+    let request = work("worker 1", &["echo"], 1);
+    let mut stream = client.raw().stream_pending(request).await.unwrap().into_inner();
+    let beat = within_deadline("a heartbeat", async {
+        loop {
+            match stream.message().await.unwrap().unwrap().event.unwrap() {
+                Sent::Heartbeat(beat) => break beat,
+                Sent::Hello(hello) => assert_eq!(hello.heartbeat_interval, seconds(15)),
+                _ => {}
+            }
+        }
+    })
+    .await;
+    assert!((2..=3).contains(&beat.pending), "{beat:?}");
+    assert!(beat.oldest_age.unwrap().seconds >= 9, "{beat:?}");
+}
