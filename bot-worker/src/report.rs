@@ -143,3 +143,32 @@ fn failure(lease: &LeaseRef, error: &HandlerError) -> FailMessageRequest {
         retry_after: error.retry_after.and_then(|wait| wait.min(LONGEST_RETRY).try_into().ok()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use repartee_proto::v1::queue_service_client::QueueServiceClient;
+    use tokio::{net::TcpSocket, time::Instant};
+    use tonic::transport::Endpoint;
+
+    use super::{Duration, End, Reporter};
+    use crate::{Reply, held::Held};
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_is_given_up_once_the_lease_cannot_be_alive() {
+        // Bound, but nobody listens: every connection is refused.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = QueueServiceClient::new(Endpoint::from_shared(url).unwrap().connect_lazy());
+        let started = Instant::now();
+        let claim = Held::new(30 * S, 1).admit("m1", "t1", started).unwrap();
+
+        let end = Reporter { client, lease: 30 * S }.report(&claim, Ok(Some(Reply::new("late")))).await;
+        assert_eq!(end, End::Unanswered);
+        // The short first lease, and a fresh one that a restarted service would have given.
+        let took = started.elapsed();
+        assert!(30 * S < took && took <= 46 * S, "{took:?}");
+    }
+}

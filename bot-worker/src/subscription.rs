@@ -19,6 +19,8 @@ use crate::{backoff::Backoff, status};
 
 /// How long the service may take to open a stream and say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// The interval of heartbeats where the service does not name one.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Waits between two streams, reset by a hello.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 
@@ -93,7 +95,7 @@ impl Subscription {
             let event = match sent {
                 Some(Sent::Hello(hello)) => {
                     backoff.reset();
-                    patience = 2 * status::bounded_wait(hello.heartbeat_interval);
+                    patience = patience_for(hello.heartbeat_interval);
                     Event::Accepted
                 }
                 Some(Sent::Work(work)) => Event::Work(Box::new(work)),
@@ -112,6 +114,13 @@ impl Subscription {
     }
 }
 
+/// How long a stream may be silent: twice the interval of its heartbeats.
+fn patience_for(interval: Option<prost_types::Duration>) -> Duration {
+    let interval =
+        interval.and_then(|interval| interval.try_into().ok()).filter(|interval| *interval > Duration::ZERO);
+    interval.unwrap_or(HEARTBEAT).saturating_mul(2)
+}
+
 fn lost(why: impl Into<String>) -> End {
     End::Lost { why: why.into(), wait: Duration::ZERO }
 }
@@ -122,5 +131,21 @@ fn ended_by(status: Status) -> End {
         End::Lost { why: format!("{:?}: {}", status.code(), status.message()), wait }
     } else {
         End::Refused(Box::new(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::patience_for;
+
+    #[test]
+    fn a_stream_may_be_silent_for_two_heartbeats() {
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        assert_eq!(patience_for(seconds(300)), Duration::from_secs(600));
+        assert_eq!(patience_for(seconds(0)), Duration::from_secs(30));
+        assert_eq!(patience_for(seconds(-1)), Duration::from_secs(30));
+        assert_eq!(patience_for(None), Duration::from_secs(30));
     }
 }

@@ -1,4 +1,7 @@
-"""The Python worker against the real queue-service. REPARTEE_BIN_DIR names the folder with the built binaries."""
+"""The Python worker against the real queue-service.
+
+REPARTEE_BIN_DIR names the folder with the built binaries. The stubs are generated when the tests start.
+"""
 
 import contextlib
 import json
@@ -27,11 +30,12 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     files = ["repartee/v1/message.proto", "repartee/v1/queue_service.proto"]
     well_known = Path(protoc.__file__).parent / "_proto"
     sources = [f"--proto_path={PROTO}", f"--proto_path={well_known}"]
-    assert protoc.main(["protoc", *sources, f"--python_out={folder}", f"--grpc_python_out={folder}", *files]) == 0
+    targets = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    assert protoc.main(["protoc", *sources, *targets, *files]) == 0
     sys.path.insert(0, str(folder))
-    from repartee.v1 import message_pb2, queue_service_pb2, queue_service_pb2_grpc
+    from repartee.v1 import message_pb2 as message, queue_service_pb2 as queue, queue_service_pb2_grpc as service
 
-    return SimpleNamespace(folder=folder, message=message_pb2, queue=queue_service_pb2, grpc=queue_service_pb2_grpc)
+    return SimpleNamespace(folder=folder, message=message, queue=queue, grpc=service)
 
 
 @contextlib.contextmanager
@@ -87,8 +91,9 @@ class Site:
         """The message after its first change of this kind; the call's deadline ends the wait."""
         wanted = self.stubs.queue.ChangeKind.Value(f"CHANGE_KIND_{kind}")
         for event in self.events:
-            if event.HasField("change") and event.change.kind == wanted and event.change.message.id == message_id:
-                return event.change.message
+            change = event.change
+            if event.HasField("change") and (change.kind, change.message.id) == (wanted, message_id):
+                return change.message
         raise AssertionError(f"the stream ended before {message_id} was {kind}")
 
     def replies(self, message_id: str) -> list[str]:

@@ -1,8 +1,8 @@
 """A Repartee worker in Python: repeats what it is told, in upper case.
 
-It streams work under leases, renews them while it answers, and completes each message with a reply. When the stream
-breaks it connects again as the same session, and is sent what it still holds. The stubs are generated from
-proto/repartee/v1 by grpc_tools.protoc; the folder that holds them belongs on PYTHONPATH.
+It streams work under leases, renews them while it answers, and completes each message with a reply. When the
+stream breaks it connects again as the same session, and is sent what it still holds. The stubs are generated
+from proto/repartee/v1 by grpc_tools.protoc; the folder that holds them belongs on PYTHONPATH.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import uuid
 from collections.abc import AsyncIterator
 
 import grpc
-from repartee.v1 import message_pb2, queue_service_pb2, queue_service_pb2_grpc
+from repartee.v1 import message_pb2, queue_service_pb2
+from repartee.v1.queue_service_pb2_grpc import QueueServiceStub
 
 RENEW_EVERY = 3.0  # seconds: a lease lasts 10 s until its first renewal
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -25,7 +26,7 @@ log = logging.getLogger("worker")
 class Worker:
     """One session: a random id, and a task for each lease that it holds."""
 
-    def __init__(self, stub: queue_service_pb2_grpc.QueueServiceStub, entity: str, name: str, think: float) -> None:
+    def __init__(self, stub: QueueServiceStub, entity: str, name: str, think: float) -> None:
         self.stub = stub
         self.think = think
         self.held: dict[str, tuple[queue_service_pb2.LeaseRef, asyncio.Task[None]]] = {}
@@ -88,7 +89,7 @@ class Worker:
             del self.held[lease.lease_token]
 
     async def renew(self) -> None:
-        """Renews everything that is held in one call. A refusal means that the work is somebody else's now."""
+        """Renews everything that is held in one call. A refusal means that the work is lost."""
         while True:
             await asyncio.sleep(RENEW_EVERY)
             if not (held := list(self.held.values())):
@@ -110,7 +111,7 @@ async def main() -> None:
     parser.add_argument("--think", type=float, default=0, help="seconds to think before each answer")
     args = parser.parse_args()
     async with grpc.aio.insecure_channel(args.queue_url) as channel:
-        worker = Worker(queue_service_pb2_grpc.QueueServiceStub(channel), args.entity, args.name, args.think)
+        worker = Worker(QueueServiceStub(channel), args.entity, args.name, args.think)
         await asyncio.gather(worker.run(), worker.renew())
 
 
