@@ -56,6 +56,12 @@ test("a domain shows its own comments only, also after a reload", async (t) => {
   assert.deepEqual(page.complaints, []);
 });
 
+test("a domain that cannot be is refused in words", async (t) => {
+  const service = await Service.start(t);
+  const page = await openPage(t, browser, service, { domain: "x".repeat(256), shows: "255" });
+  assert.equal(await page.getByRole("listitem").count(), 0);
+});
+
 test("a failed comment says why", async (t) => {
   const service = await Service.start(t);
   const page = await openPage(t, browser, service);
@@ -130,6 +136,7 @@ test("a comment that finds no server is kept, and sent once when the server is b
   await service.start();
   await page.getByRole("button", { name: "Send" }).click();
   await page.getByText("echo · answered").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "text", "the next comment can be written at once");
   await page.getByText("up to date").waitFor();
   assert.equal(await page.getByRole("listitem").count(), 2);
   assert.equal((await page.getByRole("alert").textContent()).trim(), "");
@@ -166,6 +173,8 @@ for (const [name, options] of Object.entries({
     await talk(service);
     const page = await openPage(t, browser, service, options);
     await page.getByText("Grace").first().waitFor();
+    await page.getByLabel("Name").fill("Ada");
+    await page.getByLabel("Color").fill("#a9502d");
     const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
     assert.equal(wider, false, "nothing has to be scrolled sideways");
     assert.ok(await page.getByRole("button", { name: "Send" }).isVisible());

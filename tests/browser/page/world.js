@@ -114,10 +114,10 @@ async function appears(path, folder) {
 }
 
 /**
- * Opens the page in a browser of its own. `page.complaints` collects what a healthy page never has: errors on the
+ * Opens the page in a browser of its own, and waits until its connection `shows` this. `page.complaints` collects what a healthy page never has: errors on the
  * console (violations of the Content-Security-Policy among them), uncaught errors, and dialogs.
  */
-export async function openPage(t, browser, service, { domain = "lobby", ...options } = {}) {
+export async function openPage(t, browser, service, { domain = "lobby", shows = "up to date", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1000, height: 760 }, ...options });
   context.setDefaultTimeout(DEADLINE);
   t.after(() => context.close());
@@ -132,7 +132,7 @@ export async function openPage(t, browser, service, { domain = "lobby", ...optio
     await dialog.dismiss();
   });
   await page.goto(`${service.url}?domain=${encodeURIComponent(domain)}`);
-  await page.getByText("up to date").waitFor();
+  await page.getByRole("status").filter({ hasText: shows }).waitFor();
   return page;
 }
 
