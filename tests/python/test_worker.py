@@ -33,7 +33,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     targets = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
     assert protoc.main(["protoc", *sources, *targets, *files]) == 0
     sys.path.insert(0, str(folder))
-    from repartee.v1 import message_pb2 as message, queue_service_pb2 as queue, queue_service_pb2_grpc as service
+    from repartee.v1 import message_pb2 as message
+    from repartee.v1 import queue_service_pb2 as queue
+    from repartee.v1 import queue_service_pb2_grpc as service
 
     return SimpleNamespace(folder=folder, message=message, queue=queue, grpc=service)
 
