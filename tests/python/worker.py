@@ -1,7 +1,7 @@
 """A Repartee worker in Python: repeats what it is told, in upper case.
 
 It streams work under leases, renews them while it answers, and completes each message with a reply. When the
-stream breaks it connects again as the same session. PYTHONPATH has to name the folder with the generated stubs.
+stream breaks it connects again as the same session. PYTHONPATH names the folder with the generated stubs.
 """
 
 import argparse
