@@ -1,2 +1,10 @@
-//! Placeholder replaced in this series.
-fn main() {}
+//! Repartee in one process: queue-service, rest-gateway and a demo bot on embedded storage.
+
+mod settings;
+mod standalone;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    repartee_process::main(standalone::run)
+}

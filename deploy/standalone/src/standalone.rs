@@ -1,0 +1,123 @@
+//! The parts and their order: the queue first and last, the gateway and the bot between.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bot_worker::Worker;
+use repartee_process::Ready;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+/// The entity that the demo bot answers.
+const DEMO_ENTITY: &str = "echo";
+
+/// How long the gateway and the bot may take to end before the queue is told to.
+const FIRST_HALF: Duration = Duration::from_secs(4);
+
+/// Why the process cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A setting that belongs to one of the parts.
+    #[error("a setting in the environment is wrong: {0}")]
+    Settings(#[from] clap::Error),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] queue_service::Error),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] rest_gateway::Error),
+    /// The demo bot.
+    #[error("the demo bot failed")]
+    Bot(#[from] bot_worker::Error),
+    /// One of the parts ended by a bug.
+    #[error("a part of the process ended unexpectedly")]
+    Part(#[from] JoinError),
+    /// The ready file.
+    #[error(transparent)]
+    ReadyFile(#[from] repartee_process::ReadyFileError),
+}
+
+/// Runs everything until `shutdown` is cancelled or a part fails.
+pub(crate) async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
+    let queue = queue_service::Server::bind(settings.queue_service()?).await?;
+    let grpc = queue.addr();
+    let queue_url = format!("http://{}", reachable(grpc));
+    let gateway = rest_gateway::Server::bind(settings.rest_gateway(&queue_url)?).await?;
+    let http = gateway.addr();
+
+    let (fronts, back) = (CancellationToken::new(), CancellationToken::new());
+    let mut queue: JoinHandle<_> = tokio::spawn(queue.serve(back.clone()));
+    let mut gateway: JoinHandle<_> = tokio::spawn(gateway.serve(fronts.clone()));
+    let mut bot: JoinHandle<_> = tokio::spawn(demo_bot(settings.demo_bot, queue_url, fronts.clone()));
+    greet(&settings, grpc, http);
+    if let Some(path) = &settings.ready_file {
+        Ready { grpc: Some(grpc), http: Some(http) }.write_to(path)?;
+    }
+
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ended = &mut queue => return Ok(ended??),
+        ended = &mut gateway => return Ok(ended??),
+        ended = &mut bot => return Ok(ended??),
+    }
+    fronts.cancel();
+    let ended = timeout(FIRST_HALF, async { tokio::join!(gateway, bot) }).await;
+    back.cancel();
+    queue.await??;
+    if let Ok((gateway, bot)) = ended {
+        gateway??;
+        bot??;
+    }
+    Ok(())
+}
+
+/// Answers the demo entity; without the bot, only waits for the end.
+async fn demo_bot(
+    wanted: bool,
+    queue_url: String,
+    shutdown: CancellationToken,
+) -> Result<(), bot_worker::Error> {
+    if !wanted {
+        shutdown.cancelled().await;
+        return Ok(());
+    }
+    let bot = Worker::connect(queue_url)
+        .name("demo-bot")
+        .entity(DEMO_ENTITY)
+        .max_in_flight(16)
+        .drain(FIRST_HALF / 2);
+    bot.run_until(shutdown, bot_worker::echo).await
+}
+
+/// The address under which this process reaches what it bound: an unspecified one means all, so the loopback too.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let mut address = bound;
+    match bound {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(std::net::Ipv6Addr::LOCALHOST.into())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => {}
+    }
+    address
+}
+
+/// What a person who started this wants to know first.
+#[expect(clippy::print_stdout, reason = "these lines are for the person at the terminal")]
+fn greet(settings: &Settings, grpc: SocketAddr, http: SocketAddr) {
+    let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    println!("Repartee is running.");
+    println!("  page     http://{}/", reachable(http));
+    println!("  workers  http://{} (gRPC)", reachable(grpc));
+    println!("  data     {}", data.display());
+    if settings.demo_bot {
+        println!("  bot      answers the entity {DEMO_ENTITY:?}");
+    }
+    println!("Stop with Ctrl-C; the next start continues with the same data.");
+}

@@ -1,0 +1,173 @@
+//! How an attempt ends: with a result, with an error, or because its lease runs out.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    Address, At, Author, Change, ChangeKind, Content, LeaseRef, Millis, Queue, Record, Rejection, State,
+    Status, Work, backoff, claim::Standing,
+};
+
+/// A bot's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// What the bot says.
+    pub text: String,
+    /// The site's score.
+    pub eq_score: i32,
+}
+
+/// What a completion answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// The finished message.
+    pub record: Record,
+    /// Id of the stored reply.
+    pub reply: Option<Uuid>,
+    /// True where the lease had ended, but nobody had claimed the message since.
+    pub late: bool,
+    /// True where this claim had completed the message before.
+    pub already_completed: bool,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: String,
+    /// Whether another attempt can help.
+    pub retryable: bool,
+    /// How long to wait before it; the backoff decides where absent.
+    pub retry_after_ms: Option<Millis>,
+}
+
+/// What a failure answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// The message: pending again, or failed.
+    pub record: Record,
+    /// When it is tried again.
+    pub retry_at: Option<Millis>,
+}
+
+impl Queue {
+    /// Finishes a message, and stores the reply with it. Repeating it answers the same.
+    ///
+    /// # Errors
+    /// See the `complete` table of the wire contract: `LeaseLost`, `AlreadyCompleted`, `Cancelled`, `Failed`.
+    pub fn complete(
+        &mut self,
+        lease: &LeaseRef,
+        reply: Option<Reply>,
+        at: &mut At<'_>,
+    ) -> Result<Completed, Rejection> {
+        let (record, work, standing) = self.standing(lease)?;
+        let late = match standing {
+            Standing::Current => false,
+            Standing::Lapsed => true,
+            Standing::Finished => {
+                return Ok(Completed { record, reply: work.reply, late: false, already_completed: true });
+            }
+        };
+        let reply = reply.map(|reply| self.post_reply(&record, reply, at));
+        let record = self.completed(record, reply, at.now);
+        Ok(Completed { record, reply, late, already_completed: false })
+    }
+
+    pub(super) fn completed(&mut self, mut record: Record, reply: Option<Uuid>, now: Millis) -> Record {
+        if let Some(work) = &mut record.state.work {
+            work.status = Status::Complete;
+            work.completed_at = Some(now);
+            work.not_before = None;
+            work.reply = reply;
+        }
+        self.change(ChangeKind::Completed, record.content, record.state)
+    }
+
+    /// Reports a failed attempt: the message is tried again after a wait, or given up.
+    ///
+    /// # Errors
+    /// `LeaseLost`, or what ended the work.
+    pub fn fail(&mut self, lease: &LeaseRef, failure: Failure, at: &mut At<'_>) -> Result<Failed, Rejection> {
+        let (mut record, mut work) = self.held(lease)?;
+        work.failures = work.failures.saturating_add(1);
+        work.remember_error(failure.error);
+        if !failure.retryable || work.failures >= self.rules.max_failures {
+            work.status = Status::Failed;
+            record.state.work = Some(work);
+            let record = self.change(ChangeKind::Failed, record.content, record.state);
+            return Ok(Failed { record, retry_at: None });
+        }
+        let random = u128::from_be_bytes((at.fresh)()) as u64;
+        let wait = failure.retry_after_ms.unwrap_or_else(|| backoff::after(work.failures, random));
+        let retry_at = at.now.saturating_add(wait);
+        work.status = Status::Pending;
+        work.not_before = Some(retry_at);
+        work.claim = None;
+        record.state.work = Some(work);
+        let record = self.change(ChangeKind::RetryScheduled, record.content, record.state);
+        Ok(Failed { record, retry_at: Some(retry_at) })
+    }
+
+    /// Lets time pass: ends the leases that are over, offers what is due again, and dismisses claims that waited long
+    /// enough.
+    pub fn advance(&mut self, now: Millis) {
+        while let Some(posted) = self.lapsed(now) {
+            self.expire(posted);
+        }
+        self.lines.wake(now);
+        self.dismiss_waiting(now);
+    }
+
+    fn expire(&mut self, posted: u64) {
+        let Some(live) = self.live(posted) else { return };
+        let mut record = live.record.clone();
+        let mut kind = ChangeKind::Expired;
+        if let Some(work) = &mut record.state.work {
+            work.expiries = work.expiries.saturating_add(1);
+            work.status = Status::Pending;
+            if work.expiries >= self.rules.max_expiries {
+                work.status = Status::Failed;
+                work.remember_error(format!("{} leases ended without a result", work.expiries));
+                kind = ChangeKind::Failed;
+            }
+        }
+        self.change(kind, record.content, record.state);
+    }
+
+    /// Stores a bot's answer: a message by the AI that was asked, in the conversation of the question.
+    fn post_reply(&mut self, question: &Record, reply: Reply, at: &mut At<'_>) -> Uuid {
+        let asked = &question.content;
+        let (username, color) = match &asked.address {
+            Some(Address { ai_username, ai_color, .. }) => (ai_username.clone(), ai_color.clone()),
+            None => (String::new(), String::new()),
+        };
+        let (id, posted) = (at.uuid(), self.next_seq());
+        let content = Content {
+            id,
+            posted,
+            timestamp: at.stamp,
+            domain: asked.domain.clone(),
+            text: reply.text,
+            username,
+            color,
+            author: Author::Ai,
+            reply_to: Some(asked.id),
+            conversation: asked.conversation,
+            address: None,
+        };
+        let state = State { seq: posted, eq_score: reply.eq_score, deleted: false, work: None };
+        let record = Record { content: Arc::new(content), state };
+        self.commit(Change { kind: ChangeKind::Posted, record, request: None });
+        id
+    }
+
+    /// Work that an operator or an author takes out of the queue.
+    pub(super) fn call_off(work: &mut Work) {
+        work.status = Status::Failed;
+        work.cancelled = true;
+        work.not_before = None;
+        work.remember_error("cancelled".to_owned());
+    }
+}

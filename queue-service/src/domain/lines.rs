@@ -1,0 +1,190 @@
+//! The order in which pending work is handed out.
+//!
+//! Every conversation is a line of waiting messages; only the head of a line is offered, and only while nobody works
+//! on another message of it. All offered heads stand in one order per entity. With one-per-conversation off, every
+//! message is a line of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{ConversationId, Millis, Record, Work};
+
+/// A place in the order; the smallest is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    key: i64,
+    /// Number of the change that posted the message; breaks ties, and names the message.
+    pub posted: u64,
+}
+
+impl Place {
+    /// The place of a message. Each `aging_ms` waited counts as one level of priority, and because all wait equally
+    /// fast, one static key says it: `timestamp − priority × aging`. With `aging_ms = 0` priority is strict.
+    pub fn new(posted: u64, timestamp: Millis, priority: u32, aging_ms: Millis) -> Self {
+        let priority = i64::from(priority);
+        let key = if aging_ms == 0 {
+            -priority
+        } else {
+            timestamp.saturating_sub(priority.saturating_mul(aging_ms))
+        };
+        Self { key, posted }
+    }
+
+    /// The place of pending work.
+    pub fn of(record: &Record, work: &Work, aging_ms: Millis) -> Self {
+        Self::new(record.content.posted, record.content.timestamp, work.priority, aging_ms)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum LineKey {
+    Conversation(ConversationId),
+    Message(u64),
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: BTreeMap<Place, Waiting>,
+    processing: usize,
+    offered: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entity: String,
+    /// Set while the message waits for a retry.
+    not_before: Option<Millis>,
+}
+
+/// All lines.
+#[derive(Debug)]
+pub(super) struct Lines {
+    aging_ms: Millis,
+    one_per_conversation: bool,
+    lines: HashMap<LineKey, Line>,
+    offered: BTreeSet<Place>,
+    by_entity: HashMap<String, BTreeSet<Place>>,
+    delayed: BTreeMap<(Millis, u64), (LineKey, Place)>,
+}
+
+impl Lines {
+    pub(super) fn new(aging_ms: Millis, one_per_conversation: bool) -> Self {
+        Self {
+            aging_ms,
+            one_per_conversation,
+            lines: HashMap::new(),
+            offered: BTreeSet::new(),
+            by_entity: HashMap::new(),
+            delayed: BTreeMap::new(),
+        }
+    }
+
+    /// Puts pending work into its line.
+    pub(super) fn enter(&mut self, record: &Record, work: &Work) {
+        let key = self.key(record);
+        let place = Place::of(record, work, self.aging_ms);
+        let entity = record.content.address.as_ref().map(|a| a.entity.clone()).unwrap_or_default();
+        if let Some(due) = work.not_before {
+            self.delayed.insert((due, place.posted), (key, place));
+        }
+        let line = self.lines.entry(key).or_default();
+        line.waiting.insert(place, Waiting { entity, not_before: work.not_before });
+        self.refresh(key);
+    }
+
+    /// Takes pending work out of its line.
+    pub(super) fn leave(&mut self, record: &Record, work: &Work) {
+        let key = self.key(record);
+        let place = Place::of(record, work, self.aging_ms);
+        if let Some(due) = work.not_before {
+            self.delayed.remove(&(due, place.posted));
+        }
+        self.withdraw(key);
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.waiting.remove(&place);
+        }
+        self.refresh(key);
+    }
+
+    /// Somebody began to work on a message of the line.
+    pub(super) fn begin(&mut self, record: &Record) {
+        let key = self.key(record);
+        self.lines.entry(key).or_default().processing += 1;
+        self.refresh(key);
+    }
+
+    /// Somebody ended the work on a message of the line.
+    pub(super) fn end(&mut self, record: &Record) {
+        let key = self.key(record);
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.processing = line.processing.saturating_sub(1);
+        }
+        self.refresh(key);
+    }
+
+    /// Offers the messages whose wait for a retry is over.
+    pub(super) fn wake(&mut self, now: Millis) {
+        while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (key, place) = entry.remove();
+            if let Some(waiting) = self.lines.get_mut(&key).and_then(|line| line.waiting.get_mut(&place)) {
+                waiting.not_before = None;
+            }
+            self.refresh(key);
+        }
+    }
+
+    /// When the next wait for a retry is over.
+    pub(super) fn next_wake(&self) -> Option<Millis> {
+        self.delayed.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The message that is served next of all, or of these entities.
+    pub(super) fn first(&self, entities: &[String]) -> Option<u64> {
+        let first = if entities.is_empty() {
+            self.offered.first()
+        } else {
+            entities.iter().filter_map(|entity| self.by_entity.get(entity)?.first()).min()
+        };
+        first.map(|place| place.posted)
+    }
+
+    /// True where nothing is offered to anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.offered.is_empty()
+    }
+
+    fn key(&self, record: &Record) -> LineKey {
+        match record.content.conversation {
+            Some(conversation) if self.one_per_conversation => LineKey::Conversation(conversation),
+            _ => LineKey::Message(record.content.posted),
+        }
+    }
+
+    /// Makes what is offered of a line what its head says, and forgets an empty line.
+    fn refresh(&mut self, key: LineKey) {
+        self.withdraw(key);
+        let Some(line) = self.lines.get_mut(&key) else { return };
+        if line.waiting.is_empty() && line.processing == 0 {
+            self.lines.remove(&key);
+            return;
+        }
+        let head = line.waiting.first_key_value().filter(|(_, head)| head.not_before.is_none());
+        if let (0, Some((place, head))) = (line.processing, head) {
+            line.offered = Some(*place);
+            self.offered.insert(*place);
+            self.by_entity.entry(head.entity.clone()).or_default().insert(*place);
+        }
+    }
+
+    fn withdraw(&mut self, key: LineKey) {
+        let Some(line) = self.lines.get_mut(&key) else { return };
+        let Some(place) = line.offered.take() else { return };
+        self.offered.remove(&place);
+        let Some(head) = line.waiting.get(&place) else { return };
+        if let Some(places) = self.by_entity.get_mut(&head.entity) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.by_entity.remove(&head.entity);
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The rules of the queue: what a command does to the messages, decided without a clock, a disk or a network.
+//!
+//! Owns the state of all live work ([`Queue`]). Must never name tonic, sled or tokio, read a clock or draw randomness:
+//! both come in with [`At`]. Everything that a rule changes leaves as a [`Change`], and folding the changes of a log
+//! into an empty queue gives the same state again.
+
+mod backoff;
+mod claim;
+mod conversation;
+mod finish;
+mod limits;
+mod lines;
+mod message;
+mod operate;
+mod post;
+mod queue;
+mod rejection;
+mod takers;
+
+pub use claim::{ClaimBy, LeaseRef, Leased};
+pub use conversation::ConversationId;
+pub use finish::{Completed, Failed, Failure, Reply};
+pub use limits::{Checks, Limits, Violation};
+pub use lines::Place;
+pub use message::{Address, Author, Change, ChangeKind, Claim, Content, Record, State, Status, Token, Work};
+pub use operate::Update;
+pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
+pub use queue::{At, Millis, Queue, QueueRules};
+pub use rejection::Rejection;
+pub use takers::{Event, SessionView, Taker, TakerId};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What authors and operators do with a message: edit it, delete it, retry it, cancel it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, Status, Work};
+
+/// Worker id and lease of a message that was set to processing by hand.
+const BY_HAND: (&str, Millis) = ("operator", 30_000);
+
+/// What an edit changes; absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// New text.
+    pub text: Option<String>,
+    /// New score.
+    pub eq_score: Option<i32>,
+    /// New priority, only while the message waits.
+    pub priority: Option<u32>,
+    /// New status, one step along the lifecycle.
+    pub status: Option<Status>,
+}
+
+impl Queue {
+    /// Changes a message.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongStatus` on a tombstone, for a priority where the message does not wait, and for a status that
+    /// does not lead on from the present one. Then nothing is changed.
+    pub fn update(&mut self, id: Uuid, update: Update, at: &mut At<'_>) -> Result<Record, Rejection> {
+        let mut record = self.record(id).ok_or(Rejection::NotFound(id))?.clone();
+        if record.state.deleted {
+            return Err(Rejection::WrongStatus(format!("the message {id} is deleted; it cannot be changed")));
+        }
+        let step = update.status.map(|to| step(&record, to)).transpose()?.flatten();
+        let before = record.clone();
+        if let Some(text) = update.text.filter(|text| *text != record.content.text) {
+            Arc::make_mut(&mut record.content).text = text;
+        }
+        if let Some(eq_score) = update.eq_score {
+            record.state.eq_score = eq_score;
+        }
+        if let Some(priority) = update.priority {
+            set_priority(&mut record, priority)?;
+        }
+        if record != before {
+            record = self.change(ChangeKind::Edited, record.content, record.state);
+        }
+        Ok(match step {
+            None => record,
+            Some(Step::Claim) => {
+                let (worker_id, lease_ms) = BY_HAND;
+                let by = ClaimBy { worker_id: worker_id.to_owned(), session_id: None, lease_ms };
+                self.claimed(record, &by, at).record
+            }
+            Some(Step::Complete) => {
+                self.tell_holder(&record);
+                self.completed(record, None, at.now)
+            }
+            Some(Step::Release) => {
+                self.tell_holder(&record);
+                self.released(record)
+            }
+            Some(Step::Retry) => self.retried(record),
+            Some(Step::Cancel) => self.cancelled(record),
+        })
+    }
+
+    /// Removes the text of a message and leaves a tombstone; live work is called off. Deleting twice changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn delete(&mut self, id: Uuid) -> Result<Record, Rejection> {
+        let mut record = self.record(id).ok_or(Rejection::NotFound(id))?.clone();
+        if record.state.deleted {
+            return Ok(record);
+        }
+        self.tell_holder(&record);
+        Arc::make_mut(&mut record.content).text.clear();
+        record.state.deleted = true;
+        if let Some(work) = &mut record.state.work {
+            // An error may quote the text.
+            work.errors.clear();
+            if matches!(work.status, Status::Pending | Status::Processing) {
+                Self::call_off(work);
+            }
+        }
+        Ok(self.change(ChangeKind::Deleted, record.content, record.state))
+    }
+
+    /// Puts a failed message back to pending with fresh counters. A message that waits already is left as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyCompleted`, `WrongStatus` where a worker holds it or it is deleted.
+    pub fn retry(&mut self, id: Uuid) -> Result<Record, Rejection> {
+        let (record, work) = self.work(id)?;
+        match work.status {
+            Status::Pending => Ok(record),
+            Status::Failed if record.state.deleted => Err(Rejection::Cancelled),
+            Status::Failed => Ok(self.retried(record)),
+            Status::Complete => Err(Rejection::AlreadyCompleted),
+            Status::Processing => {
+                Err(Rejection::WrongStatus("Message status is processing, not failed".to_owned()))
+            }
+        }
+    }
+
+    /// Takes a pending or processing message out of the queue. Cancelling twice changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyCompleted`, `Failed`.
+    pub fn cancel(&mut self, id: Uuid) -> Result<Record, Rejection> {
+        let (record, work) = self.work(id)?;
+        match work.status {
+            Status::Pending | Status::Processing => Ok(self.cancelled(record)),
+            Status::Failed if work.cancelled => Ok(record),
+            Status::Failed => Err(Rejection::Failed),
+            Status::Complete => Err(Rejection::AlreadyCompleted),
+        }
+    }
+
+    fn retried(&mut self, mut record: Record) -> Record {
+        if let Some(work) = &mut record.state.work {
+            *work = Work {
+                claims: work.claims,
+                errors: std::mem::take(&mut work.errors),
+                ..Work::pending(work.priority)
+            };
+        }
+        self.change(ChangeKind::Retried, record.content, record.state)
+    }
+
+    fn cancelled(&mut self, mut record: Record) -> Record {
+        self.tell_holder(&record);
+        if let Some(work) = &mut record.state.work {
+            Self::call_off(work);
+        }
+        self.change(ChangeKind::Cancelled, record.content, record.state)
+    }
+}
+
+/// What a new status asks for.
+enum Step {
+    Claim,
+    Complete,
+    Release,
+    Retry,
+    Cancel,
+}
+
+fn step(record: &Record, to: Status) -> Result<Option<Step>, Rejection> {
+    let Some(work) = &record.state.work else {
+        return Err(Rejection::WrongStatus(
+            "the message is addressed to no bot: it has no status".to_owned(),
+        ));
+    };
+    match (work.status, to) {
+        (from, to) if from == to => Ok(None),
+        (Status::Pending, Status::Processing) => Ok(Some(Step::Claim)),
+        (Status::Processing, Status::Complete) => Ok(Some(Step::Complete)),
+        (Status::Processing, Status::Pending) => Ok(Some(Step::Release)),
+        (Status::Failed, Status::Pending) => Ok(Some(Step::Retry)),
+        (Status::Pending | Status::Processing, Status::Failed) => Ok(Some(Step::Cancel)),
+        (from, to) => Err(Rejection::WrongStatus(format!(
+            "Message status is {from}; it cannot become {to}. The steps are pending → processing → complete, \
+             processing → pending, failed → pending, and pending or processing → failed"
+        ))),
+    }
+}
+
+fn set_priority(record: &mut Record, priority: u32) -> Result<(), Rejection> {
+    let Some(work) = &mut record.state.work else {
+        return Err(Rejection::WrongStatus(
+            "the message is addressed to no bot: it has no priority".to_owned(),
+        ));
+    };
+    if work.status != Status::Pending {
+        return Err(Rejection::NotPending(work.status));
+    }
+    work.priority = priority;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Storing a message.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    Address, At, Author, Change, ChangeKind, Content, ConversationId, Millis, Queue, Record, Rejection,
+    State, Work,
+};
+
+/// How long an idempotency key answers for the first request that used it: 24 h.
+const REQUEST_KEPT_MS: Millis = 24 * 60 * 60 * 1_000;
+
+/// A client that finds the queue full may come back after this.
+const FULL_RETRY_MS: Millis = 1_000;
+
+/// A message to be stored; its fields were checked against the limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMessage {
+    /// The site or room.
+    pub domain: String,
+    /// The text.
+    pub text: String,
+    /// Name of the author.
+    pub username: String,
+    /// Color of the author.
+    pub color: String,
+    /// What kind of author.
+    pub author: Author,
+    /// The message that this one answers.
+    pub reply_to: Option<Uuid>,
+    /// The site's score.
+    pub eq_score: i32,
+    /// The bot that is asked.
+    pub address: Option<Address>,
+    /// Priority of the work, where a bot is asked.
+    pub priority: u32,
+    /// On a message by an AI that answers no message: the human of its conversation.
+    pub human: Option<(String, String)>,
+    /// On such a message: its God Mode session.
+    pub session_id: Option<String>,
+}
+
+/// First 128 bits of SHA-256 of an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestKey(pub [u8; 16]);
+
+/// An idempotency key and a fingerprint of the request that came with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The key.
+    pub key: RequestKey,
+    /// What tells this request from another with the same key.
+    pub fingerprint: [u8; 16],
+}
+
+/// A request with an idempotency key that stored a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// The key.
+    pub key: RequestKey,
+    /// The fingerprint of the request.
+    pub fingerprint: [u8; 16],
+    /// Id of the stored message.
+    pub id: Uuid,
+    /// Number of the change that stored it.
+    pub posted: u64,
+    /// Its time stamp.
+    pub timestamp: Millis,
+}
+
+impl Requested {
+    /// True where the key is free again at `now`.
+    pub fn is_over(&self, now: Millis) -> bool {
+        now.saturating_sub(self.timestamp) >= REQUEST_KEPT_MS
+    }
+}
+
+/// What a post answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Posted {
+    /// The message as it was stored.
+    pub record: Record,
+    /// True where an earlier request with the same key had stored it.
+    pub replayed: bool,
+}
+
+impl Queue {
+    /// Stores a message, or answers what the first request with the same key was answered.
+    ///
+    /// # Errors
+    /// `Invalid` where `reply_to` names no message, `IdempotencyConflict`, `QueueFull`.
+    pub fn post(
+        &mut self,
+        new: NewMessage,
+        request: Option<Request>,
+        at: &mut At<'_>,
+    ) -> Result<Posted, Rejection> {
+        let conversation = self.conversation_of(&new)?;
+        if let Some(request) = &request
+            && let Some(first) = self.request(request.key).filter(|first| !first.is_over(at.now))
+        {
+            if first.fingerprint != request.fingerprint {
+                return Err(Rejection::IdempotencyConflict);
+            }
+            // The request says all that the first answer said; only what the server had chosen is looked up.
+            let record = record_of(new, conversation, first.id, first.posted, first.timestamp);
+            return Ok(Posted { record, replayed: true });
+        }
+        self.check_room(&new)?;
+        let (id, posted) = (at.uuid(), self.next_seq());
+        let record = record_of(new, conversation, id, posted, at.stamp);
+        let request = request.map(|Request { key, fingerprint }| Requested {
+            key,
+            fingerprint,
+            id,
+            posted,
+            timestamp: at.stamp,
+        });
+        self.commit(Change { kind: ChangeKind::Posted, record: record.clone(), request });
+        Ok(Posted { record, replayed: false })
+    }
+
+    fn check_room(&self, new: &NewMessage) -> Result<(), Rejection> {
+        let Some(address) = &new.address else { return Ok(()) };
+        let (in_all, of_entity) = self.waiting(&address.entity);
+        let full = |waiting, limit, place| Rejection::QueueFull {
+            waiting,
+            limit,
+            place,
+            retry_after_ms: FULL_RETRY_MS,
+        };
+        if in_all >= self.rules.max_pending {
+            return Err(full(in_all, self.rules.max_pending, "in all".to_owned()));
+        }
+        if of_entity >= self.rules.max_pending_per_entity {
+            let place = format!("for the entity {:?}", address.entity);
+            return Err(full(of_entity, self.rules.max_pending_per_entity, place));
+        }
+        Ok(())
+    }
+
+    /// The conversation of a new message: with the bot that it asks, of the message that it answers, or as it says.
+    fn conversation_of(&self, new: &NewMessage) -> Result<Option<ConversationId>, Rejection> {
+        let answered = match new.reply_to {
+            Some(id) => Some(self.record(id).ok_or_else(|| {
+                Rejection::field(
+                    "message.reply_to",
+                    format!("must be the id of a message, no message has the id {id}"),
+                )
+            })?),
+            None => None,
+        };
+        let author = (new.username.as_str(), new.color.as_str());
+        Ok(match (&new.address, new.author, answered) {
+            (Some(bot), _, _) => {
+                let ai = (bot.ai_username.as_str(), bot.ai_color.as_str());
+                Some(ConversationId::of(author, ai, bot.session_id.as_deref()))
+            }
+            (None, Author::Human, _) => None,
+            (None, Author::Ai, Some(answered)) => Some(answered.content.conversation.unwrap_or_else(|| {
+                ConversationId::of((&answered.content.username, &answered.content.color), author, None)
+            })),
+            (None, Author::Ai, None) => {
+                let human = new.human.as_ref();
+                human
+                    .map(|(name, color)| ConversationId::of((name, color), author, new.session_id.as_deref()))
+            }
+        })
+    }
+}
+
+fn record_of(
+    new: NewMessage,
+    conversation: Option<ConversationId>,
+    id: Uuid,
+    posted: u64,
+    timestamp: Millis,
+) -> Record {
+    let work = new.address.as_ref().map(|_| Work::pending(new.priority));
+    let state = State { seq: posted, eq_score: new.eq_score, deleted: false, work };
+    let content = Content {
+        id,
+        posted,
+        timestamp,
+        domain: new.domain,
+        text: new.text,
+        username: new.username,
+        color: new.color,
+        author: new.author,
+        reply_to: new.reply_to,
+        conversation,
+        address: new.address,
+    };
+    Record { content: Arc::new(content), state }
+}

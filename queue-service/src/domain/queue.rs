@@ -1,0 +1,334 @@
+//! The state of the queue: all live work, what hangs on time, and what the current group of commands has touched.
+//!
+//! One writer owns it. A rule reads it, decides, and calls [`Queue::change`]; nothing else changes a message. Leases'
+//! ends and the takers of work live here too, in memory only: they are not changes.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{
+    Change, ChangeKind, Content, Event, Record, RequestKey, Requested, State, Status, TakerId, Work,
+    lines::Lines, takers::Takers,
+};
+
+/// Milliseconds: a point in time since the Unix epoch, or a span.
+pub type Millis = i64;
+
+/// The moment in which a command is decided, and the randomness that it may use.
+pub struct At<'a> {
+    /// The clock.
+    pub now: Millis,
+    /// The time stamp of messages posted in this commit; greater than that of the commit before.
+    pub stamp: Millis,
+    /// 128 fresh random bits a call.
+    pub fresh: &'a mut dyn FnMut() -> [u8; 16],
+}
+
+impl At<'_> {
+    /// A random UUID, version 4.
+    pub(super) fn uuid(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes((self.fresh)()).into_uuid()
+    }
+}
+
+/// The settings of the queue's rules.
+#[derive(Debug, Clone)]
+pub struct QueueRules {
+    /// Time waited that counts as one level of priority; 0 makes priority strict.
+    pub aging_ms: Millis,
+    /// Hand out one message at a time per conversation.
+    pub one_per_conversation: bool,
+    /// Most messages that may wait in all.
+    pub max_pending: usize,
+    /// Most messages that may wait for one entity.
+    pub max_pending_per_entity: usize,
+    /// Give up after this many failures.
+    pub max_failures: u32,
+    /// Give up after this many leases that ended without a result.
+    pub max_expiries: u32,
+}
+
+impl Default for QueueRules {
+    fn default() -> Self {
+        Self {
+            aging_ms: 60_000,
+            one_per_conversation: true,
+            max_pending: 100_000,
+            max_pending_per_entity: 100_000,
+            max_failures: 5,
+            max_expiries: 3,
+        }
+    }
+}
+
+/// A lease's end: in memory only, so that a renewal costs no write.
+#[derive(Debug)]
+pub(super) struct Term {
+    pub(super) ends: Millis,
+    pub(super) taker: Option<TakerId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) record: Record,
+    /// Set while it is processing.
+    pub(super) term: Option<Term>,
+}
+
+/// The state of the queue.
+#[derive(Debug)]
+pub struct Queue {
+    pub(super) rules: QueueRules,
+    last_seq: u64,
+    last_stamp: Millis,
+    live: HashMap<u64, Live>,
+    live_ids: HashMap<Uuid, u64>,
+    /// Finished messages and posts without work that this group of commands has looked at or changed.
+    visiting: HashMap<Uuid, Record>,
+    /// Idempotency keys that this group has looked at or added.
+    requests: HashMap<RequestKey, Requested>,
+    pub(super) lines: Lines,
+    waiting: HashMap<String, usize>,
+    waiting_in_all: usize,
+    leases: BTreeSet<(Millis, u64)>,
+    pub(super) takers: Takers,
+    changes: Vec<Change>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Queue {
+    /// The queue as a log left it: its last number and time stamp, and the messages that are pending or processing.
+    /// Every lease gets a fresh grace from `now` on.
+    pub fn restore(rules: QueueRules, last: (u64, Millis), live: Vec<Record>, now: Millis) -> Self {
+        let mut queue = Self {
+            lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
+            rules,
+            last_seq: last.0,
+            last_stamp: last.1,
+            live: HashMap::new(),
+            live_ids: HashMap::new(),
+            visiting: HashMap::new(),
+            requests: HashMap::new(),
+            waiting: HashMap::new(),
+            waiting_in_all: 0,
+            leases: BTreeSet::new(),
+            takers: Takers::default(),
+            changes: Vec::new(),
+            events: Vec::new(),
+        };
+        for record in live {
+            let posted = record.content.posted;
+            queue.index(record);
+            queue.grant_grace(posted, now);
+        }
+        queue
+    }
+
+    /// Number of the last change.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Time stamp of the last commit with new messages.
+    pub fn last_stamp(&self) -> Millis {
+        self.last_stamp
+    }
+
+    /// The changes since the last call, to be committed together.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Call after the commit: forgets what only this group needed, and gives out what takers are to be told.
+    pub fn committed(&mut self) -> Vec<Event> {
+        self.visiting.clear();
+        self.requests.clear();
+        std::mem::take(&mut self.events)
+    }
+
+    /// True where the queue knows the message without asking the storage.
+    pub fn knows(&self, id: Uuid) -> bool {
+        self.record(id).is_some()
+    }
+
+    /// Lets this group of commands see a message from the storage.
+    pub fn visit(&mut self, record: Record) {
+        self.visiting.insert(record.content.id, record);
+    }
+
+    /// True where the queue knows the idempotency key without asking the storage.
+    pub fn knows_request(&self, key: RequestKey) -> bool {
+        self.requests.contains_key(&key)
+    }
+
+    /// Lets this group of commands see an idempotency key from the storage.
+    pub fn visit_request(&mut self, request: Requested) {
+        self.requests.insert(request.key, request);
+    }
+
+    pub(super) fn request(&self, key: RequestKey) -> Option<&Requested> {
+        self.requests.get(&key)
+    }
+
+    pub(super) fn record(&self, id: Uuid) -> Option<&Record> {
+        match self.live_ids.get(&id) {
+            Some(posted) => self.live.get(posted).map(|live| &live.record),
+            None => self.visiting.get(&id),
+        }
+    }
+
+    pub(super) fn live(&self, posted: u64) -> Option<&Live> {
+        self.live.get(&posted)
+    }
+
+    /// How many messages wait: in all, and for one entity.
+    pub(super) fn waiting(&self, entity: &str) -> (usize, usize) {
+        (self.waiting_in_all, self.waiting.get(entity).copied().unwrap_or(0))
+    }
+
+    /// Makes a change: gives it the next number, applies it, and keeps it for the commit.
+    pub(super) fn change(&mut self, kind: ChangeKind, content: Arc<Content>, mut state: State) -> Record {
+        state.seq = self.last_seq + 1;
+        let record = Record { content, state };
+        self.commit(Change { kind, record: record.clone(), request: None });
+        record
+    }
+
+    /// The number that the next change gets.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.last_seq + 1
+    }
+
+    pub(super) fn commit(&mut self, change: Change) {
+        self.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// Applies a change. Deterministic: the same changes on the same state give the same state.
+    pub fn apply(&mut self, change: &Change) {
+        self.last_seq = change.seq();
+        if change.kind == ChangeKind::Posted {
+            self.last_stamp = change.record.content.timestamp;
+        }
+        if let Some(request) = &change.request {
+            self.requests.insert(request.key, request.clone());
+        }
+        let record = change.record.clone();
+        if let Some(live) = self.live.get_mut(&record.content.posted)
+            && goes_on(&live.record, &record)
+        {
+            live.record = record;
+            return;
+        }
+        self.unindex(record.content.id);
+        self.index(record);
+    }
+
+    /// When the queue has to be looked at again: the end of a lease, of a wait for a retry, or of a waiting claim.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let lease = self.leases.first().map(|(ends, _)| *ends);
+        [lease, self.lines.next_wake(), self.takers.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// The first live message whose lease is over at `now`.
+    pub(super) fn lapsed(&self, now: Millis) -> Option<u64> {
+        self.leases.first().filter(|(ends, _)| *ends <= now).map(|(_, posted)| *posted)
+    }
+
+    /// Moves the end of a lease, and returns it.
+    pub(super) fn set_term(&mut self, posted: u64, ends: Millis) -> Millis {
+        if let Some(term) = self.live.get_mut(&posted).and_then(|live| live.term.as_mut()) {
+            self.leases.remove(&(term.ends, posted));
+            self.leases.insert((ends, posted));
+            term.ends = ends;
+        }
+        ends
+    }
+
+    /// Notes which taker a lease counts against.
+    pub(super) fn set_taker(&mut self, posted: u64, taker: Option<TakerId>) {
+        if let Some(term) = self.live.get_mut(&posted).and_then(|live| live.term.as_mut()) {
+            self.takers.unhold(term.taker, posted);
+            term.taker = taker;
+            self.takers.hold(taker, posted);
+        }
+    }
+
+    fn index(&mut self, record: Record) {
+        let (id, posted) = (record.content.id, record.content.posted);
+        let Some(work) = record.state.work.clone() else {
+            self.visiting.insert(id, record);
+            return;
+        };
+        let term = match work.status {
+            Status::Pending => {
+                self.lines.enter(&record, &work);
+                *self.waiting.entry(entity(&record).to_owned()).or_default() += 1;
+                self.waiting_in_all += 1;
+                None
+            }
+            Status::Processing => Some(self.open_term(&record, &work)),
+            Status::Complete | Status::Failed => {
+                self.visiting.insert(id, record);
+                return;
+            }
+        };
+        self.live_ids.insert(id, posted);
+        self.live.insert(posted, Live { record, term });
+    }
+
+    fn open_term(&mut self, record: &Record, work: &Work) -> Term {
+        let posted = record.content.posted;
+        let claim = work.claim.as_ref().expect("only a claim makes work processing");
+        let ends = claim.first_end();
+        self.lines.begin(record);
+        self.leases.insert((ends, posted));
+        self.takers.open_lease(claim, posted);
+        Term { ends, taker: None }
+    }
+
+    fn unindex(&mut self, id: Uuid) {
+        let Some(live) = self.live_ids.remove(&id).and_then(|posted| self.live.remove(&posted)) else {
+            return;
+        };
+        let Live { record, term } = live;
+        let posted = record.content.posted;
+        let work = record.state.work.as_ref().expect("live messages have work");
+        if let Some(term) = term {
+            self.lines.end(&record);
+            self.leases.remove(&(term.ends, posted));
+            self.takers.unhold(term.taker, posted);
+            self.takers.close_lease(work.claim.as_ref(), posted);
+            return;
+        }
+        self.lines.leave(&record, work);
+        self.waiting_in_all -= 1;
+        let entity = entity(&record);
+        if let Some(count) = self.waiting.get_mut(entity) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(entity);
+            }
+        }
+    }
+}
+
+/// True where a change leaves the claim on a message as it was: an edit in the middle of the work.
+fn goes_on(before: &Record, after: &Record) -> bool {
+    match (&before.state.work, &after.state.work) {
+        (Some(before), Some(after)) => {
+            before.status == Status::Processing
+                && after.status == Status::Processing
+                && before.claim.as_ref().map(|c| c.token) == after.claim.as_ref().map(|c| c.token)
+        }
+        _ => false,
+    }
+}
+
+fn entity(record: &Record) -> &str {
+    record.content.address.as_ref().map_or("", |address| &address.entity)
+}

@@ -1,0 +1,61 @@
+//! Why a command was refused. A refused command changes nothing.
+
+use uuid::Uuid;
+
+use super::{Millis, Status, Violation};
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The request breaks limits; it will always be refused.
+    #[error("{}", describe(.0))]
+    Invalid(Vec<Violation>),
+    /// No such message.
+    #[error("no message has the id {0}")]
+    NotFound(Uuid),
+    /// A claim of a message that does not wait.
+    #[error("Message status is {0}, not pending")]
+    NotPending(Status),
+    /// The caller's lease is over: another claim holds the message, or it waits for one.
+    #[error("the lease is lost: {0}; stop working on this message")]
+    LeaseLost(&'static str),
+    /// Another claim finished the message.
+    #[error("the message was completed under another claim")]
+    AlreadyCompleted,
+    /// The message was cancelled or deleted.
+    #[error("the message was cancelled")]
+    Cancelled,
+    /// The message was given up.
+    #[error("the message failed after its last attempt; retry it to put it back")]
+    Failed,
+    /// The step does not lead on from where the message stands.
+    #[error("{0}")]
+    WrongStatus(String),
+    /// Too many messages wait already.
+    #[error("{waiting} messages wait {place}, the limit is {limit}; nothing was stored, try again later")]
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+        /// The limit.
+        limit: usize,
+        /// Where: "in all", or for which entity.
+        place: String,
+        /// When to try again.
+        retry_after_ms: Millis,
+    },
+    /// The idempotency key was used for another message.
+    #[error("this idempotency key was used within the last 24 h for another message; use a new key")]
+    IdempotencyConflict,
+}
+
+impl Rejection {
+    /// A refusal for one field.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+    }
+}
+
+fn describe(violations: &[Violation]) -> String {
+    let lines: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+    lines.join("; ")
+}

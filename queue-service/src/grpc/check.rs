@@ -1,0 +1,366 @@
+//! From requests to commands. What breaks a limit is refused here, all fields at once, before anything is queued.
+
+use prost::Message as _;
+use prost_types::Duration;
+use repartee_proto::v1;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        Address, Author, Checks, Failure, LeaseRef, Limits, Millis, NewMessage, Rejection, Reply, Request,
+        RequestKey, Status, Token, Update,
+    },
+    writer::Post,
+};
+
+/// Priority of work whose sender gave none.
+const PRIORITY: u32 = 5;
+/// Color of a bot whose sender gave none.
+const AI_COLOR: &str = "default";
+/// Length of a lease whose worker asked for none.
+const LEASE_MS: Millis = 30_000;
+/// Shortest and longest lease.
+const LEASE_RANGE_MS: (Millis, Millis) = (5_000, 600_000);
+/// Longest wait of a claim.
+const WAIT_MS: Millis = 25_000;
+/// Longest wait before a retry that a worker may ask for: 24 h.
+const RETRY_AFTER_MS: Millis = 86_400_000;
+/// Longest error text, in bytes.
+const ERROR_BYTES: usize = 1_024;
+/// Longest idempotency key, in characters.
+const KEY_CHARS: u32 = 255;
+/// Most entities of one worker.
+const ENTITIES: usize = 100;
+/// Most items of a batch that is committed together.
+const BATCH: usize = 256;
+/// Most leases renewed at once.
+const RENEWALS: usize = 1_000;
+/// Most messages a page may be asked for.
+const PAGE: u32 = 1_000;
+/// Most context messages a worker may ask for.
+const CONTEXT: u32 = 100;
+
+/// A message to be posted, with its idempotency key. `at` is the path of the request's fields.
+pub(super) fn post(limits: &Limits, request: v1::PostMessageRequest) -> Result<Post, Rejection> {
+    let v1::PostMessageRequest { message, idempotency_key } = request;
+    let Some(message) = message else {
+        return Err(Rejection::field("message", "is missing"));
+    };
+    let mut checks = Checks::new(limits);
+    if let Some(key) = &idempotency_key {
+        checks.chars("idempotency_key", key, 1, KEY_CHARS);
+    }
+    let request = idempotency_key.map(|key| Request {
+        key: RequestKey(digest(key.as_bytes())),
+        fingerprint: digest(&message.encode_to_vec()),
+    });
+    let author = match message.message_type() {
+        v1::MessageType::Human => Author::Human,
+        v1::MessageType::Ai => Author::Ai,
+        v1::MessageType::Unspecified => {
+            checks.refuse("message.message_type", "must be HUMAN or AI");
+            Author::Human
+        }
+    };
+    checks.domain("message.domain", &message.domain);
+    checks.text("message.text", &message.text);
+    checks.name("message.username", &message.username);
+    checks.color("message.color", &message.color);
+    let priority = message.bot.as_ref().and_then(|bot| bot.priority).unwrap_or(PRIORITY);
+    checks.range("message.bot.priority", i64::from(priority), 0, 99);
+    let reply_to = message.reply_to.as_deref().and_then(|id| uuid(&mut checks, "message.reply_to", id));
+    let human = human(&mut checks, author, &message);
+    let address = address(&mut checks, author, message.bot);
+    if let Some(session_id) = &message.session_id {
+        checks.name("message.session_id", session_id);
+    }
+    checks.done()?;
+    let new = NewMessage {
+        domain: message.domain,
+        text: message.text,
+        username: message.username,
+        color: message.color,
+        author,
+        reply_to,
+        eq_score: message.eq_score,
+        address,
+        priority,
+        human,
+        session_id: message.session_id,
+    };
+    Ok((new, request))
+}
+
+/// The human of the conversation of an AI's message.
+fn human(checks: &mut Checks<'_>, author: Author, message: &v1::NewMessage) -> Option<(String, String)> {
+    let named =
+        message.human_username.is_some() || message.human_color.is_some() || message.session_id.is_some();
+    if author == Author::Human && named {
+        let why = "human_username, human_color and session_id belong to messages by an AI; a human's are in message.bot";
+        checks.refuse("message.human_username", why);
+    }
+    match (&message.human_username, &message.human_color) {
+        (Some(username), Some(color)) => {
+            checks.name("message.human_username", username);
+            checks.color("message.human_color", color);
+            Some((username.clone(), color.clone()))
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            checks.refuse("message.human_color", "must be given together with human_username");
+            None
+        }
+        (None, Some(_)) => {
+            checks.refuse("message.human_username", "must be given together with human_color");
+            None
+        }
+    }
+}
+
+fn address(checks: &mut Checks<'_>, author: Author, bot: Option<v1::BotAddress>) -> Option<Address> {
+    let bot = bot?;
+    if author == Author::Ai {
+        checks.refuse("message.bot", "must be absent on a message by an AI");
+    }
+    checks.name("message.bot.entity", &bot.entity);
+    let address = Address {
+        ai_username: bot.ai_username.unwrap_or_else(|| bot.entity.clone()),
+        ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
+        entity: bot.entity,
+        session_id: bot.session_id,
+    };
+    checks.name("message.bot.ai_username", &address.ai_username);
+    checks.color("message.bot.ai_color", &address.ai_color);
+    if let Some(session_id) = &address.session_id {
+        checks.name("message.bot.session_id", session_id);
+    }
+    Some(address)
+}
+
+/// An edit.
+pub(super) fn update(
+    limits: &Limits,
+    request: v1::UpdateMessageRequest,
+) -> Result<(Uuid, Update), Rejection> {
+    let mut checks = Checks::new(limits);
+    let id = uuid(&mut checks, "message_id", &request.message_id);
+    if let Some(text) = &request.text {
+        checks.text("text", text);
+    }
+    if let Some(priority) = request.priority {
+        checks.range("priority", i64::from(priority), 0, 99);
+    }
+    let status = request.status.and_then(|_| match request.status() {
+        v1::Status::Pending => Some(Status::Pending),
+        v1::Status::Processing => Some(Status::Processing),
+        v1::Status::Complete => Some(Status::Complete),
+        v1::Status::Failed => Some(Status::Failed),
+        v1::Status::Unspecified => {
+            checks.refuse("status", "must be PENDING, PROCESSING, COMPLETE or FAILED");
+            None
+        }
+    });
+    let update =
+        Update { text: request.text, eq_score: request.eq_score, priority: request.priority, status };
+    if request.status.is_none() && update == Update::default() {
+        checks.refuse("text", "or eq_score, priority or status must be given; there is nothing to change");
+    }
+    checks.done()?;
+    Ok((id.unwrap_or_default(), update))
+}
+
+/// One id.
+pub(super) fn id(limits: &Limits, field: &str, id: &str) -> Result<Uuid, Rejection> {
+    let mut checks = Checks::new(limits);
+    let id = uuid(&mut checks, field, id);
+    checks.done()?;
+    Ok(id.unwrap_or_default())
+}
+
+/// A claim that was made before.
+pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<LeaseRef, Rejection> {
+    let Some(lease) = lease else {
+        return Err(Rejection::field("lease", "is missing"));
+    };
+    let mut checks = Checks::new(limits);
+    let id = uuid(&mut checks, "lease.message_id", &lease.message_id);
+    let token = if lease.lease_token.is_empty() {
+        if lease.worker_id.is_empty() {
+            checks
+                .refuse("lease.lease_token", "is missing, and so is worker_id; one of them names the claim");
+        } else {
+            checks.name("lease.worker_id", &lease.worker_id);
+        }
+        None
+    } else {
+        let token = Token::from_hex(&lease.lease_token);
+        if token.is_none() {
+            checks.refuse(
+                "lease.lease_token",
+                format!("must be 32 hex digits, is {} bytes", lease.lease_token.len()),
+            );
+        }
+        token
+    };
+    checks.done()?;
+    Ok(LeaseRef { id: id.unwrap_or_default(), token, worker_id: lease.worker_id })
+}
+
+/// A completion.
+pub(super) fn completion(
+    limits: &Limits,
+    request: v1::CompleteMessageRequest,
+) -> Result<(LeaseRef, Option<Reply>), Rejection> {
+    let lease = lease(limits, request.lease)?;
+    let reply = request.reply.map(|reply| Reply { text: reply.text, eq_score: reply.eq_score });
+    let mut checks = Checks::new(limits);
+    if let Some(reply) = &reply {
+        checks.text("reply.text", &reply.text);
+    }
+    checks.done()?;
+    Ok((lease, reply))
+}
+
+/// A failure.
+pub(super) fn failure(
+    limits: &Limits,
+    request: v1::FailMessageRequest,
+) -> Result<(LeaseRef, Failure), Rejection> {
+    let lease = lease(limits, request.lease)?;
+    let mut checks = Checks::new(limits);
+    if request.error.is_empty() || request.error.len() > ERROR_BYTES {
+        checks.refuse("error", format!("must be 1 to {ERROR_BYTES} bytes, is {}", request.error.len()));
+    }
+    let retry_after_ms =
+        request.retry_after.map(|wait| millis(&mut checks, "retry_after", wait, (0, RETRY_AFTER_MS)));
+    checks.done()?;
+    Ok((lease, Failure { error: request.error, retryable: request.retryable, retry_after_ms }))
+}
+
+/// Who takes work.
+pub(super) struct Worker {
+    pub(super) worker_id: String,
+    pub(super) entities: Vec<String>,
+    pub(super) lease_ms: Millis,
+    pub(super) context: usize,
+}
+
+pub(super) fn worker(
+    limits: &Limits,
+    worker_id: String,
+    entities: Vec<String>,
+    lease: Option<Duration>,
+    context_limit: u32,
+) -> Result<Worker, Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.name("worker_id", &worker_id);
+    if entities.len() > ENTITIES {
+        checks.refuse("entities", format!("must be at most {ENTITIES}, are {}", entities.len()));
+    }
+    for (index, entity) in entities.iter().enumerate() {
+        checks.name(&format!("entities[{index}]"), entity);
+    }
+    let lease_ms = lease_ms(&mut checks, lease).unwrap_or(LEASE_MS);
+    checks.range("context_limit", i64::from(context_limit), 0, i64::from(CONTEXT));
+    checks.done()?;
+    Ok(Worker { worker_id, entities, lease_ms, context: context_limit as usize })
+}
+
+/// The length that renewed leases get.
+pub(super) fn renewal(
+    limits: &Limits,
+    count: usize,
+    lease: Option<Duration>,
+) -> Result<Option<Millis>, Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.range("leases", count as i64, 1, RENEWALS as i64);
+    let lease_ms = lease_ms(&mut checks, lease);
+    checks.done()?;
+    Ok(lease_ms)
+}
+
+/// How long a claim may wait.
+pub(super) fn wait(limits: &Limits, wait: Option<Duration>) -> Result<Millis, Rejection> {
+    let mut checks = Checks::new(limits);
+    let wait = wait.map_or(0, |wait| millis(&mut checks, "wait", wait, (0, WAIT_MS)));
+    checks.done()?;
+    Ok(wait)
+}
+
+/// The session and the room of a stream.
+pub(super) fn stream(limits: &Limits, session_id: &str, max_in_flight: u32) -> Result<usize, Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.name("session_id", session_id);
+    checks.range("max_in_flight", i64::from(max_in_flight), 0, 1_000);
+    checks.done()?;
+    Ok(max_in_flight.max(1) as usize)
+}
+
+/// How many items a batch has.
+pub(super) fn batch(limits: &Limits, count: usize) -> Result<(), Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.range("items", count as i64, 1, BATCH as i64);
+    checks.done()
+}
+
+/// A page: the domain, where one is given, and how many items.
+pub(super) fn page(
+    limits: &Limits,
+    domain: &str,
+    limit: u32,
+    usual: u32,
+) -> Result<(Option<String>, usize), Rejection> {
+    let mut checks = Checks::new(limits);
+    if !domain.is_empty() {
+        checks.domain("domain", domain);
+    }
+    checks.range("limit", i64::from(limit), 0, i64::from(PAGE));
+    checks.done()?;
+    let limit = if limit == 0 { usual } else { limit };
+    Ok(((!domain.is_empty()).then(|| domain.to_owned()), limit as usize))
+}
+
+/// A conversation's parts.
+pub(super) fn conversation(limits: &Limits, request: &v1::GetConversationRequest) -> Result<(), Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.name("human_username", &request.human_username);
+    checks.color("human_color", &request.human_color);
+    checks.name("ai_username", &request.ai_username);
+    checks.color("ai_color", &request.ai_color);
+    if let Some(session_id) = &request.session_id {
+        checks.name("session_id", session_id);
+    }
+    checks.done()
+}
+
+fn uuid(checks: &mut Checks<'_>, field: &str, text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok();
+    if id.is_none() {
+        let shown: String = text.chars().take(40).collect();
+        checks.refuse(field, format!("must be the id of a message (a UUID), is {shown:?}"));
+    }
+    id
+}
+
+fn lease_ms(checks: &mut Checks<'_>, lease: Option<Duration>) -> Option<Millis> {
+    lease.map(|lease| millis(checks, "lease", lease, LEASE_RANGE_MS))
+}
+
+fn millis(checks: &mut Checks<'_>, field: &str, span: Duration, range: (Millis, Millis)) -> Millis {
+    let millis = span.seconds.saturating_mul(1_000).saturating_add(i64::from(span.nanos) / 1_000_000);
+    if !(range.0..=range.1).contains(&millis) {
+        let seconds = |millis: Millis| millis as f64 / 1_000.0;
+        checks.refuse(
+            field,
+            format!("must be {} s to {} s, is {} s", seconds(range.0), seconds(range.1), seconds(millis)),
+        );
+    }
+    millis
+}
+
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    digest
+}

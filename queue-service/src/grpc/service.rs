@@ -1,0 +1,421 @@
+//! The calls of QueueService: each checks its request, does one thing, and says the outcome.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use repartee_proto::v1::{self, queue_service_server::QueueService};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{QueueGrpc, answer, check, outlet::Inlet, rights, status};
+use crate::{
+    domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
+    reads::{Cursor, Listed},
+    writer::{Clock, SystemClock},
+};
+
+/// Messages on a page whose reader did not say.
+const PAGE: u32 = 50;
+/// Messages of a conversation whose reader did not say.
+const CONVERSATION: u32 = 100;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl QueueService for QueueGrpc {
+    type WatchMessagesStream = Inlet<v1::WatchMessagesResponse>;
+    type StreamPendingStream = Inlet<v1::StreamPendingResponse>;
+
+    async fn post_message(
+        &self,
+        request: Request<v1::PostMessageRequest>,
+    ) -> Answer<v1::PostMessageResponse> {
+        let post = check::post(&self.limits, request.into_inner()).map_err(refused)?;
+        let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
+        let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
+        Ok(Response::new(self.posted(&posted)))
+    }
+
+    async fn post_messages(
+        &self,
+        request: Request<v1::PostMessagesRequest>,
+    ) -> Answer<v1::PostMessagesResponse> {
+        let items = request.into_inner().items;
+        check::batch(&self.limits, items.len()).map_err(refused)?;
+        let checked = items.into_iter().map(|item| check::post(&self.limits, item));
+        let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
+        let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
+            outcome: Some(match outcome {
+                Ok(posted) => v1::post_outcome::Outcome::Posted(self.posted(&posted)),
+                Err(rejection) => v1::post_outcome::Outcome::Rejection(status::rejection(&rejection)),
+            }),
+        };
+        Ok(Response::new(v1::PostMessagesResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
+    }
+
+    async fn get_message(&self, request: Request<v1::GetMessageRequest>) -> Answer<v1::GetMessageResponse> {
+        let id = self.id(&request.get_ref().message_id)?;
+        let (record, reads) = self.reads.message(id).await.map_err(status::storage)?;
+        let record = record.ok_or_else(|| refused(Rejection::NotFound(id)))?;
+        let message = Some(answer::message(&record));
+        Ok(Response::new(v1::GetMessageResponse { message, kv_stats: answer::kv_stats(reads) }))
+    }
+
+    async fn update_message(
+        &self,
+        request: Request<v1::UpdateMessageRequest>,
+    ) -> Answer<v1::UpdateMessageResponse> {
+        let id = self.id(&request.get_ref().message_id)?;
+        rights::author_or_local(&request, id, &self.secret)?;
+        let (id, update) = check::update(&self.limits, request.into_inner()).map_err(refused)?;
+        let record = self.queue.update(id, update).await.map_err(status::command)?;
+        Ok(Response::new(v1::UpdateMessageResponse { message: Some(answer::message(&record)) }))
+    }
+
+    async fn delete_message(
+        &self,
+        request: Request<v1::DeleteMessageRequest>,
+    ) -> Answer<v1::DeleteMessageResponse> {
+        let id = self.id(&request.get_ref().message_id)?;
+        rights::author_or_local(&request, id, &self.secret)?;
+        let record = self.queue.delete(id).await.map_err(status::command)?;
+        Ok(Response::new(v1::DeleteMessageResponse { message: Some(answer::message(&record)) }))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<v1::ListMessagesRequest>,
+    ) -> Answer<v1::ListMessagesResponse> {
+        let v1::ListMessagesRequest { domain, position, limit } = request.into_inner();
+        let (domain, limit) = check::page(&self.limits, &domain, limit, PAGE).map_err(refused)?;
+        let listed = match position {
+            Some(v1::list_messages_request::Position::Cursor(cursor)) => {
+                return self.list_changes(domain, &cursor, limit).await;
+            }
+            Some(v1::list_messages_request::Position::After(after)) if after < 0 => {
+                return Err(refused(Rejection::field("after", format!("must be 0 or more, is {after}"))));
+            }
+            Some(v1::list_messages_request::Position::After(after)) if after > 0 => {
+                self.reads.after(domain, after, limit).await
+            }
+            _ => self.reads.newest(domain, limit).await,
+        };
+        let Listed { items, next, more, reads } = listed.map_err(status::storage)?;
+        Ok(Response::new(v1::ListMessagesResponse {
+            messages: items.iter().map(|record| answer::message(record)).collect(),
+            next_cursor: self.reads.cursor(next).to_string(),
+            more,
+            kv_stats: answer::kv_stats(reads),
+            ..Default::default()
+        }))
+    }
+
+    async fn watch_messages(
+        &self,
+        request: Request<v1::WatchMessagesRequest>,
+    ) -> Answer<Self::WatchMessagesStream> {
+        self.watch(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_conversation(
+        &self,
+        request: Request<v1::GetConversationRequest>,
+    ) -> Answer<v1::GetConversationResponse> {
+        let request = request.into_inner();
+        check::conversation(&self.limits, &request).map_err(refused)?;
+        let (_, limit) = check::page(&self.limits, "", request.limit, CONVERSATION).map_err(refused)?;
+        let human = (request.human_username.as_str(), request.human_color.as_str());
+        let ai = (request.ai_username.as_str(), request.ai_color.as_str());
+        let id = ConversationId::of(human, ai, request.session_id.as_deref());
+        let read = self.reads.conversation("GetConversation", id, u64::MAX, limit);
+        let (records, reads) = read.await.map_err(status::storage)?;
+        let messages = records.iter().map(|record| answer::message(record)).collect();
+        Ok(Response::new(v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads) }))
+    }
+
+    async fn list_pending(
+        &self,
+        request: Request<v1::ListPendingRequest>,
+    ) -> Answer<v1::ListPendingResponse> {
+        let v1::ListPendingRequest { entity, limit } = request.into_inner();
+        let (_, limit) = check::page(&self.limits, "", limit, PAGE).map_err(refused)?;
+        let entity = (!entity.is_empty()).then_some(entity.as_str());
+        let pending = self.reads.pending(entity, limit, SystemClock.now());
+        let messages = pending.iter().map(|record| answer::message(record)).collect();
+        Ok(Response::new(v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0) }))
+    }
+
+    async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
+        rights::local(&request)?;
+        let v1::ListFailedRequest { limit, before_id } = request.into_inner();
+        let (_, limit) = check::page(&self.limits, "", limit, PAGE).map_err(refused)?;
+        let before =
+            before_id.map(|id| check::id(&self.limits, "before_id", &id)).transpose().map_err(refused)?;
+        let (records, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
+        let failed = records.iter().map(answer::failed).collect();
+        Ok(Response::new(v1::ListFailedResponse { failed, kv_stats: answer::kv_stats(reads) }))
+    }
+
+    async fn stream_pending(
+        &self,
+        request: Request<v1::StreamPendingRequest>,
+    ) -> Answer<Self::StreamPendingStream> {
+        rights::local(&request)?;
+        self.stream_work(request.into_inner()).map(Response::new)
+    }
+
+    async fn claim_message(
+        &self,
+        request: Request<v1::ClaimMessageRequest>,
+    ) -> Answer<v1::ClaimMessageResponse> {
+        rights::local(&request)?;
+        let v1::ClaimMessageRequest { message_id, worker_id, lease } = request.into_inner();
+        let id = self.id(&message_id)?;
+        let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
+        let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
+        let leased = self.queue.claim(id, by).await.map_err(status::command)?;
+        let (message, lease) = (Some(answer::message(&leased.record)), Some(answer::lease(&leased)));
+        Ok(Response::new(v1::ClaimMessageResponse { message, lease }))
+    }
+
+    async fn claim_next(&self, request: Request<v1::ClaimNextRequest>) -> Answer<v1::ClaimNextResponse> {
+        rights::local(&request)?;
+        let work = self.next_work(request.into_inner()).await?;
+        Ok(Response::new(v1::ClaimNextResponse { work }))
+    }
+
+    async fn renew_leases(
+        &self,
+        request: Request<v1::RenewLeasesRequest>,
+    ) -> Answer<v1::RenewLeasesResponse> {
+        rights::local(&request)?;
+        let v1::RenewLeasesRequest { leases, lease } = request.into_inner();
+        let lease_ms = check::renewal(&self.limits, leases.len(), lease).map_err(refused)?;
+        let checked = leases.into_iter().map(|lease| check::lease(&self.limits, Some(lease)));
+        let outcomes = batch(checked, |leases| self.queue.renew(leases, lease_ms)).await?;
+        let outcome = |outcome: Result<i64, Rejection>| v1::RenewOutcome {
+            outcome: Some(match outcome {
+                Ok(expires_at) => v1::renew_outcome::Outcome::ExpiresAt(expires_at),
+                Err(rejection) => v1::renew_outcome::Outcome::Rejection(status::rejection(&rejection)),
+            }),
+        };
+        Ok(Response::new(v1::RenewLeasesResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
+    }
+
+    async fn release_message(
+        &self,
+        request: Request<v1::ReleaseMessageRequest>,
+    ) -> Answer<v1::ReleaseMessageResponse> {
+        rights::local(&request)?;
+        let lease = check::lease(&self.limits, request.into_inner().lease).map_err(refused)?;
+        let record = self.queue.release(lease).await.map_err(status::command)?;
+        Ok(Response::new(v1::ReleaseMessageResponse { message: Some(answer::message(&record)) }))
+    }
+
+    async fn complete_message(
+        &self,
+        request: Request<v1::CompleteMessageRequest>,
+    ) -> Answer<v1::CompleteMessageResponse> {
+        rights::local(&request)?;
+        let item = check::completion(&self.limits, request.into_inner()).map_err(refused)?;
+        let mut outcomes =
+            self.queue.complete("CompleteMessage", vec![item]).await.map_err(status::command)?;
+        let completed = outcomes.pop().expect("one outcome an item").map_err(refused)?;
+        Ok(Response::new(completion(&completed)))
+    }
+
+    async fn complete_messages(
+        &self,
+        request: Request<v1::CompleteMessagesRequest>,
+    ) -> Answer<v1::CompleteMessagesResponse> {
+        rights::local(&request)?;
+        let items = request.into_inner().items;
+        check::batch(&self.limits, items.len()).map_err(refused)?;
+        let checked = items.into_iter().map(|item| check::completion(&self.limits, item));
+        let outcomes = batch(checked, |items| self.queue.complete("CompleteMessages", items)).await?;
+        let outcome = |outcome: Result<Completed, Rejection>| v1::CompleteOutcome {
+            outcome: Some(match outcome {
+                Ok(completed) => v1::complete_outcome::Outcome::Completed(completion(&completed)),
+                Err(rejection) => v1::complete_outcome::Outcome::Rejection(status::rejection(&rejection)),
+            }),
+        };
+        Ok(Response::new(v1::CompleteMessagesResponse {
+            outcomes: outcomes.into_iter().map(outcome).collect(),
+        }))
+    }
+
+    async fn fail_message(
+        &self,
+        request: Request<v1::FailMessageRequest>,
+    ) -> Answer<v1::FailMessageResponse> {
+        rights::local(&request)?;
+        let (lease, failure) = check::failure(&self.limits, request.into_inner()).map_err(refused)?;
+        let failed = self.queue.fail(lease, failure).await.map_err(status::command)?;
+        let message = Some(answer::message(&failed.record));
+        Ok(Response::new(v1::FailMessageResponse { message, retry_at: failed.retry_at }))
+    }
+
+    async fn retry_message(
+        &self,
+        request: Request<v1::RetryMessageRequest>,
+    ) -> Answer<v1::RetryMessageResponse> {
+        rights::local(&request)?;
+        let id = self.id(&request.get_ref().message_id)?;
+        let record = self.queue.retry(id).await.map_err(status::command)?;
+        Ok(Response::new(v1::RetryMessageResponse { message: Some(answer::message(&record)) }))
+    }
+
+    async fn cancel_message(
+        &self,
+        request: Request<v1::CancelMessageRequest>,
+    ) -> Answer<v1::CancelMessageResponse> {
+        rights::local(&request)?;
+        let id = self.id(&request.get_ref().message_id)?;
+        let record = self.queue.cancel(id).await.map_err(status::command)?;
+        Ok(Response::new(v1::CancelMessageResponse { message: Some(answer::message(&record)) }))
+    }
+
+    async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Answer<v1::GetStatsResponse> {
+        rights::local(&request)?;
+        self.stats().await.map(Response::new)
+    }
+}
+
+impl QueueGrpc {
+    pub(super) fn id(&self, id: &str) -> Result<Uuid, Status> {
+        check::id(&self.limits, "message_id", id).map_err(refused)
+    }
+
+    fn posted(&self, posted: &Posted) -> v1::PostMessageResponse {
+        v1::PostMessageResponse {
+            message: Some(answer::message(&posted.record)),
+            edit_token: self.secret.token(posted.record.content.id),
+            replayed: posted.replayed,
+        }
+    }
+
+    /// The feed by cursor; the newest page, marked as a reset, where the position is lost.
+    async fn list_changes(
+        &self,
+        domain: Option<String>,
+        cursor: &str,
+        limit: usize,
+    ) -> Answer<v1::ListMessagesResponse> {
+        let cursor = Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?;
+        let lost = match self.reads.position(&cursor) {
+            Ok(seq) => {
+                let read = self.reads.changes("ListMessages", domain, seq, limit).await;
+                let Listed { items, next, more, reads } = read.map_err(status::storage)?;
+                return Ok(Response::new(v1::ListMessagesResponse {
+                    messages: items.iter().map(|change| answer::message(&change.record)).collect(),
+                    next_cursor: self.reads.cursor(next).to_string(),
+                    more,
+                    kv_stats: answer::kv_stats(reads),
+                    ..Default::default()
+                }));
+            }
+            Err(lost) => lost,
+        };
+        let Listed { items, next, reads, .. } =
+            self.reads.newest(domain, limit).await.map_err(status::storage)?;
+        Ok(Response::new(v1::ListMessagesResponse {
+            messages: items.iter().map(|record| answer::message(record)).collect(),
+            next_cursor: self.reads.cursor(next).to_string(),
+            more: false,
+            reset: true,
+            reset_reason: lost.to_owned(),
+            kv_stats: answer::kv_stats(reads),
+        }))
+    }
+
+    async fn stats(&self) -> Result<v1::GetStatsResponse, Status> {
+        let now = SystemClock.now();
+        let sessions = self.queue.sessions().await.map_err(status::command)?;
+        let failed = self.reads.count_failed().await.map_err(status::storage)?;
+        let (views, depths) = (&self.reads.views, self.reads.views.depths(now));
+        let fill = views.fill();
+        let sum = |count: fn(&crate::views::EntityDepth) -> u64| depths.iter().map(count).sum();
+        Ok(v1::GetStatsResponse {
+            epoch: self.reads.store.epoch().to_string(),
+            tail_seq: self.reads.tail(),
+            pending: sum(|depth| depth.pending),
+            delayed: sum(|depth| depth.delayed),
+            processing: sum(|depth| depth.processing),
+            failed,
+            changes_since_start: {
+                let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };
+                views.counts().into_iter().map(count).collect()
+            },
+            calls: {
+                let cost = |(call, cost): (&str, crate::journal::CallCost)| v1::CallStats {
+                    call: call.to_owned(),
+                    calls: cost.calls,
+                    reads: cost.reads,
+                    writes: cost.writes,
+                };
+                self.reads.costs.by_call().into_iter().map(cost).collect()
+            },
+            sessions: {
+                let session = |s: crate::domain::SessionView| v1::SessionStats {
+                    worker_id: s.worker_id,
+                    session_id: s.session_id,
+                    streams: s.streams as u32,
+                    leases: s.leases as u32,
+                    last_renew_at: s.last_renew_at,
+                };
+                sessions.into_iter().map(session).collect()
+            },
+            cache: Some(v1::CacheStats {
+                messages: fill.messages as u64,
+                changes: fill.changes as u64,
+                bytes: fill.bytes as u64,
+                max_messages: fill.limits.messages as u64,
+                max_bytes: fill.limits.bytes as u64,
+            }),
+            watchers: self.streams.watchers.load(Ordering::Relaxed),
+            entities: {
+                let entity = |depth: crate::views::EntityDepth| v1::EntityStats {
+                    entity: depth.entity,
+                    pending: depth.pending,
+                    processing: depth.processing,
+                    oldest_age: answer::age(depth.oldest, now),
+                };
+                depths.into_iter().map(entity).collect()
+            },
+        })
+    }
+}
+
+/// Runs the good items of a batch together, and puts each outcome where its item stood.
+async fn batch<I, T, F>(
+    checked: impl Iterator<Item = Result<I, Rejection>>,
+    run: impl FnOnce(Vec<I>) -> F,
+) -> Result<Vec<Result<T, Rejection>>, Status>
+where
+    F: Future<Output = Result<Vec<Result<T, Rejection>>, crate::writer::CommandError>>,
+{
+    let mut good = Vec::new();
+    let places: Vec<Result<(), Rejection>> = checked.map(|item| item.map(|item| good.push(item))).collect();
+    let mut outcomes =
+        if good.is_empty() { Vec::new() } else { run(good).await.map_err(status::command)? }.into_iter();
+    let outcome =
+        |place: Result<(), Rejection>| place.and_then(|()| outcomes.next().expect("one outcome an item"));
+    Ok(places.into_iter().map(outcome).collect())
+}
+
+fn completion(completed: &Completed) -> v1::CompleteMessageResponse {
+    v1::CompleteMessageResponse {
+        message: Some(answer::message(&completed.record)),
+        reply_id: completed.reply.map(|id| id.to_string()),
+        late: completed.late,
+        already_completed: completed.already_completed,
+    }
+}
+
+pub(super) fn refused(rejection: Rejection) -> Status {
+    status::rejected(&rejection)
+}
+
+/// `base` to twice as long, at random: so that streams which began together do not end together.
+pub(super) fn jittered(base: Duration) -> Duration {
+    base.mul_f64(1.0 + rand::random::<f64>())
+}

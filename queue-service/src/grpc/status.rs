@@ -1,0 +1,136 @@
+//! From our errors to `tonic::Status`: one exhaustive table.
+
+use std::time::Duration;
+
+use repartee_proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    domain::{Rejection, Violation},
+    journal::JournalError,
+    writer::CommandError,
+};
+
+/// Domain of `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "repartee.v1";
+
+/// A client that finds the writer busy may come back after this.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// One refusal, in the terms of the wire.
+struct Refusal {
+    code: Code,
+    reason: &'static str,
+    violations: Vec<Violation>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    fn new(code: Code, reason: &'static str) -> Self {
+        Self { code, reason, violations: Vec::new(), retry_after: None }
+    }
+
+    fn of(rejection: &Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid(violations) => {
+                Self { violations: violations.clone(), ..Self::new(Code::InvalidArgument, "") }
+            }
+            Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
+            Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
+            Rejection::LeaseLost(_) => Self::new(Code::FailedPrecondition, "LEASE_LOST"),
+            Rejection::AlreadyCompleted => Self::new(Code::FailedPrecondition, "ALREADY_COMPLETED"),
+            Rejection::Cancelled => Self::new(Code::FailedPrecondition, "CANCELLED"),
+            Rejection::Failed => Self::new(Code::FailedPrecondition, "FAILED"),
+            Rejection::WrongStatus(_) => Self::new(Code::FailedPrecondition, "WRONG_STATUS"),
+            Rejection::QueueFull { retry_after_ms, .. } => {
+                let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
+                Self { retry_after, ..Self::new(Code::ResourceExhausted, "QUEUE_FULL") }
+            }
+            Rejection::IdempotencyConflict => Self {
+                violations: vec![Violation {
+                    field: "idempotency_key".to_owned(),
+                    description: "was used within the last 24 h for another message".to_owned(),
+                }],
+                ..Self::new(Code::InvalidArgument, "IDEMPOTENCY_CONFLICT")
+            },
+        }
+    }
+
+    fn into_status(self, message: String) -> Status {
+        let mut details = ErrorDetails::new();
+        if !self.reason.is_empty() {
+            details.set_error_info(self.reason, DOMAIN, std::collections::HashMap::new());
+        }
+        for Violation { field, description } in self.violations {
+            details.add_bad_request_violation(field, description);
+        }
+        if self.retry_after.is_some() {
+            details.set_retry_info(self.retry_after);
+        }
+        Status::with_error_details(self.code, message, details)
+    }
+}
+
+/// A refusal as the status of a call.
+pub(super) fn rejected(rejection: &Rejection) -> Status {
+    Refusal::of(rejection).into_status(rejection.to_string())
+}
+
+/// A refusal as the outcome of one item of a batch.
+pub(super) fn rejection(rejection: &Rejection) -> v1::Rejection {
+    let Refusal { code, reason, violations, .. } = Refusal::of(rejection);
+    let violation = |v: Violation| v1::FieldViolation { field: v.field, description: v.description };
+    v1::Rejection {
+        code: code.into(),
+        reason: reason.to_owned(),
+        message: rejection.to_string(),
+        violations: violations.into_iter().map(violation).collect(),
+    }
+}
+
+/// Why a command has no outcome.
+pub(super) fn command(error: CommandError) -> Status {
+    match &error {
+        CommandError::Rejected(rejection) => rejected(rejection),
+        CommandError::Busy => {
+            Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "QUEUE_FULL") }
+                .into_status(error.to_string())
+        }
+        CommandError::Stopped => Refusal::new(Code::Unavailable, "DRAINING").into_status(error.to_string()),
+    }
+}
+
+/// A failed look into the storage: logged here, not told.
+pub(super) fn storage(error: JournalError) -> Status {
+    tracing::error!(error = &error as &dyn std::error::Error, "a read from the storage failed");
+    Status::internal("the storage could not be read; the operator finds the cause in the log")
+}
+
+/// The service is stopping.
+pub(super) fn draining() -> Status {
+    Refusal::new(Code::Unavailable, "DRAINING")
+        .into_status("the service is stopping; repeat the call once it is back".to_owned())
+}
+
+/// No room for another stream.
+pub(super) fn too_many_streams(most: usize) -> Status {
+    Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS") }
+        .into_status(format!("{most} streams are open, the limit is {most}; try again later"))
+}
+
+/// A client that does not read its stream.
+pub(super) fn slow_reader() -> Status {
+    Refusal::new(Code::ResourceExhausted, "SLOW_READER").into_status(
+        "this stream was not read fast enough and was ended; connect again and read on".to_owned(),
+    )
+}
+
+/// A cursor that is none.
+pub(super) fn no_cursor(cursor: &str) -> Status {
+    let shown: String = cursor.chars().take(80).collect();
+    let description = format!("must be a cursor as the service gave it, is {shown:?}");
+    let violations = vec![Violation { field: "cursor".to_owned(), description: description.clone() }];
+    Refusal { violations, ..Refusal::new(Code::InvalidArgument, "CURSOR_INVALID") }
+        .into_status(format!("cursor: {description}"))
+}

@@ -1,0 +1,148 @@
+//! WatchMessages: the feed as a stream. Each watcher re-reads the views at its own cursor; none is ever skipped.
+
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
+
+use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+
+use super::{
+    QueueGrpc, answer, check,
+    outlet::{Inlet, Outlet, Over},
+    service::{jittered, refused},
+    status,
+};
+use crate::{
+    journal::JournalError,
+    reads::{Cursor, Listed},
+};
+
+/// Changes read at once.
+const PAGE: usize = 256;
+
+/// When a client that is sent away may come back.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Counts a watcher as long as it lives.
+struct Counted(Arc<AtomicU64>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Watcher {
+    grpc: QueueGrpc,
+    domain: Option<String>,
+    seq: u64,
+    outlet: Outlet<v1::WatchMessagesResponse>,
+    _counted: Counted,
+}
+
+impl QueueGrpc {
+    pub(super) fn watch(
+        &self,
+        request: v1::WatchMessagesRequest,
+    ) -> Result<Inlet<v1::WatchMessagesResponse>, Status> {
+        let (domain, _) = check::page(&self.limits, &request.domain, 0, 1).map_err(refused)?;
+        let cursor = match &request.cursor {
+            Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?),
+            None => None,
+        };
+        let tail = self.reads.tail();
+        let (seq, mode, lost) = match cursor.map(|cursor| self.reads.position(&cursor)) {
+            None => (tail, WatchMode::Live, None),
+            Some(Ok(seq)) => (seq, WatchMode::Resumed, None),
+            Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
+        };
+        let (outlet, inlet) = Outlet::open(&self.streams)?;
+        let counted = Counted::new(&self.streams.watchers);
+        let watcher = Watcher { grpc: self.clone(), domain, seq, outlet, _counted: counted };
+        tokio::spawn(watcher.run(tail, mode, lost));
+        Ok(inlet)
+    }
+}
+
+impl Watcher {
+    async fn run(mut self, tail: u64, mode: WatchMode, lost: Option<&'static str>) {
+        let hello = v1::WatchHello {
+            epoch: self.grpc.reads.store.epoch().to_string(),
+            tail: self.grpc.reads.cursor(tail).to_string(),
+            mode: mode.into(),
+        };
+        let mut opened = self.send(Event::Hello(hello)).await;
+        if let (Ok(()), Some(reason)) = (&opened, lost) {
+            opened = self
+                .send(Event::Reset(v1::WatchReset { reason: reason.to_owned(), cursor: self.cursor() }))
+                .await;
+        }
+        // On `Over` the client is gone or was told already.
+        if opened.is_ok() {
+            let _ = self.follow().await;
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), Over> {
+        let mut tail = self.grpc.reads.views.subscribe();
+        let draining = self.grpc.draining.clone();
+        let end = Instant::now() + jittered(self.grpc.streams.age);
+        let heartbeat = self.grpc.streams.heartbeat;
+        let mut next_heartbeat = Instant::now() + heartbeat;
+        loop {
+            tail.borrow_and_update();
+            while self.catch_up().await? {}
+            tokio::select! {
+                changed = tail.changed() => if changed.is_err() { return self.go_away() },
+                () = sleep_until(next_heartbeat) => {
+                    next_heartbeat += heartbeat;
+                    let cursor = self.cursor();
+                    self.send(Event::Heartbeat(v1::WatchHeartbeat { cursor })).await?;
+                }
+                () = sleep_until(end) => return self.go_away(),
+                () = draining.cancelled() => return self.go_away(),
+                () = self.outlet.closed() => return Err(Over),
+            }
+        }
+    }
+
+    /// Sends what is new. Says whether there is more at once.
+    async fn catch_up(&mut self) -> Result<bool, Over> {
+        let read = self.grpc.reads.changes("WatchMessages", self.domain.clone(), self.seq, PAGE).await;
+        let Listed { items, next, more, .. } = match read {
+            Ok(listed) => listed,
+            Err(error) => return Err(self.fail(error)),
+        };
+        for change in items {
+            self.send(Event::Change(answer::change(&self.grpc.reads, &change))).await?;
+        }
+        self.seq = next;
+        Ok(more && !self.grpc.draining.is_cancelled())
+    }
+
+    async fn send(&mut self, event: Event) -> Result<(), Over> {
+        self.outlet.send(v1::WatchMessagesResponse { event: Some(event) }).await
+    }
+
+    fn go_away(&mut self) -> Result<(), Over> {
+        let going_away = v1::GoingAway { retry_after: Some(answer::span(RETRY_AFTER)) };
+        self.outlet.end(Ok(v1::WatchMessagesResponse { event: Some(Event::GoingAway(going_away)) }));
+        Err(Over)
+    }
+
+    fn fail(&mut self, error: JournalError) -> Over {
+        self.outlet.end(Err(status::storage(error)));
+        Over
+    }
+
+    fn cursor(&self) -> String {
+        self.grpc.reads.cursor(self.seq).to_string()
+    }
+}

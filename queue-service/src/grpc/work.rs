@@ -1,0 +1,172 @@
+//! Handing out work: StreamPending in mode LEASE, and ClaimNext. Mode OFFER is in [`offer`].
+
+mod offer;
+
+use std::time::Duration;
+
+use repartee_proto::v1::{self, StreamMode, stream_pending_response::Event};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+
+use super::{
+    QueueGrpc, answer, check,
+    outlet::{Inlet, Outlet, Over},
+    service::{jittered, refused},
+    status,
+};
+use crate::{
+    domain::{self, ClaimBy, Leased, Record, Taker},
+    writer::{Clock, Seat, SystemClock},
+};
+
+/// When a client that is sent away may come back.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// One stream of work: what both modes share.
+struct WorkStream {
+    grpc: QueueGrpc,
+    entities: Vec<String>,
+    outlet: Outlet<v1::StreamPendingResponse>,
+    next_heartbeat: Instant,
+    end: Instant,
+}
+
+impl QueueGrpc {
+    pub(super) fn stream_work(
+        &self,
+        request: v1::StreamPendingRequest,
+    ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
+        let mode = request.mode();
+        let max_in_flight =
+            check::stream(&self.limits, &request.session_id, request.max_in_flight).map_err(refused)?;
+        let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
+        let worker =
+            check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
+        let (outlet, inlet) = Outlet::open(&self.streams)?;
+        let stream = WorkStream {
+            grpc: self.clone(),
+            entities: worker.entities.clone(),
+            outlet,
+            next_heartbeat: Instant::now() + self.streams.heartbeat,
+            end: Instant::now() + jittered(self.streams.age),
+        };
+        if mode == StreamMode::Offer {
+            tokio::spawn(stream.offer());
+            return Ok(inlet);
+        }
+        let by =
+            ClaimBy { worker_id: worker.worker_id, session_id: Some(session_id), lease_ms: worker.lease_ms };
+        let taker = Taker { by, entities: worker.entities, max_in_flight, until: None };
+        // Each message in flight may be delivered and cancelled, and once more after the session came back.
+        let seat = self.queue.join(taker, 4 * max_in_flight + 64).map_err(status::command)?;
+        tokio::spawn(stream.lease(seat, worker.context));
+        Ok(inlet)
+    }
+
+    /// Claims the first message that fits, or waits for one.
+    pub(super) async fn next_work(&self, request: v1::ClaimNextRequest) -> Result<Option<v1::Work>, Status> {
+        let v1::ClaimNextRequest { worker_id, entities, wait, lease, context_limit } = request;
+        let wait_ms = check::wait(&self.limits, wait).map_err(refused)?;
+        let worker =
+            check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
+        let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
+        let until = Some(SystemClock.now().saturating_add(wait_ms));
+        let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
+        let mut seat = self.queue.join(taker, 1).map_err(status::command)?;
+        let event = tokio::select! {
+            event = seat.next() => event,
+            () = self.draining.cancelled() => return Err(status::draining()),
+        };
+        match event {
+            Some(domain::Event::Work(_, leased)) => Ok(Some(self.work(&leased, worker.context).await?)),
+            Some(domain::Event::Nothing(_) | domain::Event::Cancelled(..)) => Ok(None),
+            None => Err(status::draining()),
+        }
+    }
+
+    async fn work(&self, leased: &Leased, context: usize) -> Result<v1::Work, Status> {
+        Ok(v1::Work {
+            message: Some(answer::message(&leased.record)),
+            lease: Some(answer::lease(leased)),
+            context: self.context(&leased.record, context).await?,
+        })
+    }
+
+    /// The last messages of a conversation before this one.
+    async fn context(&self, record: &Record, limit: usize) -> Result<Vec<v1::Message>, Status> {
+        let content = &record.content;
+        let (Some(conversation), 1..) = (content.conversation, limit) else { return Ok(Vec::new()) };
+        let read = self.reads.conversation("Context", conversation, content.posted, limit);
+        let (records, _) = read.await.map_err(status::storage)?;
+        Ok(records.iter().map(|record| answer::message(record)).collect())
+    }
+}
+
+impl WorkStream {
+    /// Mode LEASE: sends what the writer claims for this stream.
+    async fn lease(mut self, mut seat: Seat, context: usize) {
+        // On `Over` the client is gone or was told already.
+        let _ = self.serve_leases(&mut seat, context).await;
+    }
+
+    async fn serve_leases(&mut self, seat: &mut Seat, context: usize) -> Result<(), Over> {
+        self.hello().await?;
+        let draining = self.grpc.draining.clone();
+        loop {
+            tokio::select! {
+                event = seat.next() => match event {
+                    Some(event) => self.tell(event, context).await?,
+                    None => return Err(self.refuse(status::slow_reader())),
+                },
+                () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
+                () = sleep_until(self.end) => return Err(self.go_away()),
+                () = draining.cancelled() => return Err(self.go_away()),
+                () = self.outlet.closed() => return Err(Over),
+            }
+        }
+    }
+
+    async fn tell(&mut self, event: domain::Event, context: usize) -> Result<(), Over> {
+        let event = match event {
+            domain::Event::Work(_, leased) => match self.grpc.work(&leased, context).await {
+                Ok(work) => Event::Work(work),
+                Err(status) => return Err(self.refuse(status)),
+            },
+            domain::Event::Cancelled(_, id) => {
+                Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })
+            }
+            domain::Event::Nothing(_) => return Ok(()),
+        };
+        self.send(event).await
+    }
+
+    async fn hello(&mut self) -> Result<(), Over> {
+        let hello = v1::StreamHello {
+            epoch: self.grpc.reads.store.epoch().to_string(),
+            heartbeat_interval: Some(answer::span(self.grpc.streams.heartbeat)),
+        };
+        self.send(Event::Hello(hello)).await
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), Over> {
+        self.next_heartbeat += self.grpc.streams.heartbeat;
+        let (pending, oldest) = self.grpc.reads.views.depth(&self.entities);
+        let oldest_age = answer::age(oldest, SystemClock.now());
+        self.send(Event::Heartbeat(v1::StreamHeartbeat { pending, oldest_age })).await
+    }
+
+    async fn send(&mut self, event: Event) -> Result<(), Over> {
+        self.outlet.send(v1::StreamPendingResponse { event: Some(event) }).await
+    }
+
+    fn go_away(&mut self) -> Over {
+        let going_away = v1::GoingAway { retry_after: Some(answer::span(RETRY_AFTER)) };
+        self.outlet.end(Ok(v1::StreamPendingResponse { event: Some(Event::GoingAway(going_away)) }));
+        Over
+    }
+
+    fn refuse(&mut self, status: Status) -> Over {
+        self.outlet.end(Err(status));
+        Over
+    }
+}

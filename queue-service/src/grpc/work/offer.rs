@@ -1,0 +1,134 @@
+//! StreamPending in mode OFFER: every matching stream sees every pending message, and workers claim by id.
+//!
+//! An offer stream follows the feed like a watcher; it changes nothing.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use repartee_proto::v1::{self, stream_pending_response::Event};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{Over, WorkStream, answer, status};
+use crate::{
+    domain::{Millis, Record, Status},
+    reads::Listed,
+    writer::{Clock, SystemClock},
+};
+
+/// Changes read at once.
+const PAGE: usize = 256;
+
+/// What a stream has offered, and what it will offer when its wait for a retry is over.
+#[derive(Default)]
+struct Offers {
+    /// Offered and neither taken nor ended since.
+    open: HashSet<Uuid>,
+    /// Pending, not before a time.
+    delayed: BTreeSet<(Millis, Uuid)>,
+}
+
+impl WorkStream {
+    /// Mode OFFER.
+    pub(super) async fn offer(mut self) {
+        // On `Over` the client is gone or was told already.
+        let _ = self.serve_offers().await;
+    }
+
+    async fn serve_offers(&mut self) -> Result<(), Over> {
+        self.hello().await?;
+        let draining = self.grpc.draining.clone();
+        let mut tail = self.grpc.reads.views.subscribe();
+        // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
+        let mut seq = *tail.borrow_and_update();
+        let mut offers = Offers::default();
+        for record in self.grpc.reads.views.pending(None, usize::MAX, Millis::MAX) {
+            self.note(&record, &mut offers).await?;
+        }
+        loop {
+            tail.borrow_and_update();
+            while self.catch_up(&mut seq, &mut offers).await? {}
+            tokio::select! {
+                changed = tail.changed() => if changed.is_err() { return Err(self.go_away()) },
+                () = sleep_until(due(&offers)) => self.offer_due(&mut offers).await?,
+                () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
+                () = sleep_until(self.end) => return Err(self.go_away()),
+                () = draining.cancelled() => return Err(self.go_away()),
+                () = self.outlet.closed() => return Err(Over),
+            }
+        }
+    }
+
+    async fn catch_up(&mut self, seq: &mut u64, offers: &mut Offers) -> Result<bool, Over> {
+        let Listed { items, next, more, .. } =
+            match self.grpc.reads.changes("StreamPending", None, *seq, PAGE).await {
+                Ok(listed) => listed,
+                Err(error) => return Err(self.refuse(status::storage(error))),
+            };
+        for change in items {
+            self.note(&change.record, offers).await?;
+        }
+        *seq = next;
+        Ok(more && !self.grpc.draining.is_cancelled())
+    }
+
+    /// Offers a message that waits, and takes an offer back that needs no answer any more.
+    async fn note(&mut self, record: &Record, offers: &mut Offers) -> Result<(), Over> {
+        let (Some(address), Some(work)) = (&record.content.address, &record.state.work) else {
+            return Ok(());
+        };
+        if !self.entities.is_empty() && !self.entities.contains(&address.entity) {
+            return Ok(());
+        }
+        let id = record.content.id;
+        offers.delayed.retain(|(_, delayed)| *delayed != id);
+        match work.status {
+            Status::Pending => match work.not_before.filter(|due| *due > SystemClock.now()) {
+                Some(due) => {
+                    offers.delayed.insert((due, id));
+                    Ok(())
+                }
+                None => self.offer_one(record, offers).await,
+            },
+            Status::Processing => Ok(()),
+            Status::Complete | Status::Failed if offers.open.remove(&id) => {
+                self.send(Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })).await
+            }
+            Status::Complete | Status::Failed => Ok(()),
+        }
+    }
+
+    async fn offer_one(&mut self, record: &Record, offers: &mut Offers) -> Result<(), Over> {
+        offers.open.insert(record.content.id);
+        let work = v1::Work { message: Some(answer::message(record)), lease: None, context: Vec::new() };
+        self.send(Event::Work(work)).await
+    }
+
+    async fn offer_due(&mut self, offers: &mut Offers) -> Result<(), Over> {
+        let now = SystemClock.now();
+        while let Some((due, id)) = offers.delayed.first().copied().filter(|(due, _)| *due <= now) {
+            offers.delayed.remove(&(due, id));
+            let Some(record) = self.grpc.reads.views.message(id) else { continue };
+            if is_pending(&record) {
+                self.offer_one(&record, offers).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_pending(record: &Arc<Record>) -> bool {
+    record.state.work.as_ref().is_some_and(|work| work.status == Status::Pending)
+}
+
+/// When the next offer is due; far away where none waits.
+fn due(offers: &Offers) -> Instant {
+    let wait = match offers.delayed.first() {
+        Some((due, _)) => Duration::from_millis(due.saturating_sub(SystemClock.now()).max(0).unsigned_abs()),
+        None => Duration::from_secs(3_600),
+    };
+    Instant::now() + wait
+}

@@ -1,0 +1,59 @@
+//! Which rows a commit writes. A post writes three keys and a claim one small row, beside one row for the whole commit.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Commit,
+    keys::{DomainHash, Key, Place},
+    stored::{StoredCommit, StoredLive, StoredMessage, StoredRequest, encode},
+};
+use crate::domain::{Change, ChangeKind, Status};
+
+/// Rows to write (`Some`) or remove (`None`), each key once: of several changes of one message the last one stands.
+pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
+    let mut rows = BTreeMap::new();
+    for key in &commit.forget {
+        rows.insert(Key::Request(*key), None);
+    }
+    for change in &commit.changes {
+        message_rows(change, &mut rows);
+    }
+    if let Some(last) = commit.changes.last().map(Change::seq) {
+        let stored = StoredCommit::of(commit.stamp, &commit.changes);
+        for domain in &stored.domains {
+            rows.insert(Key::Domain(DomainHash::of(domain), last), Some(Vec::new()));
+        }
+        rows.insert(Key::Commit(last), Some(encode(&stored)));
+    }
+    rows
+}
+
+fn message_rows(change: &Change, rows: &mut BTreeMap<Key, Option<Vec<u8>>>) {
+    let Change { kind, record, request } = change;
+    let content = &record.content;
+    let place = Place::new(content.conversation, content.posted);
+    let status = record.state.work.as_ref().map(|work| work.status);
+    let live = matches!(status, Some(Status::Pending | Status::Processing));
+    let failed = status == Some(Status::Failed) && !record.state.deleted;
+
+    let said = matches!(kind, ChangeKind::Posted | ChangeKind::Edited | ChangeKind::Deleted);
+    if said || !live {
+        rows.insert(Key::Message(place), Some(encode(&StoredMessage::of(record))));
+    }
+    if *kind == ChangeKind::Posted {
+        rows.insert(Key::Id(content.id), Some(place.to_bytes().to_vec()));
+    }
+    if live {
+        rows.insert(Key::Live(content.posted), Some(encode(&StoredLive::of(record))));
+    } else if status.is_some() {
+        rows.insert(Key::Live(content.posted), None);
+    }
+    if failed {
+        rows.insert(Key::Failed(content.posted), Some(place.conversation.to_vec()));
+    } else if matches!(kind, ChangeKind::Retried | ChangeKind::Deleted) {
+        rows.insert(Key::Failed(content.posted), None);
+    }
+    if let Some(request) = request {
+        rows.insert(Key::Request(request.key), Some(encode(&StoredRequest::of(request))));
+    }
+}

@@ -1,0 +1,61 @@
+//! The journal: the one seam through which everything that happens is made durable, and the storage behind it.
+//!
+//! Owns the stored format and is the only place that names sled. Must never decide anything: it appends what the
+//! writer gives it and reads back what was appended.
+
+mod appended;
+mod keys;
+mod secret;
+mod sled_store;
+mod stored;
+mod tally;
+
+use std::sync::Arc;
+
+use crate::domain::{Change, Millis, RequestKey};
+
+pub use secret::EditSecret;
+pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore};
+pub use stored::FormatError;
+pub use tally::{CallCost, Costs, Tally};
+
+/// What one group of commands did: its changes are durable together or not at all.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The time stamp of the last message posted so far, this commit included; it never falls.
+    pub stamp: Millis,
+    /// The changes, their numbers without a gap after the commit before.
+    pub changes: Vec<Change>,
+    /// Idempotency keys that are over and may be forgotten.
+    pub forget: Vec<RequestKey>,
+}
+
+/// The storage failed; the caller must not go on from memory.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// The storage engine reported an error.
+    #[error("the storage failed")]
+    Storage(#[from] Arc<sled::Error>),
+    /// A write could not be made durable.
+    #[error("the data could not be synced to the disk")]
+    Sync(#[source] Arc<std::io::Error>),
+    /// A stored row could not be read.
+    #[error("a stored row cannot be read")]
+    Format(#[from] FormatError),
+}
+
+impl From<sled::Error> for JournalError {
+    fn from(error: sled::Error) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}
+
+/// Where changes are made durable. The embedded journal is [`SledStore`]; a replicated one fits behind the same method.
+pub trait Journal: Send + 'static {
+    /// Makes the commit durable, all of it or nothing. When it returns `Ok`, the commit survives a kill and, with
+    /// [`Durability::Power`], a power cut. The rows written are counted in `tally`.
+    ///
+    /// # Errors
+    /// Where durability is not certain. The commit may or may not be stored: only a restart can tell.
+    fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError>;
+}

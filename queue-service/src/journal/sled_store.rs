@@ -1,0 +1,155 @@
+//! The embedded journal: sled on a local disk.
+
+mod feed;
+mod read;
+
+pub use feed::{Changes, Posts};
+
+use std::{
+    fs::File,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use sled::{Batch, Db};
+
+use super::{
+    Commit, Journal, JournalError, Tally, appended,
+    keys::Key,
+    stored::{StoredMeta, decode, encode},
+};
+
+/// Fixed when the store is created; smaller segments leak files for values over 16 KB.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// sled's own cache; the service has one of its own, sled's serves the writer and rare reads.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How safe an acknowledged write is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// It survives a power cut: the log file is synced to the device.
+    Power,
+    /// It survives the end of the process: the data is with the kernel.
+    Process,
+}
+
+/// The store could not be opened. Nothing was deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be used.
+    #[error("the data directory {0} cannot be used; check that it exists, is writable and has space")]
+    Directory(PathBuf, #[source] io::Error),
+    /// Another process has it.
+    #[error(
+        "the data directory {0} is in use by another process; stop that one, or choose another --data-dir"
+    )]
+    InUse(PathBuf),
+    /// The store is damaged, or the disk failed.
+    #[error(
+        "the store in {0} cannot be opened; nothing was changed. Check the disk, keep a copy of the directory, \
+         and restore a backup or ask for help"
+    )]
+    Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The store; cheap to clone. Any clone may read, one writer appends.
+#[derive(Clone)]
+pub struct SledStore {
+    db: Db,
+    /// sled's log file, to make it durable; absent with [`Durability::Process`].
+    log: Option<Arc<File>>,
+    epoch: Arc<str>,
+}
+
+impl SledStore {
+    /// Opens the store of a data directory, and creates it at the first start.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(data_dir: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
+        let damaged = |error| OpenError::Damaged(data_dir.to_owned(), error);
+        std::fs::create_dir_all(data_dir).map_err(unusable)?;
+        let db = open_sled(data_dir)?;
+        // sled names its log file `db`. The names of the files have to be durable too.
+        let log = Arc::new(File::open(data_dir.join("db")).map_err(unusable)?);
+        log.sync_all().map_err(unusable)?;
+        File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+        let epoch = read_or_name_epoch(&db, &log).map_err(|error| damaged(Box::new(error)))?;
+        Ok(Self { db, log: (durability == Durability::Power).then_some(log), epoch })
+    }
+
+    /// Names this log; new only where the store is new.
+    pub fn epoch(&self) -> &Arc<str> {
+        &self.epoch
+    }
+
+    fn sync(&self) -> Result<(), JournalError> {
+        self.db.flush()?;
+        match &self.log {
+            Some(log) => log.sync_data().map_err(|error| JournalError::Sync(Arc::new(error))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Journal for SledStore {
+    fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
+        let rows = appended::rows(commit);
+        tally.count_writes(rows.len() as u64);
+        let mut batch = Batch::default();
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.insert(key.to_bytes(), value),
+                None => batch.remove(key.to_bytes()),
+            }
+        }
+        self.db.apply_batch(batch)?;
+        self.sync()
+    }
+}
+
+/// sled may panic where its files are damaged, so the panic is caught and said as an error.
+fn open_sled(data_dir: &Path) -> Result<Db, OpenError> {
+    let config = sled::Config::new()
+        .path(data_dir)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .use_compression(false);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(error)) if in_use(&error) => Err(OpenError::InUse(data_dir.to_owned())),
+        Ok(Err(error)) => Err(OpenError::Damaged(data_dir.to_owned(), Box::new(error))),
+        Err(_) => {
+            let error = io::Error::other("the storage engine gave up while reading its files");
+            Err(OpenError::Damaged(data_dir.to_owned(), Box::new(error)))
+        }
+    }
+}
+
+/// sled reports a lock that is held as an I/O error of one of two kinds.
+fn in_use(error: &sled::Error) -> bool {
+    match error {
+        sled::Error::Io(error) => {
+            error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+        }
+        _ => false,
+    }
+}
+
+fn read_or_name_epoch(db: &Db, log: &File) -> Result<Arc<str>, JournalError> {
+    let key = Key::Meta.to_bytes();
+    if let Some(row) = db.get(&key)? {
+        return Ok(decode::<StoredMeta>(&row)?.epoch.into());
+    }
+    let epoch = hex::encode(rand::random::<[u8; 8]>());
+    db.insert(key, encode(&StoredMeta { epoch: epoch.clone() }))?;
+    db.flush()?;
+    log.sync_data().map_err(|error| JournalError::Sync(Arc::new(error)))?;
+    Ok(epoch.into())
+}

@@ -1,0 +1,180 @@
+//! Reading the feed: for cursors and time stamps older than the cache, and for filling the cache at the start.
+
+use std::ops::Bound;
+
+use super::{SledStore, read::all};
+use crate::{
+    domain::{Change, Millis, Record},
+    journal::{
+        FormatError, JournalError, Tally,
+        keys::{DomainHash, Key, last_number},
+        stored::{StoredChange, StoredCommit, decode},
+    },
+};
+
+/// Some changes in order, whole commits.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// True where the log holds more of them.
+    pub more: bool,
+}
+
+/// Some messages in the order in which they were posted, whole commits. The state of a live message is as it was
+/// posted: the views know better.
+#[derive(Debug, Default)]
+pub struct Posts {
+    /// The messages.
+    pub records: Vec<Record>,
+    /// True where the log holds more of them.
+    pub more: bool,
+}
+
+impl SledStore {
+    /// Changes after number `seq`, of one domain or of all, until there are at least `limit`.
+    pub fn changes_after(
+        &self,
+        seq: u64,
+        domain: Option<&str>,
+        limit: usize,
+        tally: &Tally,
+    ) -> Result<Changes, JournalError> {
+        let mut found = Changes::default();
+        for commit in self.commits(seq, domain, tally) {
+            if found.changes.len() >= limit {
+                found.more = true;
+                break;
+            }
+            let commit = commit?;
+            for change in of_domain(&commit, domain).filter(|change| change.seq() > seq) {
+                found.changes.push(change.to_change(&self.said(change, tally)?)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Messages with a time stamp after `after`, of one domain or of all, until there are at least `limit`.
+    pub fn posts_after(
+        &self,
+        after: Millis,
+        domain: Option<&str>,
+        limit: usize,
+        tally: &Tally,
+    ) -> Result<Posts, JournalError> {
+        let seq = self.seq_at(after, tally)?;
+        let mut found = Posts::default();
+        for commit in self.commits(seq, domain, tally) {
+            if found.records.len() >= limit {
+                found.more = true;
+                break;
+            }
+            found.records.extend(self.posts(&commit?, domain, tally)?);
+        }
+        Ok(found)
+    }
+
+    /// The newest messages, of one domain or of all, until there are at least `limit`.
+    pub fn newest_posts(
+        &self,
+        domain: Option<&str>,
+        limit: usize,
+        tally: &Tally,
+    ) -> Result<Posts, JournalError> {
+        let mut found = Posts::default();
+        let mut commits = Vec::new();
+        let mut count = 0;
+        for commit in self.commits(0, domain, tally).rev() {
+            if count >= limit {
+                found.more = true;
+                break;
+            }
+            let posts = self.posts(&commit?, domain, tally)?;
+            count += posts.len();
+            commits.push(posts);
+        }
+        found.records = commits.into_iter().rev().flatten().collect();
+        Ok(found)
+    }
+
+    /// The newest commits, the newest first, for filling the cache: gives each to `take` until it says no.
+    pub fn newest_commits(
+        &self,
+        tally: &Tally,
+        mut take: impl FnMut(Vec<Change>) -> bool,
+    ) -> Result<(), JournalError> {
+        for commit in self.commits(0, None, tally).rev() {
+            let changes = of_domain(&commit?, None)
+                .map(|change| Ok(change.to_change(&self.said(change, tally)?)?))
+                .collect::<Result<_, JournalError>>()?;
+            if !take(changes) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A number so that all messages up to it have a time stamp of at most `after`, and all later ones a greater one:
+    /// a binary search over the commits, whose stamps never fall.
+    fn seq_at(&self, after: Millis, tally: &Tally) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (0, self.last(tally)?.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let from_middle = (Bound::Excluded(Key::Commit(middle).to_bytes()), all(b'j').1);
+            let Some((key, value)) = self.range(from_middle, tally).next().transpose()? else { break };
+            if decode::<StoredCommit>(&value)?.stamp <= after {
+                low = last_number(&key).ok_or(FormatError::Field("seq"))?;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The commits with changes after number `seq`: all of them, or those that touch a domain.
+    fn commits<'a>(
+        &'a self,
+        seq: u64,
+        domain: Option<&str>,
+        tally: &'a Tally,
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<StoredCommit, JournalError>> + 'a> {
+        let next = seq.saturating_add(1);
+        let Some(domain) = domain.map(DomainHash::of) else {
+            let range = (Bound::Included(Key::Commit(next).to_bytes()), all(b'j').1);
+            return Box::new(self.range(range, tally).map(|row| Ok(decode(&row?.1)?)));
+        };
+        let key = |seq| Bound::Included(Key::Domain(domain, seq).to_bytes());
+        Box::new(self.range((key(next), key(u64::MAX)), tally).map(|row| {
+            let last = last_number(&row?.0).ok_or(FormatError::Field("seq"))?;
+            let commit = self.get(Key::Commit(last), tally)?.ok_or(FormatError::Field("commit"))?;
+            Ok(decode(&commit)?)
+        }))
+    }
+
+    fn posts(
+        &self,
+        commit: &StoredCommit,
+        domain: Option<&str>,
+        tally: &Tally,
+    ) -> Result<Vec<Record>, JournalError> {
+        of_domain(commit, domain)
+            .filter(|change| change.is_post())
+            .map(|change| self.said(change, tally))
+            .collect()
+    }
+
+    /// The message of a change, with what is said in it now.
+    fn said(&self, change: &StoredChange, tally: &Tally) -> Result<Record, JournalError> {
+        Ok(self.message(change.place()?, tally)?.ok_or(FormatError::Field("message"))?)
+    }
+}
+
+/// The changes of a commit that are in a domain. Domains whose hashes meet are told apart here.
+fn of_domain<'a>(
+    commit: &'a StoredCommit,
+    domain: Option<&'a str>,
+) -> impl Iterator<Item = &'a StoredChange> {
+    commit.changes.iter().filter(move |change| {
+        domain.is_none_or(|domain| commit.domains.get(change.domain as usize).is_some_and(|of| of == domain))
+    })
+}

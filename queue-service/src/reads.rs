@@ -1,0 +1,266 @@
+//! Reading: from the views where they reach, from the storage where they do not, and counted either way.
+//!
+//! Must never go through the writer, and never show what the views do not show yet.
+
+use std::{fmt, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{Change, ConversationId, Millis, Record, Status},
+    journal::{Costs, JournalError, SledStore, Tally},
+    views::{BeforeCache, Floor, Views},
+};
+
+/// Everything that readers read from; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Reads {
+    /// What is in memory.
+    pub views: Arc<Views>,
+    /// What is on disk.
+    pub store: SledStore,
+    /// Where storage calls are counted.
+    pub costs: Costs,
+}
+
+/// A position in the feed, opaque to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Names the log.
+    pub epoch: Arc<str>,
+    /// Number of the last change seen.
+    pub seq: u64,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+impl Cursor {
+    /// Reads a cursor; `None` where it is none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (epoch, seq) = text.rsplit_once('.')?;
+        let well_formed = epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit());
+        // `parse` alone would accept a sign.
+        let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
+        (well_formed && digits).then_some(())?;
+        Some(Self { epoch: epoch.into(), seq: seq.parse().ok()? })
+    }
+}
+
+/// A page of the feed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Listed<T> {
+    /// Oldest first.
+    pub items: Vec<T>,
+    /// Number after which to read on.
+    pub next: u64,
+    /// True where more can be read at once.
+    pub more: bool,
+    /// Storage reads.
+    pub reads: u64,
+}
+
+impl Reads {
+    /// The cursor after change `seq`.
+    pub(crate) fn cursor(&self, seq: u64) -> Cursor {
+        Cursor { epoch: Arc::clone(self.store.epoch()), seq }
+    }
+
+    /// Number of the newest change that readers can see.
+    pub(crate) fn tail(&self) -> u64 {
+        *self.views.subscribe().borrow()
+    }
+
+    /// The number of a cursor.
+    ///
+    /// # Errors
+    /// Why the position is lost.
+    pub(crate) fn position(&self, cursor: &Cursor) -> Result<u64, &'static str> {
+        if cursor.epoch != *self.store.epoch() {
+            return Err("the cursor is of another log: the data was replaced");
+        }
+        if cursor.seq > self.tail() {
+            return Err("the cursor is ahead of the log: newer data was lost or replaced");
+        }
+        Ok(cursor.seq)
+    }
+
+    /// The newest messages: at least `limit` where there are as many.
+    pub(crate) async fn newest(
+        &self,
+        domain: Option<String>,
+        limit: usize,
+    ) -> Result<Listed<Arc<Record>>, JournalError> {
+        match self.views.newest(domain.as_deref(), limit) {
+            Ok(page) => {
+                self.costs.note("ListMessages", &Tally::default());
+                Ok(Listed { items: page.items, next: page.tail, more: false, reads: 0 })
+            }
+            Err(BeforeCache { tail, .. }) => {
+                let find = move |reads: &Self, tally: &Tally| {
+                    reads.store.newest_posts(domain.as_deref(), limit, tally)
+                };
+                let (posts, reads) = self.on_disk("ListMessages", find).await?;
+                Ok(Listed { items: self.visible(posts.records, tail), next: tail, more: false, reads })
+            }
+        }
+    }
+
+    /// Messages with a time stamp after `after`: at least `limit` where there are as many.
+    pub(crate) async fn after(
+        &self,
+        domain: Option<String>,
+        after: Millis,
+        limit: usize,
+    ) -> Result<Listed<Arc<Record>>, JournalError> {
+        let tail = match self.views.after(domain.as_deref(), after, limit) {
+            Ok(page) => {
+                self.costs.note("ListMessages", &Tally::default());
+                return Ok(listed(page.items, page.more, page.tail, 0));
+            }
+            Err(BeforeCache { tail, .. }) => tail,
+        };
+        let before = domain.as_deref().map(|domain| self.views.pin(domain));
+        let of = domain.clone();
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.posts_after(after, of.as_deref(), limit, tally);
+        let (posts, reads) = self.on_disk("ListMessages", find).await?;
+        if let (Some(domain), Some(before), false) = (domain, before, posts.more) {
+            let older = |record: &&Record| record.content.timestamp <= before.stamp;
+            let newest = posts.records.iter().rfind(older).map_or(after, |record| record.content.timestamp);
+            self.views.learn(&domain, before, Floor { stamp: newest, seq: before.seq });
+        }
+        Ok(listed(self.visible(posts.records, tail), posts.more, tail, reads))
+    }
+
+    /// Changes after number `seq`, oldest first.
+    pub(crate) async fn changes(
+        &self,
+        call: &'static str,
+        domain: Option<String>,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Listed<Arc<Change>>, JournalError> {
+        let tail = match self.views.changes(domain.as_deref(), seq, limit) {
+            Ok(page) => {
+                self.costs.note(call, &Tally::default());
+                let next =
+                    if page.more { page.items.last().map_or(seq, |change| change.seq()) } else { page.tail };
+                return Ok(Listed { items: page.items, next, more: page.more, reads: 0 });
+            }
+            Err(BeforeCache { tail, .. }) => tail,
+        };
+        let before = domain.as_deref().map(|domain| self.views.pin(domain));
+        let of = domain.clone();
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.changes_after(seq, of.as_deref(), limit, tally);
+        let (found, reads) = self.on_disk(call, find).await?;
+        let items: Vec<_> =
+            found.changes.into_iter().filter(|change| change.seq() <= tail).map(Arc::new).collect();
+        let last = items.last().map_or(seq, |change| change.seq());
+        if let (Some(domain), Some(before), false) = (domain, before, found.more) {
+            let older = |change: &&Arc<Change>| change.seq() <= before.seq;
+            let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
+            self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
+        }
+        Ok(Listed { items, next: if found.more { last } else { tail }, more: found.more, reads })
+    }
+
+    /// One message.
+    pub(crate) async fn message(&self, id: Uuid) -> Result<(Option<Arc<Record>>, u64), JournalError> {
+        if let Some(record) = self.views.message(id) {
+            self.costs.note("GetMessage", &Tally::default());
+            return Ok((Some(record), 0));
+        }
+        let (found, reads) =
+            self.on_disk("GetMessage", move |reads, tally| reads.store.find(id, tally)).await?;
+        Ok((found.map(|record| self.present(record)), reads))
+    }
+
+    /// The last messages of a conversation that were posted before number `before`, oldest first: one range read.
+    pub(crate) async fn conversation(
+        &self,
+        call: &'static str,
+        conversation: ConversationId,
+        before: u64,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Record>>, u64), JournalError> {
+        let before = before.min(self.tail().saturating_add(1));
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.conversation(conversation, before, limit, tally);
+        let (records, reads) = self.on_disk(call, find).await?;
+        Ok((records.into_iter().map(|record| self.present(record)).collect(), reads))
+    }
+
+    /// The first pending messages in the order in which they are handed out.
+    pub(crate) fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+        self.costs.note("ListPending", &Tally::default());
+        self.views.pending(entity, limit, now)
+    }
+
+    /// The failed messages, newest first, those posted before `before`.
+    pub(crate) async fn failed(
+        &self,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<(Vec<Record>, u64), JournalError> {
+        let find = move |reads: &Self, tally: &Tally| {
+            let from = match before {
+                Some(id) => reads.store.find(id, tally)?.map_or(0, |record| record.content.posted),
+                None => u64::MAX,
+            };
+            reads.store.failed(from, limit, tally)
+        };
+        self.on_disk("ListFailed", find).await
+    }
+
+    /// How many messages are failed.
+    pub(crate) async fn count_failed(&self) -> Result<u64, JournalError> {
+        Ok(self.on_disk("GetStats", |reads, tally| reads.store.count_failed(tally)).await?.0)
+    }
+
+    /// Runs a look into the storage on a thread that may block, and counts it.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        find: impl FnOnce(&Self, &Tally) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<(T, u64), JournalError> {
+        let reads = self.clone();
+        let look = move || {
+            let tally = Tally::default();
+            let found = find(&reads, &tally);
+            reads.costs.note(call, &tally);
+            found.map(|found| (found, tally.reads()))
+        };
+        tokio::task::spawn_blocking(look).await.expect("a look into the storage does not panic")
+    }
+
+    /// Of what the storage holds, only what the views show already.
+    fn visible(&self, records: Vec<Record>, tail: u64) -> Vec<Arc<Record>> {
+        let shown = records.into_iter().filter(|record| record.content.posted <= tail);
+        shown.map(|record| self.present(record)).collect()
+    }
+
+    /// A stored message with its present state: that of live work is in the views.
+    fn present(&self, record: Record) -> Arc<Record> {
+        if let Some(shown) = self.views.message(record.content.id) {
+            return shown;
+        }
+        let status = record.state.work.as_ref().map(|work| work.status);
+        if matches!(status, Some(Status::Pending | Status::Processing)) {
+            // It was finished between the two looks: its row has the final state now.
+            if let Ok(Some(finished)) = self.store.find(record.content.id, &Tally::default()) {
+                return Arc::new(finished);
+            }
+        }
+        Arc::new(record)
+    }
+}
+
+fn listed(items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
+    let next = if more { items.last().map_or(tail, |record| record.content.posted) } else { tail };
+    Listed { items, next, more, reads }
+}

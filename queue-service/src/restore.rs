@@ -1,0 +1,73 @@
+//! Starting from what the journal holds: live work and the newest commits are read, nothing else.
+
+use crate::{
+    domain::{Change, ChangeKind, Millis, Queue, QueueRules},
+    journal::{Costs, JournalError, SledStore, Tally},
+    views::{CacheLimits, Floor, Views},
+};
+
+/// The state and the views of a log.
+pub(crate) fn restore(
+    store: &SledStore,
+    rules: QueueRules,
+    limits: CacheLimits,
+    costs: &Costs,
+    now: Millis,
+) -> Result<(Queue, Views), JournalError> {
+    let tally = Tally::default();
+    let last = store.last(&tally)?;
+    let live = store.live(&tally)?;
+    let newest = Newest::read(store, limits, last, &tally)?;
+    costs.note("Start", &tally);
+    tracing::info!(
+        seq = last.0,
+        live = live.len(),
+        cached_messages = newest.messages,
+        storage_reads = tally.reads(),
+        "read the journal"
+    );
+    let commits = newest.commits.into_iter().rev().flatten();
+    let views = Views::restore(limits, rules.aging_ms, newest.floor, commits, &live, last.0);
+    Ok((Queue::restore(rules, last, live, now), views))
+}
+
+/// The newest commits, the newest first, as many as the cache holds.
+struct Newest {
+    commits: Vec<Vec<Change>>,
+    messages: usize,
+    floor: Floor,
+}
+
+impl Newest {
+    fn read(
+        store: &SledStore,
+        limits: CacheLimits,
+        last: (u64, Millis),
+        tally: &Tally,
+    ) -> Result<Self, JournalError> {
+        let mut newest =
+            Self { commits: Vec::new(), messages: 0, floor: Floor { seq: last.0, stamp: last.1 } };
+        let mut changes = 0;
+        store.newest_commits(tally, |commit| {
+            changes += commit.len();
+            newest.take(commit);
+            newest.messages < limits.messages && changes < limits.changes()
+        })?;
+        // The first change of all has the number 1: then nothing is older.
+        if newest.floor.seq == 0 {
+            newest.floor = Floor::default();
+        }
+        Ok(newest)
+    }
+
+    fn take(&mut self, commit: Vec<Change>) {
+        for change in &commit {
+            self.floor.seq = self.floor.seq.min(change.seq() - 1);
+            if change.kind == ChangeKind::Posted {
+                self.messages += 1;
+                self.floor.stamp = self.floor.stamp.min(change.record.content.timestamp - 1);
+            }
+        }
+        self.commits.push(commit);
+    }
+}

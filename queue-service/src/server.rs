@@ -1,0 +1,197 @@
+//! Building the service from its settings, and running it until it is told to stop.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use axum::{Router, routing::get};
+use repartee_proto::v1::queue_service_server::QueueServiceServer;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, service::interceptor::InterceptedService, transport::server::TcpIncoming};
+
+use crate::{
+    grpc::{QueueGrpc, StreamRules, refuse_while_draining},
+    journal::{Costs, EditSecret, JournalError, OpenError, SledStore},
+    reads::Reads,
+    restore::restore,
+    settings::Settings,
+    writer::{Clock, Running, SystemClock, Writer},
+};
+
+/// Largest request: a batch of 256 posts with the longest texts.
+const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// How long open calls may take to end after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often connections are checked for life.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Why the service cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The secret of the edit tokens.
+    #[error("the edit secret in the data directory cannot be used")]
+    Secret(#[source] io::Error),
+    /// The address.
+    #[error("cannot listen on {0}; is another process using it?")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The journal, at the start or while running.
+    #[error(
+        "the journal failed; nothing that was acknowledged is lost, start again once the cause is mended"
+    )]
+    Journal(#[from] JournalError),
+    /// The writer thread ended by itself.
+    #[error("the writer ended unexpectedly; nothing that was acknowledged is lost, start again")]
+    Writer,
+    /// The system gave no thread.
+    #[error("the writer's thread cannot be started")]
+    Thread(#[source] io::Error),
+    /// The gRPC server.
+    #[error("the gRPC server failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// The reflection service.
+    #[error("the gRPC reflection service cannot be built")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The ready file.
+    #[error(transparent)]
+    ReadyFile(#[from] repartee_process::ReadyFileError),
+}
+
+/// A service that has read its data and bound its address, and does not serve yet.
+pub struct Server {
+    grpc: QueueGrpc,
+    running: Running,
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Server {
+    /// Opens the data directory, reads what is live and cached, and binds the address.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn bind(settings: Settings) -> Result<Self, Error> {
+        // The address first: where it is taken, nothing else was touched.
+        let bind = |error| Error::Bind(settings.grpc_addr, error);
+        let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
+        let addr = listener.local_addr().map_err(bind)?;
+        let opened = settings.clone();
+        let opening = tokio::task::spawn_blocking(move || open(&opened));
+        let (grpc, running) = opening.await.map_err(|_| Error::Writer)??;
+        Ok(Self { grpc, running, listener, addr })
+    }
+
+    /// The address that was bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown` is cancelled, then ends all streams and stops within 10 s.
+    ///
+    /// # Errors
+    /// Where the journal or the server fails; the process is to be ended then.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { grpc, running, listener, .. } = self;
+        let Running { failed, thread } = running;
+        let (draining, streams) = (grpc.draining.clone(), grpc.streams.clone());
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve_grpc(grpc, listener, stop.clone()));
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            failure = failed => Err(failure.map_or(Error::Writer, Error::Journal)),
+        };
+        draining.cancel();
+        outcome?;
+        let all_streams = u32::try_from(streams.most).unwrap_or(u32::MAX);
+        // Whether all of them have said goodbye or not: the connections are closed next.
+        let _ = timeout(GOODBYE, streams.room.acquire_many(all_streams)).await;
+        stop.cancel();
+        if let Ok(served) = timeout(DRAIN, serving).await {
+            served.map_err(|_| Error::Writer)??;
+        } else {
+            tracing::warn!("calls were still open after the time for draining; closing them");
+        }
+        // All handles are gone now, so the writer has ended or is about to.
+        let _ = timeout(GOODBYE, tokio::task::spawn_blocking(move || thread.join())).await;
+        Ok(())
+    }
+}
+
+/// Opens the data and starts the writer. Blocks.
+fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
+    let store = SledStore::open(&settings.data_dir, settings.durability)?;
+    let secret = EditSecret::open(&settings.data_dir).map_err(Error::Secret)?;
+    if settings.durability == crate::journal::Durability::Process {
+        tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
+    }
+    let (costs, rules) = (Costs::default(), settings.rules());
+    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now())?;
+    let views = Arc::new(views);
+    let writer = Writer {
+        queue,
+        journal: store.clone(),
+        store: store.clone(),
+        views: Arc::clone(&views),
+        costs: costs.clone(),
+        clock: SystemClock,
+    };
+    let (queue, running) = writer.start(settings.max_commands as usize).map_err(Error::Thread)?;
+    let grpc = QueueGrpc {
+        queue,
+        reads: Reads { views, store, costs },
+        limits: Arc::new(settings.limits.clone()),
+        secret,
+        streams: StreamRules {
+            room: Arc::new(Semaphore::new(settings.max_streams as usize)),
+            most: settings.max_streams as usize,
+            heartbeat: Settings::seconds(settings.heartbeat),
+            age: Settings::seconds(settings.stream_age),
+            patience: Settings::seconds(settings.stream_patience),
+            watchers: Arc::new(AtomicU64::new(0)),
+        },
+        draining: CancellationToken::new(),
+    };
+    Ok((grpc, running))
+}
+
+async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<QueueServiceServer<QueueGrpc>>().await;
+    let draining = grpc.draining.clone();
+    tokio::spawn(async move {
+        draining.cancelled().await;
+        health.set_not_serving::<QueueServiceServer<QueueGrpc>>().await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    });
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let admission = refuse_while_draining(grpc.draining.clone());
+    let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
+    let recorder = repartee_process::recorder();
+    let metrics = get(async move || ([("content-type", repartee_process::CONTENT_TYPE)], recorder.render()));
+    let routes = Routes::from(Router::new().route("/metrics", metrics))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(InterceptedService::new(queue, admission));
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled_owned(),
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The settings of queue-service.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use serde::Serialize;
+
+use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits};
+
+/// Owns the messages of Repartee: stores them, hands work to bots, shows every change to everybody.
+#[derive(Debug, Clone, Parser, Serialize)]
+#[command(name = "queue-service", version)]
+pub struct Settings {
+    /// Folder of the data; created where it does not exist.
+    #[arg(long, env = "REPARTEE_DATA_DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Address of the gRPC face, which answers GET /metrics too; port 0 takes a free port.
+    #[arg(long, env = "REPARTEE_GRPC_ADDR", default_value = "127.0.0.1:50051")]
+    pub grpc_addr: SocketAddr,
+    /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
+    #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
+    pub durability: Durability,
+    /// Most messages in the cache.
+    #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub cache_messages: u32,
+    /// Most bytes in the cache, by estimate.
+    #[arg(long, env = "REPARTEE_CACHE_BYTES", default_value_t = 100 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1_048_576..))]
+    pub cache_bytes: u64,
+    /// Most messages that may wait in all; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "REPARTEE_MAX_PENDING", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pending: u32,
+    /// Most messages that may wait for one entity; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "REPARTEE_MAX_PENDING_PER_ENTITY", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pending_per_entity: u32,
+    /// Most commands that may wait for the writer; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "REPARTEE_MAX_COMMANDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_commands: u32,
+    /// Most open streams, watchers and workers together; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_streams: u32,
+    /// Seconds of waiting that count as one level of priority; 0 makes priority strict.
+    #[arg(long, env = "REPARTEE_AGING", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub aging: u32,
+    /// Hand out one message at a time per conversation.
+    #[arg(long, env = "REPARTEE_ONE_PER_CONVERSATION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub one_per_conversation: bool,
+    /// Failures after which a message is given up.
+    #[arg(long, env = "REPARTEE_MAX_FAILURES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub max_failures: u32,
+    /// Leases without a result after which a message is given up.
+    #[arg(long, env = "REPARTEE_MAX_EXPIRIES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub max_expiries: u32,
+    /// Seconds between the heartbeats of a stream.
+    #[arg(long, env = "REPARTEE_HEARTBEAT", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub heartbeat: u32,
+    /// Seconds after which a stream ends by itself at the earliest; at the latest after twice as long.
+    #[arg(long, env = "REPARTEE_STREAM_AGE", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub stream_age: u32,
+    /// Seconds after which a stream that its client does not read is ended.
+    #[arg(long, env = "REPARTEE_STREAM_PATIENCE", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub stream_patience: u32,
+    /// What clients may send.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Write the bound address there, as JSON, once the service serves.
+    #[arg(long, env = "REPARTEE_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Print the effective settings and exit.
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
+}
+
+impl repartee_process::Settings for Settings {
+    fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.max_pending_per_entity > self.max_pending && self.max_pending_per_entity != 100_000 {
+            return Err(format!(
+                "--max-pending-per-entity must be at most --max-pending ({}), is {}",
+                self.max_pending, self.max_pending_per_entity
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    pub(crate) fn rules(&self) -> QueueRules {
+        QueueRules {
+            aging_ms: i64::from(self.aging) * 1_000,
+            one_per_conversation: self.one_per_conversation,
+            max_pending: self.max_pending as usize,
+            max_pending_per_entity: self.max_pending_per_entity as usize,
+            max_failures: self.max_failures,
+            max_expiries: self.max_expiries,
+        }
+    }
+
+    pub(crate) fn cache(&self) -> CacheLimits {
+        let bytes = usize::try_from(self.cache_bytes).unwrap_or(usize::MAX);
+        CacheLimits { messages: self.cache_messages as usize, bytes }
+    }
+
+    pub(crate) fn seconds(seconds: u32) -> Duration {
+        Duration::from_secs(u64::from(seconds))
+    }
+}

@@ -1,0 +1,95 @@
+//! One feed in memory: the newest messages and changes of a domain, or of all.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::domain::{Change, Millis};
+
+/// From where on a feed is complete in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Floor {
+    /// All messages with a greater time stamp are there.
+    pub stamp: Millis,
+    /// All changes with a greater number are there.
+    pub seq: u64,
+}
+
+/// A message's place in a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Post {
+    pub(super) stamp: Millis,
+    pub(super) posted: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    /// In the order of their time stamps, which is that of their numbers.
+    pub(super) posts: VecDeque<Post>,
+    /// In the order of their numbers.
+    pub(super) changes: VecDeque<Arc<Change>>,
+    pub(super) floor: Floor,
+}
+
+impl Feed {
+    pub(super) fn new(floor: Floor) -> Self {
+        Self { floor, ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.posts.is_empty() && self.changes.is_empty()
+    }
+
+    /// The posts after a time stamp: at least `limit` where there are as many, never a part of one time stamp. Says
+    /// whether there are more.
+    pub(super) fn posts_after(&self, after: Millis, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
+        let from = self.posts.partition_point(|post| post.stamp <= after);
+        let mut to = from.saturating_add(limit).min(self.posts.len());
+        while to > from && to < self.posts.len() && self.posts[to].stamp == self.posts[to - 1].stamp {
+            to += 1;
+        }
+        (self.posts.range(from..to), to < self.posts.len())
+    }
+
+    /// The newest posts: at least `limit` where there are as many, never a part of one time stamp.
+    pub(super) fn newest(&self, limit: usize) -> impl Iterator<Item = &Post> {
+        let mut from = self.posts.len().saturating_sub(limit);
+        while from > 0 && from < self.posts.len() && self.posts[from].stamp == self.posts[from - 1].stamp {
+            from -= 1;
+        }
+        self.posts.range(from..)
+    }
+
+    /// At most `limit` changes after a number. Says whether there are more.
+    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = &Arc<Change>>, bool) {
+        let from = self.changes.partition_point(|change| change.seq() <= seq);
+        let to = from.saturating_add(limit).min(self.changes.len());
+        (self.changes.range(from..to), to < self.changes.len())
+    }
+
+    /// The oldest post leaves.
+    pub(super) fn drop_post(&mut self) {
+        if let Some(post) = self.posts.pop_front() {
+            self.floor.stamp = post.stamp;
+        }
+    }
+
+    /// The oldest change leaves.
+    pub(super) fn drop_change(&mut self) {
+        if let Some(change) = self.changes.pop_front() {
+            self.floor.seq = change.seq();
+        }
+    }
+
+    /// An edit or a deletion reaches back: earlier changes of the message show what is said in it now.
+    pub(super) fn rewrite(&mut self, now: &Change) {
+        let content = &now.record.content;
+        let from = self.changes.partition_point(|change| change.seq() < content.posted);
+        for slot in self.changes.range_mut(from..) {
+            if slot.record.content.posted == content.posted && !Arc::ptr_eq(&slot.record.content, content) {
+                let mut change = Change::clone(slot);
+                change.record.content = Arc::clone(content);
+                change.record.state.deleted |= now.record.state.deleted;
+                *slot = Arc::new(change);
+            }
+        }
+    }
+}

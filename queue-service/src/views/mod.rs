@@ -1,0 +1,160 @@
+//! What readers see: the newest messages and changes, all live work, and the order of the pending.
+//!
+//! Owns the memory that polls, lists and watchers read from. Only the writer publishes, and only what is durable;
+//! readers hold a short lock while they copy pointers, and never touch the storage.
+
+mod cache;
+mod feed;
+mod pending;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::domain::{Change, ChangeKind, Millis, Record};
+
+pub use cache::{CacheFill, CacheLimits};
+pub use feed::Floor;
+pub use pending::EntityDepth;
+
+use cache::Cache;
+
+/// The views; shared by everybody who reads.
+#[derive(Debug)]
+pub struct Views {
+    cache: RwLock<Cache>,
+    tail: watch::Sender<u64>,
+}
+
+/// A part of a feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What was asked for, oldest first.
+    pub items: Vec<T>,
+    /// True where more can be read at once.
+    pub more: bool,
+    /// Number of the newest change that readers could see at that moment.
+    pub tail: u64,
+}
+
+/// The cache does not reach back that far; the storage does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BeforeCache {
+    /// From where on the cache holds everything of the feed that was asked for.
+    pub floor: Floor,
+    /// Number of the newest change that readers could see at that moment.
+    pub tail: u64,
+}
+
+impl Views {
+    /// The views of a log that ends at number `tail`: its newest commits in order, and all live work. `floor` is where
+    /// the commits begin.
+    pub fn restore(
+        limits: CacheLimits,
+        aging_ms: Millis,
+        floor: Floor,
+        commits: impl Iterator<Item = Change>,
+        live: &[Record],
+        tail: u64,
+    ) -> Self {
+        let mut cache = Cache::new(limits, aging_ms, floor);
+        commits.for_each(|change| cache.publish(change));
+        live.iter().for_each(|record| cache.restore_live(record.clone()));
+        cache.begin_at(tail);
+        Self { cache: RwLock::new(cache), tail: watch::Sender::new(tail) }
+    }
+
+    /// Shows the changes of a durable commit, and wakes those who wait for them.
+    pub fn publish(&self, changes: Vec<Change>) {
+        let Some(tail) = changes.last().map(Change::seq) else { return };
+        let mut cache = self.cache.write();
+        for change in changes {
+            cache.publish(change);
+        }
+        drop(cache);
+        self.tail.send_replace(tail);
+    }
+
+    /// The number of the newest change, and every later one. Subscribe before reading, so that nothing is missed.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.tail.subscribe()
+    }
+
+    /// A message, where it is cached or live.
+    pub fn message(&self, id: Uuid) -> Option<Arc<Record>> {
+        self.cache.read().message(id)
+    }
+
+    /// The newest messages of a domain or of all, whole time stamps, at least `limit` where there are as many.
+    ///
+    /// # Errors
+    /// Where the cache holds fewer than `limit` and the log may hold more.
+    pub fn newest(&self, domain: Option<&str>, limit: usize) -> Result<Page<Arc<Record>>, BeforeCache> {
+        self.cache.read().newest(domain, limit)
+    }
+
+    /// Messages with a time stamp after `after`, whole time stamps, at least `limit` where there are as many.
+    ///
+    /// # Errors
+    /// Where the cache does not reach back that far.
+    pub fn after(
+        &self,
+        domain: Option<&str>,
+        after: Millis,
+        limit: usize,
+    ) -> Result<Page<Arc<Record>>, BeforeCache> {
+        self.cache.read().after(domain, after, limit)
+    }
+
+    /// At most `limit` changes after number `seq`.
+    ///
+    /// # Errors
+    /// Where the cache does not reach back that far.
+    pub fn changes(
+        &self,
+        domain: Option<&str>,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Page<Arc<Change>>, BeforeCache> {
+        self.cache.read().changes(domain, seq, limit)
+    }
+
+    /// Call before looking for a domain in the storage: from then on its floor tells of this domain alone.
+    pub fn pin(&self, domain: &str) -> Floor {
+        self.cache.write().pin(domain)
+    }
+
+    /// Notes what a look into the storage has shown: since `floor` the cache holds everything of this domain. Ignored
+    /// where the cache has dropped something of it since the look began, when its floor was `before`.
+    pub fn learn(&self, domain: &str, before: Floor, floor: Floor) {
+        self.cache.write().learn(domain, before, floor);
+    }
+
+    /// The first `limit` pending messages in the order in which they are handed out, of one entity or of all; those
+    /// that wait for a retry at `now` are left out.
+    pub fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+        self.cache.read().pending(entity, limit, now)
+    }
+
+    /// The queue of one entity or of all these: how many wait, and since when the oldest.
+    pub fn depth(&self, entities: &[String]) -> (u64, Option<Millis>) {
+        self.cache.read().depth(entities)
+    }
+
+    /// The queues by entity, in the order of their names.
+    pub fn depths(&self, now: Millis) -> Vec<EntityDepth> {
+        self.cache.read().depths(now)
+    }
+
+    /// How full the cache is.
+    pub fn fill(&self) -> CacheFill {
+        self.cache.read().fill()
+    }
+
+    /// How many changes of each kind were published since the start.
+    pub fn counts(&self) -> Vec<(ChangeKind, u64)> {
+        self.cache.read().counts()
+    }
+}

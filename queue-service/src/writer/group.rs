@@ -1,0 +1,152 @@
+//! One group of commands: decide, commit, show, answer.
+
+use super::{
+    Clock, SWEEP_EVERY_MS, State,
+    job::{Answer, Command, Job},
+};
+use crate::{
+    domain::{At, ChangeKind, Event, LeaseRef, Millis, RequestKey},
+    journal::{Commit, Journal, JournalError, Tally},
+};
+
+/// How far a commit's time stamp may run ahead of the clock before commits with new messages wait for it.
+const AHEAD_MS: Millis = 1_000;
+
+/// How many idempotency keys are looked at in one sweep.
+const SWEEP_KEYS: usize = 1_000;
+
+impl<J: Journal, C: Clock> State<J, C> {
+    pub(super) fn serve(&mut self, group: Vec<Job>) -> Result<(), JournalError> {
+        let now = self.with.clock.now();
+        let stamp = now.max(self.with.queue.last_stamp() + 1);
+        let mut fresh = rand::random;
+        let mut at = At { now, stamp, fresh: &mut fresh };
+
+        self.with.queue.advance(now);
+        self.release_undelivered();
+        let mut answers = Vec::with_capacity(group.len());
+        let mut costs = Vec::with_capacity(group.len());
+        for job in group {
+            match job {
+                Job::Command(command) => {
+                    let tally = Tally::default();
+                    self.show_what_it_touches(&command, &tally)?;
+                    costs.push((command.call, tally));
+                    answers.push((command.decide)(&mut self.with.queue, &mut at));
+                }
+                Job::Join(id, taker, events) => {
+                    self.streams.insert(id, events);
+                    self.with.queue.join(id, taker, now);
+                }
+                Job::Part(id) => {
+                    self.streams.remove(&id);
+                    self.with.queue.part(id, now);
+                }
+            }
+        }
+        self.with.queue.dispatch(&mut at);
+        self.commit(stamp)?;
+        for (call, tally) in costs {
+            self.with.costs.note(call, &tally);
+        }
+        answers.into_iter().for_each(|answer: Answer| answer());
+        self.deliver();
+        Ok(())
+    }
+
+    /// Loads what the rule will ask for and the queue does not hold: finished messages, posts, idempotency keys.
+    fn show_what_it_touches(&mut self, command: &Command, tally: &Tally) -> Result<(), JournalError> {
+        for key in &command.keys {
+            if !self.with.queue.knows_request(*key)
+                && let Some(request) = self.with.store.find_request(*key, tally)?
+            {
+                self.with.queue.visit_request(request);
+            }
+        }
+        for id in &command.ids {
+            if !self.with.queue.knows(*id)
+                && let Some(record) = self.with.store.find(*id, tally)?
+            {
+                self.with.queue.visit(record);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, stamp: Millis) -> Result<(), JournalError> {
+        let changes = self.with.queue.take_changes();
+        let forget = self.sweep()?;
+        if changes.is_empty() && forget.is_empty() {
+            return Ok(());
+        }
+        if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
+            self.with.clock.wait_until(stamp - AHEAD_MS);
+        }
+        let commit = Commit { stamp: self.with.queue.last_stamp(), changes, forget };
+        let tally = Tally::default();
+        self.with.journal.append(&commit, &tally)?;
+        self.with.costs.note("Commit", &tally);
+        metrics::histogram!("repartee_commit_changes").record(commit.changes.len() as f64);
+        self.with.views.publish(commit.changes);
+        Ok(())
+    }
+
+    /// Now and then: a few idempotency keys that are over, to be forgotten with this commit.
+    fn sweep(&mut self) -> Result<Vec<RequestKey>, JournalError> {
+        let now = self.with.clock.now();
+        if now < self.next_sweep {
+            return Ok(Vec::new());
+        }
+        self.next_sweep = now.saturating_add(SWEEP_EVERY_MS);
+        let tally = Tally::default();
+        let requests = self.with.store.requests_after(self.swept_to, SWEEP_KEYS, &tally)?;
+        self.swept_to = requests.last().filter(|_| requests.len() == SWEEP_KEYS).map(|request| request.key);
+        self.with.costs.note("Sweep", &tally);
+        Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
+    }
+
+    fn deliver(&mut self) {
+        for event in self.with.queue.committed() {
+            let (id, once) = match &event {
+                Event::Work(id, leased) => (
+                    *id,
+                    leased
+                        .record
+                        .state
+                        .work
+                        .as_ref()
+                        .and_then(|w| w.claim.as_ref()?.session_id.as_ref())
+                        .is_none(),
+                ),
+                Event::Cancelled(id, _) => (*id, false),
+                Event::Nothing(id) => (*id, true),
+            };
+            let Some(stream) = self.streams.get(&id) else {
+                self.take_back(event);
+                continue;
+            };
+            // A stream that is full does not read: it is ended, and its work goes to others.
+            if let Err(refused) = stream.try_send(event) {
+                self.streams.remove(&id);
+                self.take_back(refused.into_inner());
+                self.with.queue.part(id, self.with.clock.now());
+            } else if once {
+                self.streams.remove(&id);
+            }
+        }
+    }
+
+    fn take_back(&mut self, event: Event) {
+        if let Event::Work(_, leased) = event {
+            let id = leased.record.content.id;
+            self.undelivered.push(LeaseRef { id, token: Some(leased.token), worker_id: String::new() });
+        }
+    }
+
+    fn release_undelivered(&mut self) {
+        for lease in std::mem::take(&mut self.undelivered) {
+            // Refused where its lease has ended in the meantime: then it waits already.
+            let _ = self.with.queue.release(&lease);
+        }
+    }
+}

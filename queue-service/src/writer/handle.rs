@@ -1,0 +1,192 @@
+//! The way to the writer: plain async methods, a private bounded channel behind them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::{SyncSender, TrySendError},
+};
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::job::{Command, Job};
+use crate::domain::{
+    At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
+    Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
+};
+
+/// Sends commands to the writer; cheap to clone.
+#[derive(Clone)]
+pub struct QueueHandle {
+    jobs: SyncSender<Job>,
+    next_taker: Arc<AtomicU64>,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A rule refused it; nothing was changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Too many commands wait; nothing was done.
+    #[error("too many commands wait for the writer; nothing was done, try again")]
+    Busy,
+    /// The writer has ended. The command may have been done or not: only a repetition can tell.
+    #[error("the service is stopping; repeat the call once it is back")]
+    Stopped,
+}
+
+/// A post, with its idempotency key.
+pub type Post = (NewMessage, Option<Request>);
+
+impl QueueHandle {
+    pub(super) fn new(jobs: SyncSender<Job>) -> Self {
+        Self { jobs, next_taker: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// Stores messages in one commit; one outcome each, in their order.
+    ///
+    /// # Errors
+    /// `Busy` and `Stopped`, for all of them.
+    pub async fn post(
+        &self,
+        call: &'static str,
+        posts: Vec<Post>,
+    ) -> Result<Vec<Result<Posted, Rejection>>, CommandError> {
+        let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
+        let keys =
+            posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
+        let rule = move |queue: &mut Queue, at: &mut At<'_>| {
+            posts.into_iter().map(|(new, request)| queue.post(new, request, at)).collect()
+        };
+        let (reply, outcome) = oneshot::channel();
+        self.send(Job::Command(Command { ids, keys, ..Command::new(call, reply, rule) }))?;
+        outcome.await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Changes a message. See [`Queue::update`].
+    pub async fn update(&self, id: Uuid, update: Update) -> Result<Record, CommandError> {
+        self.decide("UpdateMessage", vec![id], move |queue, at| queue.update(id, update, at)).await
+    }
+
+    /// Deletes a message. See [`Queue::delete`].
+    pub async fn delete(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.decide("DeleteMessage", vec![id], move |queue, _| queue.delete(id)).await
+    }
+
+    /// Claims one message. See [`Queue::claim`].
+    pub async fn claim(&self, id: Uuid, by: ClaimBy) -> Result<Leased, CommandError> {
+        self.decide("ClaimMessage", vec![id], move |queue, at| queue.claim(id, &by, at)).await
+    }
+
+    /// Extends leases; one outcome each, in their order. See [`Queue::renew`].
+    ///
+    /// # Errors
+    /// `Busy` and `Stopped`, for all of them.
+    pub async fn renew(
+        &self,
+        leases: Vec<LeaseRef>,
+        lease_ms: Option<Millis>,
+    ) -> Result<Vec<Result<Millis, Rejection>>, CommandError> {
+        let ids = leases.iter().map(|lease| lease.id).collect();
+        self.decide("RenewLeases", ids, move |queue, at| {
+            Ok(leases.iter().map(|lease| queue.renew(lease, lease_ms, at.now)).collect())
+        })
+        .await
+    }
+
+    /// Gives a message back. See [`Queue::release`].
+    pub async fn release(&self, lease: LeaseRef) -> Result<Record, CommandError> {
+        self.decide("ReleaseMessage", vec![lease.id], move |queue, _| queue.release(&lease)).await
+    }
+
+    /// Finishes messages in one commit; one outcome each, in their order. See [`Queue::complete`].
+    ///
+    /// # Errors
+    /// `Busy` and `Stopped`, for all of them.
+    pub async fn complete(
+        &self,
+        call: &'static str,
+        items: Vec<(LeaseRef, Option<Reply>)>,
+    ) -> Result<Vec<Result<Completed, Rejection>>, CommandError> {
+        let ids = items.iter().map(|(lease, _)| lease.id).collect();
+        self.decide(call, ids, move |queue, at| {
+            Ok(items.into_iter().map(|(lease, reply)| queue.complete(&lease, reply, at)).collect())
+        })
+        .await
+    }
+
+    /// Reports a failure. See [`Queue::fail`].
+    pub async fn fail(&self, lease: LeaseRef, failure: Failure) -> Result<Failed, CommandError> {
+        self.decide("FailMessage", vec![lease.id], move |queue, at| queue.fail(&lease, failure, at)).await
+    }
+
+    /// Puts a failed message back. See [`Queue::retry`].
+    pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.decide("RetryMessage", vec![id], move |queue, _| queue.retry(id)).await
+    }
+
+    /// Takes a message out of the queue. See [`Queue::cancel`].
+    pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.decide("CancelMessage", vec![id], move |queue, _| queue.cancel(id)).await
+    }
+
+    /// The sessions that stream or hold leases.
+    pub async fn sessions(&self) -> Result<Vec<SessionView>, CommandError> {
+        self.decide("Sessions", Vec::new(), |queue, _| Ok(queue.sessions())).await
+    }
+
+    /// Lets somebody take work. Work and news come over the returned seat until it is dropped; the seat ends by itself
+    /// where its reader falls `room` events behind.
+    ///
+    /// # Errors
+    /// `Busy` and `Stopped`.
+    pub fn join(&self, taker: Taker, room: usize) -> Result<Seat, CommandError> {
+        let id = self.next_taker.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = mpsc::channel(room);
+        self.send(Job::Join(id, taker, sender))?;
+        Ok(Seat { id, events, jobs: self.jobs.clone() })
+    }
+
+    async fn decide<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        ids: Vec<Uuid>,
+        rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Job::Command(Command { ids, ..Command::new(call, reply, rule) }))?;
+        Ok(outcome.await.map_err(|_| CommandError::Stopped)??)
+    }
+
+    fn send(&self, job: Job) -> Result<(), CommandError> {
+        self.jobs.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Disconnected(_) => CommandError::Stopped,
+        })
+    }
+}
+
+/// A taker's place at the queue. Dropping it gives the place up.
+pub struct Seat {
+    id: TakerId,
+    events: mpsc::Receiver<Event>,
+    jobs: SyncSender<Job>,
+}
+
+impl Seat {
+    /// What happens next; `None` once the seat was taken away because its reader fell behind, or the writer ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // Must not be lost where the channel is full just now: a thread of its own waits for room.
+        if let Err(TrySendError::Full(job)) = self.jobs.try_send(Job::Part(self.id)) {
+            let jobs = self.jobs.clone();
+            std::thread::spawn(move || jobs.send(job));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What goes through the writer's channel.
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::domain::{At, Event, Queue, RequestKey, Taker, TakerId};
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    /// Let a rule decide.
+    Command(Command),
+    /// Hand out work to a taker.
+    Join(TakerId, Taker, mpsc::Sender<Event>),
+    /// A taker is gone.
+    Part(TakerId),
+}
+
+/// A command: which messages and keys it has to see, and the rule that decides it.
+pub(super) struct Command {
+    /// Under which name its storage calls are counted.
+    pub(super) call: &'static str,
+    /// Messages that it touches.
+    pub(super) ids: Vec<Uuid>,
+    /// Idempotency keys that it asks for.
+    pub(super) keys: Vec<RequestKey>,
+    pub(super) decide: Decide,
+}
+
+/// Lets a rule decide, and keeps its outcome until the commit.
+pub(super) type Decide = Box<dyn FnOnce(&mut Queue, &mut At<'_>) -> Answer + Send>;
+
+/// Sends the outcome to the caller; called after the commit.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+
+impl Command {
+    /// Wraps a rule and the way back to its caller. Where the caller has gone away before its turn, nothing is done.
+    pub(super) fn new<T: Send + 'static>(
+        call: &'static str,
+        reply: oneshot::Sender<T>,
+        rule: impl FnOnce(&mut Queue, &mut At<'_>) -> T + Send + 'static,
+    ) -> Self {
+        let decide = move |queue: &mut Queue, at: &mut At<'_>| -> Answer {
+            if reply.is_closed() {
+                return Box::new(|| ());
+            }
+            let outcome = rule(queue, at);
+            Box::new(move || {
+                // A caller that went away in the meantime finds the outcome in the feed.
+                let _ = reply.send(outcome);
+            })
+        };
+        Self { call, ids: Vec::new(), keys: Vec::new(), decide: Box::new(decide) }
+    }
+}

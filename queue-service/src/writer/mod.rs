@@ -1,0 +1,122 @@
+//! The writer: the one thread that owns the queue's state.
+//!
+//! Takes what waits in its channel, lets the rules decide each command, makes the changes of the whole group durable in
+//! one commit, shows them to the readers, and only then answers. Nobody else changes the queue, and nothing is visible
+//! or acknowledged before it is on disk. A commit that fails ends the writer, and with it the process.
+
+mod clock;
+mod group;
+mod handle;
+mod job;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    domain::{Event, LeaseRef, Millis, Queue, RequestKey, TakerId},
+    journal::{Costs, Journal, JournalError, SledStore},
+    views::Views,
+};
+
+pub use clock::{Clock, SystemClock};
+pub use handle::{CommandError, Post, QueueHandle, Seat};
+
+use job::Job;
+
+/// Most commands that are committed together.
+const GROUP: usize = 256;
+
+/// How often keys of old requests are looked for.
+const SWEEP_EVERY_MS: Millis = 60_000;
+
+/// Everything that the writer works with.
+pub struct Writer<J, C> {
+    /// The state, as the journal left it.
+    pub queue: Queue,
+    /// Where changes are made durable.
+    pub journal: J,
+    /// Where messages are looked up that are not live.
+    pub store: SledStore,
+    /// Where changes are shown.
+    pub views: Arc<Views>,
+    /// Where storage calls are counted.
+    pub costs: Costs,
+    /// What time it is.
+    pub clock: C,
+}
+
+/// The running thread.
+pub struct Running {
+    /// Why the writer ended early; never sent while it runs.
+    pub failed: oneshot::Receiver<JournalError>,
+    /// The thread; it ends when all handles are gone.
+    pub thread: JoinHandle<()>,
+}
+
+impl<J: Journal, C: Clock> Writer<J, C> {
+    /// Starts the thread, with room for `capacity` waiting commands.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(self, capacity: usize) -> std::io::Result<(QueueHandle, Running)> {
+        let (sender, receiver) = sync_channel(capacity);
+        let (failure, failed) = oneshot::channel();
+        let state = State::new(self);
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            if let Err(error) = state.run(&receiver) {
+                tracing::error!(%error, "the journal failed: stopping; nothing that was acknowledged is lost");
+                // The receiver is gone only where the server is ending anyway.
+                let _ = failure.send(error);
+            }
+        })?;
+        Ok((QueueHandle::new(sender), Running { failed, thread }))
+    }
+}
+
+struct State<J, C> {
+    with: Writer<J, C>,
+    streams: HashMap<TakerId, mpsc::Sender<Event>>,
+    /// Work that could not be delivered, to be released in the next group.
+    undelivered: Vec<LeaseRef>,
+    next_sweep: Millis,
+    swept_to: Option<RequestKey>,
+}
+
+impl<J: Journal, C: Clock> State<J, C> {
+    fn new(with: Writer<J, C>) -> Self {
+        let next_sweep = with.clock.now();
+        Self { with, streams: HashMap::new(), undelivered: Vec::new(), next_sweep, swept_to: None }
+    }
+
+    fn run(mut self, jobs: &Receiver<Job>) -> Result<(), JournalError> {
+        loop {
+            let mut group = Vec::new();
+            match jobs.recv_timeout(self.patience()) {
+                Ok(job) => group.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            group.extend(jobs.try_iter().take(GROUP - group.len()));
+            self.serve(group)?;
+        }
+    }
+
+    /// How long nothing has to be done unless a command comes.
+    fn patience(&self) -> Duration {
+        if !self.undelivered.is_empty() {
+            return Duration::ZERO;
+        }
+        let deadline = self.with.queue.next_deadline().unwrap_or(Millis::MAX).min(self.next_sweep);
+        let wait = deadline.saturating_sub(self.with.clock.now()).max(0);
+        Duration::from_millis(wait.unsigned_abs())
+    }
+}
