@@ -12,7 +12,7 @@ const PATIENCE = 15_000;
 /** Pauses before an own comment is sent again, in ms. */
 const RESEND = [500, 1_500];
 /** Answers after which it is not known whether the comment was stored; the same key makes asking again safe. */
-const UNSURE = new Set([502, 503, 504]);
+const UNSURE = new Set([500, 502, 503, 504]);
 const AUTHOR = "repartee.author";
 const COLORS = ["#a9502d", "#2d7aa9", "#4c8b3f", "#8a4fb0", "#b08a2e", "#2f8f83", "#b04f73"];
 
@@ -37,9 +37,12 @@ const poller = new Poller({
 /** A refusal in words for people, from an `application/problem+json` body where there is one. */
 class Refusal extends Error {
   constructor(response, problem) {
-    super(problem?.detail ?? problem?.title ?? `The server answered ${response.status}.`);
+    const fields = Array.isArray(problem?.errors) ? problem.errors : [];
+    const whole = problem?.detail ?? problem?.title ?? `The server answered ${response.status}.`;
+    const more = fields.filter(({ detail }) => !whole.includes(detail)).map(({ pointer, detail }) => `${pointer}: ${detail}`);
+    super([whole, ...more].join("\n"));
     this.status = response.status;
-    this.fields = Array.isArray(problem?.errors) ? problem.errors : [];
+    this.fields = fields;
     this.retryAfter = Number(response.headers.get("Retry-After") ?? 0) * 1_000 || 0;
   }
 }
@@ -62,10 +65,16 @@ async function poll() {
     await readNews();
     tellConnection("live", "up to date");
   } catch (error) {
-    if (navigator.onLine) tellConnection("lost", "reconnecting…");
-    else tellConnection("lost", "offline");
+    tellConnection("lost", lost(error));
     throw error;
   }
+}
+
+/** Why there is no news, in a few words. A refusal that asking again does not change is told as the server put it. */
+function lost(error) {
+  if (!navigator.onLine) return "offline";
+  if (error instanceof Refusal && error.status < 500 && error.status !== 429) return error.message;
+  return "reconnecting…";
 }
 
 async function readNews() {
@@ -155,6 +164,8 @@ async function send(event) {
     tellError(error);
   }
   setSending(false);
+  // A button that is switched off loses the focus; it goes on where the next comment is written.
+  if (!form.contains(document.activeElement)) field.text.focus();
   show();
 }
 
@@ -180,8 +191,7 @@ function tellError(error) {
   if (error === null) {
     errorLine.textContent = "";
   } else if (error instanceof Refusal) {
-    const lines = error.fields.map(({ pointer, detail }) => `${pointer}: ${detail}`);
-    errorLine.textContent = [error.message, ...lines].join("\n");
+    errorLine.textContent = error.message;
     for (const { pointer } of error.fields) markWrong(String(pointer).split("/").at(-1));
   } else {
     errorLine.textContent = "The server cannot be reached. Your comment is kept here: send it again in a moment.";
