@@ -118,7 +118,7 @@ async function appears(path, folder) {
  * console (violations of the Content-Security-Policy among them), uncaught errors, and dialogs.
  */
 export async function openPage(t, browser, service, { domain = "lobby", shows = "up to date", ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1000, height: 760 }, ...options });
+  const context = await browser.newContext({ viewport: { width: 1000, height: 840 }, ...options });
   context.setDefaultTimeout(DEADLINE);
   t.after(() => context.close());
   const page = await context.newPage();
