@@ -47,7 +47,7 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports `outcome` until the service has taken or finally refused it, or the lease cannot be alive any more.
     pub(crate) async fn report(self, claim: &Claim, outcome: Outcome) -> End {
-        let message = &claim.lease.message_id;
+        let id = &claim.lease.message_id;
         let reply = match outcome {
             Ok(reply) => reply,
             Err(error) => return self.fail(claim, &error).await,
@@ -56,11 +56,11 @@ impl Reporter {
         if let Err(status) = &result
             && status.code() == Code::InvalidArgument
         {
-            tracing::warn!(message, problem = status.message(), "the service refuses the reply");
+            tracing::warn!(id, problem = status.message(), "the service refuses the reply");
             let refused = format!("the reply was refused: {}", status.message());
             return self.fail(claim, &HandlerError::retryable(refused)).await;
         }
-        settled(message, "completed", &result)
+        settled(id, "completed", &result)
     }
 
     async fn fail(&self, claim: &Claim, error: &HandlerError) -> End {
@@ -77,7 +77,7 @@ impl Reporter {
             if !status::may_pass(status.code()) || Instant::now() + wait > give_up {
                 return Err(status);
             }
-            tracing::debug!(message = claim.lease.message_id, code = ?status.code(), ?wait, "reporting again");
+            tracing::debug!(id = claim.lease.message_id, code = ?status.code(), ?wait, "reporting again");
             sleep(wait).await;
         }
     }
@@ -90,7 +90,7 @@ impl Reporter {
                 if answer.late || answer.already_completed {
                     let (late, repeated) = (answer.late, answer.already_completed);
                     tracing::info!(
-                        message = answer.message.map(|message| message.id),
+                        id = answer.message.map(|message| message.id),
                         late,
                         repeated,
                         "completed"
@@ -111,21 +111,17 @@ pub(crate) fn bounded<T>(message: T) -> Request<T> {
 }
 
 /// Logs how a report ended.
-fn settled(message: &str, done: &str, result: &Result<(), Status>) -> End {
+fn settled(id: &str, done: &str, result: &Result<(), Status>) -> End {
     let Err(status) = result else {
-        tracing::debug!(message, "{done}");
+        tracing::debug!(id, "{done}");
         return End::Reported;
     };
     let (code, reason) = (status.code(), status::reason(status));
     if status::may_pass(code) {
-        tracing::warn!(
-            message,
-            ?code,
-            "not {done}: the service did not answer while the lease could be alive"
-        );
+        tracing::warn!(id, ?code, "not {done}: the service did not answer while the lease could be alive");
         return End::Unanswered;
     }
-    tracing::warn!(message, ?code, reason, problem = status.message(), "not {done}: the service refuses it");
+    tracing::warn!(id, ?code, reason, problem = status.message(), "not {done}: the service refuses it");
     End::Reported
 }
 

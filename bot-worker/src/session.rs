@@ -137,10 +137,10 @@ impl Session {
             return;
         };
         let Some(claim) = self.held.admit(&message.id, &lease.token, Instant::now()) else {
-            tracing::debug!(message = message.id, "sent again; it is held already");
+            tracing::debug!(id = message.id, "sent again; it is held already");
             return;
         };
-        tracing::debug!(message = message.id, "started");
+        tracing::debug!(id = message.id, "started");
         let attempt = Attempt {
             task: Task::new(message, work.context, claim.stop.clone()),
             claim,
@@ -183,7 +183,7 @@ impl Session {
                     self.held.renewed(&lease.lease_token, Instant::now())
                 }
                 Some(renew_outcome::Outcome::Rejection(no)) if !status::may_pass(Code::from_i32(no.code)) => {
-                    tracing::info!(message = lease.message_id, reason = no.reason, "the lease is lost");
+                    tracing::info!(id = lease.message_id, reason = no.reason, "the lease is lost");
                     self.held.lose(&lease.lease_token);
                 }
                 Some(renew_outcome::Outcome::Rejection(_)) | None => {}
@@ -210,14 +210,14 @@ impl Session {
     /// Gives these claims back, all at once.
     async fn release(&self, leases: Vec<LeaseRef>) {
         let released = leases.into_iter().map(|lease| {
-            let (mut client, message) = (self.client.clone(), lease.message_id.clone());
+            let (mut client, id) = (self.client.clone(), lease.message_id.clone());
             let mut request = Request::new(ReleaseMessageRequest { lease: Some(lease) });
             request.set_timeout(RELEASE);
             async move {
                 match client.release_message(request).await {
-                    Ok(_) => tracing::info!(message, "released"),
+                    Ok(_) => tracing::info!(id, "released"),
                     Err(status) => {
-                        tracing::warn!(message, code = ?status.code(), "not released; it will expire")
+                        tracing::warn!(id, code = ?status.code(), "not released; it will expire")
                     }
                 }
             }
