@@ -17,7 +17,7 @@ pub struct Taker {
     pub by: ClaimBy,
     /// The entities that it answers; all where empty.
     pub entities: Vec<String>,
-    /// How many unfinished messages it may hold.
+    /// How many unfinished messages its session may hold.
     pub max_in_flight: usize,
     /// A claim that waits: it takes one message, or none once this time has come.
     pub until: Option<Millis>,
@@ -82,20 +82,33 @@ impl Takers {
     }
 
     pub(super) fn hold(&mut self, taker: Option<TakerId>, posted: u64) {
-        self.with_seat(taker, |seat| seat.held.insert(posted));
+        if let Some(seat) = taker.and_then(|id| self.seats.get_mut(&id)) {
+            seat.held.insert(posted);
+        }
     }
 
     pub(super) fn unhold(&mut self, taker: Option<TakerId>, posted: u64) {
-        self.with_seat(taker, |seat| seat.held.remove(&posted));
+        if let Some(seat) = taker.and_then(|id| self.seats.get_mut(&id)) {
+            seat.held.remove(&posted);
+        }
     }
 
-    fn with_seat(&mut self, taker: Option<TakerId>, act: impl FnOnce(&mut Seat) -> bool) {
-        let Some((id, seat)) = taker.and_then(|id| Some((id, self.seats.get_mut(&id)?))) else { return };
-        act(seat);
-        if seat.held.len() < seat.taker.max_in_flight {
-            self.hungry.insert(id);
-        } else {
-            self.hungry.remove(&id);
+    /// True where a taker may take one more: what counts is what its whole session holds.
+    fn has_room(&self, taker: &Taker) -> bool {
+        let session = taker.by.session_id.as_ref().and_then(|id| self.sessions.get(id));
+        session.is_none_or(|session| session.leases.len() < taker.max_in_flight)
+    }
+
+    /// Notes which streams of a session may take more.
+    fn recount(&mut self, session_id: &str) {
+        let Some(session) = self.sessions.get(session_id) else { return };
+        for id in &session.streams {
+            let Some(seat) = self.seats.get(id) else { continue };
+            if session.leases.len() < seat.taker.max_in_flight {
+                self.hungry.insert(*id);
+            } else {
+                self.hungry.remove(id);
+            }
         }
     }
 
@@ -104,6 +117,7 @@ impl Takers {
             let session = self.sessions.entry(session_id.clone()).or_default();
             session.worker_id.clone_from(&claim.worker_id);
             session.leases.insert(posted);
+            self.recount(session_id);
         }
     }
 
@@ -111,7 +125,8 @@ impl Takers {
         let Some(session_id) = claim.and_then(|claim| claim.session_id.as_ref()) else { return };
         if let Some(session) = self.sessions.get_mut(session_id) {
             session.leases.remove(&posted);
-            self.forget_if_gone(&session_id.clone());
+            self.recount(session_id);
+            self.forget_if_gone(session_id);
         }
     }
 
@@ -138,7 +153,9 @@ impl Takers {
             session.streams.insert(id);
             self.newest.insert(session_id.clone(), id);
         }
-        self.hungry.insert(id);
+        if self.has_room(&taker) {
+            self.hungry.insert(id);
+        }
         self.seats.insert(id, Seat { taker, held: BTreeSet::new() });
     }
 
@@ -156,7 +173,7 @@ impl Takers {
                     None => self.newest.remove(session_id),
                 };
             }
-            self.forget_if_gone(&session_id.clone());
+            self.forget_if_gone(session_id);
         }
         Some(seat)
     }

@@ -124,13 +124,15 @@ fn address(checks: &mut Checks<'_>, author: Author, bot: Option<v1::BotAddress>)
         checks.refuse("message.bot", "must be absent on a message by an AI");
     }
     checks.name("message.bot.entity", &bot.entity);
+    if let Some(ai_username) = &bot.ai_username {
+        checks.name("message.bot.ai_username", ai_username);
+    }
     let address = Address {
         ai_username: bot.ai_username.unwrap_or_else(|| bot.entity.clone()),
         ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
         entity: bot.entity,
         session_id: bot.session_id,
     };
-    checks.name("message.bot.ai_username", &address.ai_username);
     checks.color("message.bot.ai_color", &address.ai_color);
     if let Some(session_id) = &address.session_id {
         checks.name("message.bot.session_id", session_id);
@@ -289,12 +291,15 @@ pub(super) fn wait(limits: &Limits, wait: Option<Duration>) -> Result<Millis, Re
 }
 
 /// The session and the room of a stream.
-pub(super) fn stream(limits: &Limits, session_id: &str, max_in_flight: u32) -> Result<usize, Rejection> {
+pub(super) fn stream(limits: &Limits, request: &v1::StreamPendingRequest) -> Result<usize, Rejection> {
     let mut checks = Checks::new(limits);
-    checks.name("session_id", session_id);
-    checks.range("max_in_flight", i64::from(max_in_flight), 0, 1_000);
+    checks.name("session_id", &request.session_id);
+    checks.range("max_in_flight", i64::from(request.max_in_flight), 0, 1_000);
+    if v1::StreamMode::try_from(request.mode).is_err() {
+        checks.refuse("mode", format!("must be LEASE or OFFER, is {}", request.mode));
+    }
     checks.done()?;
-    Ok(max_in_flight.max(1) as usize)
+    Ok(request.max_in_flight.max(1) as usize)
 }
 
 /// How many items a batch has.

@@ -37,8 +37,7 @@ impl QueueGrpc {
         request: v1::StreamPendingRequest,
     ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
         let mode = request.mode();
-        let max_in_flight =
-            check::stream(&self.limits, &request.session_id, request.max_in_flight).map_err(refused)?;
+        let max_in_flight = check::stream(&self.limits, &request).map_err(refused)?;
         let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
         let worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
