@@ -1,6 +1,6 @@
 //! A JSON client that hides nothing of an answer.
 
-use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
+use reqwest::{Client, Method, RequestBuilder, header::HeaderMap, redirect::Policy};
 use serde_json::Value;
 
 use crate::DEADLINE;
@@ -26,8 +26,12 @@ pub struct Answer {
 impl Browser {
     /// A browser with connections of its own to the service at `base`.
     pub fn new(base: &str) -> Self {
-        let client =
-            Client::builder().no_proxy().timeout(DEADLINE).build().expect("a plain client can be built");
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .timeout(DEADLINE)
+            .build()
+            .expect("a plain client can be built");
         Self { client, base: base.to_owned() }
     }
 

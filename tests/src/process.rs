@@ -136,7 +136,7 @@ impl Drop for Process {
             thread::yield_now();
         }
         if thread::panicking() {
-            eprintln!("--- log of {self:?}\n{}", self.log());
+            eprintln!("--- log of {}\n{}", self.name, self.log());
         }
     }
 }

@@ -1,12 +1,16 @@
 //! What a client should never send. Each gets a clear refusal that names what is wrong, and nothing is stored.
 
-use e2e::{Answer, Grpc, Refused, World, platform_post, question, question_json};
+use e2e::{Answer, Grpc, Refused, World, platform_post, question, question_json, within_deadline};
 use prost::Message as _;
 use repartee_proto::v1::{
     BotAddress, GetConversationRequest, NewMessage, PostMessageRequest, PostMessageResponse,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::{Code, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
@@ -149,8 +153,9 @@ async fn names_of_ten_thousand_characters_and_huge_bodies_are_refused() {
     let claim = json!({"messageId": "x", "workerId": long});
     let answer = browser.post("/api/queue/claim", &claim).await;
     answer.problem(if answer.status == 404 { 404 } else { 400 });
-    send(&world, vec![b' '; 10 << 20]).await.problem(413);
-    send(&world, format!("{{\"text\":\"{}\"}}", "x".repeat(70_000))).await.problem(413);
+    for length in [70_000, 1 << 20] {
+        send(&world, format!("{{\"text\":\"{}\"}}", "x".repeat(length))).await.problem(413);
+    }
 
     let huge = NewMessage { text: "x".repeat(8 << 20), ..platform_post("Human", "") };
     let status = world.grpc().await.post(huge).await.unwrap_err();
@@ -159,6 +164,18 @@ async fn names_of_ten_thousand_characters_and_huge_bodies_are_refused() {
         "{status:?}"
     );
     assert_eq!(tail(&world.grpc().await).await, 0);
+}
+
+#[tokio::test]
+async fn a_huge_body_that_is_announced_and_never_sent_is_refused_in_time() {
+    let world = World::with(&[], &["--request-timeout", "1"]).await;
+    let mut connection = TcpStream::connect(world.gateway.http_addr()).await.unwrap();
+    let head = "POST /api/comments HTTP/1.1\r\nHost: test.example\r\nContent-Type: application/json\r\n\
+                Content-Length: 10000000000\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    within_deadline("the refusal", connection.read_exact(&mut status)).await.unwrap();
+    assert!(matches!(&status, b"HTTP/1.1 413" | b"HTTP/1.1 408"), "{:?}", str::from_utf8(&status));
 }
 
 #[tokio::test]

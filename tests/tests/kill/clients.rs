@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use e2e::{Grpc, Watch, held, platform_post, question_from, reply, watch_from, work};
+use e2e::{Grpc, Watch, held, platform_post, question_from, reply, seconds, watch_from, work};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use repartee_proto::v1::{
-    NewMessage, PostMessageResponse, StreamPendingRequest, WatchMode, Work,
+    ClaimNextRequest, NewMessage, PostMessageResponse, StreamPendingRequest, WatchMode, Work,
     stream_pending_response::Event as Sent, watch_messages_response::Event as Seen,
 };
 use tokio::sync::watch;
@@ -75,15 +75,21 @@ fn some_message(random: &mut StdRng, poster: u64, text: &str) -> NewMessage {
 
 /// Claims by claim-next and completes with a reply.
 pub(crate) async fn claim_and_complete(cast: Cast, over: CancellationToken, number: u64) {
-    let worker = format!("claimer {number}");
+    // A short lease: a claim whose answer was cut off is handed out again once it has ended.
+    let request = ClaimNextRequest {
+        worker_id: format!("claimer {number}"),
+        wait: seconds(20),
+        lease: seconds(10),
+        ..ClaimNextRequest::default()
+    };
     let mut link = Link::new(cast.life.clone());
     loop {
-        let claim = link.once(async |client| client.claim_next(&worker, &["echo"], 20).await);
+        let claim = link.once(async |client| client.raw().claim_next(request.clone()).await);
         let claimed = tokio::select! {
             claimed = claim => claimed,
             () = over.cancelled() => return,
         };
-        if let Some(Some(claimed)) = claimed {
+        if let Some(claimed) = claimed.and_then(|answer| answer.into_inner().work) {
             finish(&cast, &mut link, &claimed).await;
         }
     }

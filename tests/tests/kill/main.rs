@@ -26,7 +26,7 @@ const CLAIMERS: u64 = 2;
 const STREAMERS: u64 = 2;
 
 /// How long a life under load lasts at the most. Every length occurs, a life shorter than the first commit too.
-const LONGEST_LIFE: Duration = Duration::from_millis(250);
+const LONGEST_LIFE: Duration = Duration::from_millis(300);
 
 /// The seed of this run: a new one, or `REPARTEE_TEST_SEED` to repeat a run's choices.
 fn seed() -> u64 {
