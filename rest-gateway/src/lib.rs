@@ -1,1 +1,29 @@
-//! Placeholder replaced in this series.
+//! rest-gateway: JSON over HTTP for Repartee. It translates requests into gRPC calls of the queue-service and answers
+//! back, serves the page, and describes itself in OpenAPI.
+//!
+//! It owns no state: what a message may be and who may do what is decided by the queue-service, and every refusal of
+//! it becomes one problem document here. Read [`routes`](self) first: the whole URL table stands there.
+
+mod body;
+mod comments;
+mod conditional;
+mod conversation;
+mod docs;
+mod extract;
+mod json;
+mod layers;
+mod observe;
+mod page;
+mod pointer;
+mod probes;
+mod problem;
+mod queue;
+mod refusal;
+mod routes;
+mod server;
+mod settings;
+mod stats;
+mod upstream;
+
+pub use server::{Error, Server, run};
+pub use settings::Settings;

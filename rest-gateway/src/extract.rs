@@ -1,0 +1,146 @@
+//! What handlers take from a request. Every refusal is a [`Problem`] that points to the field at fault; unknown fields
+//! and parameters are refused, so that a misspelt one is never silently ignored.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::{HeaderMap, StatusCode, Uri, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use crate::{body, json::Object, pointer::escape, problem::Problem, server::App};
+
+/// A JSON object as the body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The query string; every parameter at most once.
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The id in the path. Any text: whether it names a message is for the queue-service to say.
+pub(crate) struct Id(pub(crate) String);
+
+/// The header `Idempotency-Key`, where it is given.
+pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let body = body::read(request.into_body(), app.max_body_bytes, app.request_timeout).await?;
+        from_json(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        from_query(&parts.uri).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        check_escapes(parts.uri.path(), "the path")?;
+        let refused = |rejection: axum::extract::rejection::PathRejection| {
+            Problem::new(rejection.status(), rejection.body_text())
+        };
+        Path::from_request_parts(parts, app).await.map(|Path(id)| Self(id)).map_err(refused)
+    }
+}
+
+impl FromRequestParts<App> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let Some(key) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let text = key
+            .to_str()
+            .map_err(|_| Problem::field("", "header Idempotency-Key: has to be visible ASCII"))?;
+        Ok(Self(Some(text.to_owned())))
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = media_type == "application/json"
+        || media_type.starts_with("application/") && media_type.ends_with("+json");
+    is_json.then_some(()).ok_or_else(|| {
+        let detail =
+            format!("the body has to come with Content-Type: application/json, not {content_type:?}");
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    })
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let (pointer, text) = (pointer_to(error.path(), &error), error.inner().to_string());
+        if error.inner().is_data() { Problem::field(pointer, text) } else { no_json(&text) }
+    })?;
+    json.end().map_err(|error| no_json(&error.to_string()))?;
+    Ok(value)
+}
+
+fn no_json(error: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not valid JSON: {error}"))
+}
+
+fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let query = uri.query().unwrap_or_default();
+    check_escapes(query, "the query")?;
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let detail = format!("query parameter: {}", error.inner());
+        Problem::field(pointer_to(error.path(), &error), detail)
+    })
+}
+
+/// Refuses percent signs without two hex digits behind them, and what does not decode to UTF-8. Decoders let the first
+/// pass as it is and replace the second; a text that nobody sent would be stored or searched for.
+fn check_escapes(encoded: &str, place: &str) -> Result<(), Problem> {
+    let broken = |rest: &str| rest.len() < 2 || !rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    if encoded.split('%').skip(1).any(broken) || percent_decode_str(encoded).decode_utf8().is_err() {
+        let detail = format!("{place} holds a broken percent-encoding: %XX has to be UTF-8 in hex");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    Ok(())
+}
+
+/// The JSON pointer of an error. serde names a missing or repeated field in its text only, and points to the object
+/// around it.
+fn pointer_to(path: &serde_path_to_error::Path, error: &impl ToString) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let text = error.to_string();
+    let named = ["missing field `", "duplicate field `"].iter().find_map(|words| text.split_once(words));
+    if let Some((_, rest)) = named {
+        let name = rest.split('`').next().unwrap_or_default();
+        pointer.push_str(&format!("/{}", escape(name)));
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_escapes;
+
+    #[test]
+    fn only_whole_escapes_of_utf_8_pass() {
+        for fine in ["", "a=b", "a=%20+c", "%C3%A4", "%00"] {
+            assert!(check_escapes(fine, "it").is_ok(), "{fine}");
+        }
+        for broken in ["%", "%4", "%zz", "a%2", "%ff", "%C3x", "%+1", "%é"] {
+            assert!(check_escapes(broken, "it").is_err(), "{broken}");
+        }
+    }
+}

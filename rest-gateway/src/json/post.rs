@@ -1,0 +1,143 @@
+//! A comment on its way in, and what its author gets back.
+
+use repartee_proto::v1;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    message::{Message, MessageType},
+    object::Object,
+    present,
+};
+use crate::problem::Problem;
+
+/// A message to be stored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewComment {
+    /// The site or room, 1 to 255 characters.
+    #[schema(example = "saywhatwant.app")]
+    domain: String,
+    /// What is said, 1 to 16,384 bytes of UTF-8 without NUL.
+    #[schema(example = "Why is space black?")]
+    text: String,
+    /// Name of the one who speaks, 1 to 64 characters.
+    #[schema(example = "Human")]
+    username: String,
+    /// Color of the one who speaks, at most 64 characters.
+    #[serde(default)]
+    #[schema(example = "169080199")]
+    color: String,
+    /// Who speaks; `messageType` is accepted too.
+    #[serde(rename = "message-type", alias = "messageType", default)]
+    message_type: MessageType,
+    /// Id of the message that this one answers.
+    reply_to: Option<String>,
+    /// A score that the site keeps with the message.
+    #[serde(default)]
+    eq_score: i32,
+    /// The bot that is asked; without it the message is a platform post.
+    #[schema(value_type = Option<NewBotParams>)]
+    bot_params: Option<Object<NewBotParams>>,
+    /// On a message by an AI that answers no message: the human of its conversation.
+    human_username: Option<String>,
+    /// Color of that human.
+    human_color: Option<String>,
+    /// On a message by an AI that answers no message: the God Mode session of its conversation.
+    session_id: Option<String>,
+}
+
+/// Whom a message is addressed to, and how urgent it is.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewBotParams {
+    /// The bot, 1 to 64 characters.
+    #[schema(example = "fear-and-loathing")]
+    entity: String,
+    /// 0 to 99, higher is served first; 5 where absent.
+    #[schema(maximum = 99)]
+    priority: Option<u32>,
+    /// Name under which the bot answers; the entity where absent.
+    ai_username: Option<String>,
+    /// Color under which the bot answers; "default" where absent.
+    ai_color: Option<String>,
+    /// God Mode session: a conversation of its own.
+    session_id: Option<String>,
+    /// Only "pending": that is where every message for a bot begins.
+    #[serde(rename = "status")]
+    #[schema(value_type = Option<OnlyPending>)]
+    _status: Option<OnlyPending>,
+}
+
+/// The status of a message that is not stored yet.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnlyPending {
+    /// Waits for a worker.
+    Pending,
+}
+
+/// What the author of a message gets.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Posted {
+    /// Id of the stored message.
+    pub(crate) id: String,
+    /// When it was stored, Unix milliseconds.
+    timestamp: i64,
+    /// Number of the change that stored it.
+    seq: u64,
+    /// Always "success".
+    #[schema(example = "success")]
+    status: &'static str,
+    /// Lets its holder change and remove this message: `Authorization: Bearer <editToken>`.
+    edit_token: String,
+    /// The message as it was stored.
+    message: Message,
+}
+
+impl From<NewComment> for v1::NewMessage {
+    fn from(comment: NewComment) -> Self {
+        Self {
+            domain: comment.domain,
+            text: comment.text,
+            username: comment.username,
+            color: comment.color,
+            message_type: v1::MessageType::from(comment.message_type).into(),
+            reply_to: comment.reply_to,
+            eq_score: comment.eq_score,
+            bot: comment.bot_params.map(|Object(params)| params.into()),
+            human_username: comment.human_username,
+            human_color: comment.human_color,
+            session_id: comment.session_id,
+        }
+    }
+}
+
+impl From<NewBotParams> for v1::BotAddress {
+    fn from(params: NewBotParams) -> Self {
+        Self {
+            entity: params.entity,
+            priority: params.priority,
+            ai_username: params.ai_username,
+            ai_color: params.ai_color,
+            session_id: params.session_id,
+        }
+    }
+}
+
+impl TryFrom<v1::PostMessageResponse> for Posted {
+    type Error = Problem;
+
+    fn try_from(posted: v1::PostMessageResponse) -> Result<Self, Problem> {
+        let message = present(posted.message, "the message")?;
+        Ok(Self {
+            id: message.id.clone(),
+            timestamp: message.timestamp,
+            seq: message.seq,
+            status: "success",
+            edit_token: posted.edit_token,
+            message: message.into(),
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The statistics of the queue-service.
+
+use std::collections::BTreeMap;
+
+use repartee_proto::v1::{self, ChangeKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Depth and age of the queue, its sessions, the fill of the cache, and what each call cost in storage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    /// Names the log.
+    epoch: String,
+    /// Number of the newest change.
+    tail_seq: u64,
+    /// Messages that wait, delayed ones included.
+    pending: u64,
+    /// Of these, messages that wait for their retry.
+    delayed: u64,
+    /// Messages under a lease.
+    processing: u64,
+    /// Messages that were given up or cancelled and not retried since.
+    failed: u64,
+    /// The queue by entity, in the order of their names.
+    entities: Vec<EntityStats>,
+    /// How many changes of each kind were committed since the process started.
+    changes_since_start: BTreeMap<&'static str, u64>,
+    /// What each call cost in storage since the process started.
+    calls: Vec<CallStats>,
+    /// The sessions of workers that stream or hold leases.
+    sessions: Vec<SessionStats>,
+    /// The fill of the cache.
+    cache: CacheStats,
+    /// Open watches of the feed.
+    watchers: u64,
+}
+
+/// The queue of one entity.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EntityStats {
+    /// The entity.
+    entity: String,
+    /// Messages that wait, delayed ones included.
+    pending: u64,
+    /// Messages under a lease.
+    processing: u64,
+    /// Age of the oldest message that waits, milliseconds; null where none waits.
+    #[schema(required)]
+    oldest_age_ms: Option<i64>,
+}
+
+/// What one kind of call cost in storage.
+#[derive(Debug, Serialize, ToSchema)]
+struct CallStats {
+    /// Name of the call, or of the service's own work.
+    call: String,
+    /// How often it was served.
+    calls: u64,
+    /// Its point reads and range reads.
+    reads: u64,
+    /// Its rows written or removed.
+    writes: u64,
+}
+
+/// One session of a worker.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionStats {
+    /// Name of the worker.
+    worker_id: String,
+    /// The session.
+    session_id: String,
+    /// Its open streams.
+    streams: u32,
+    /// Leases that it holds.
+    leases: u32,
+    /// When it renewed last, Unix milliseconds; null where it never did.
+    #[schema(required)]
+    last_renew_at: Option<i64>,
+}
+
+/// The fill of the cache.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CacheStats {
+    /// Messages in it.
+    messages: u64,
+    /// Changes in it.
+    changes: u64,
+    /// Bytes that they take.
+    bytes: u64,
+    /// Most messages that it may hold.
+    max_messages: u64,
+    /// Most bytes that it may hold.
+    max_bytes: u64,
+}
+
+impl From<v1::GetStatsResponse> for Stats {
+    fn from(stats: v1::GetStatsResponse) -> Self {
+        let changes = stats.changes_since_start.iter().map(|change| (name(change.kind()), change.count));
+        Self {
+            changes_since_start: changes.collect(),
+            epoch: stats.epoch,
+            tail_seq: stats.tail_seq,
+            pending: stats.pending,
+            delayed: stats.delayed,
+            processing: stats.processing,
+            failed: stats.failed,
+            entities: stats.entities.into_iter().map(EntityStats::from).collect(),
+            calls: stats.calls.into_iter().map(CallStats::from).collect(),
+            sessions: stats.sessions.into_iter().map(SessionStats::from).collect(),
+            cache: stats.cache.map(CacheStats::from).unwrap_or_default(),
+            watchers: stats.watchers,
+        }
+    }
+}
+
+impl From<v1::EntityStats> for EntityStats {
+    fn from(stats: v1::EntityStats) -> Self {
+        Self {
+            entity: stats.entity,
+            pending: stats.pending,
+            processing: stats.processing,
+            oldest_age_ms: stats
+                .oldest_age
+                .map(|age| age.seconds.saturating_mul(1_000) + i64::from(age.nanos) / 1_000_000),
+        }
+    }
+}
+
+impl From<v1::CallStats> for CallStats {
+    fn from(stats: v1::CallStats) -> Self {
+        Self { call: stats.call, calls: stats.calls, reads: stats.reads, writes: stats.writes }
+    }
+}
+
+impl From<v1::SessionStats> for SessionStats {
+    fn from(stats: v1::SessionStats) -> Self {
+        Self {
+            worker_id: stats.worker_id,
+            session_id: stats.session_id,
+            streams: stats.streams,
+            leases: stats.leases,
+            last_renew_at: stats.last_renew_at,
+        }
+    }
+}
+
+impl From<v1::CacheStats> for CacheStats {
+    fn from(stats: v1::CacheStats) -> Self {
+        Self {
+            messages: stats.messages,
+            changes: stats.changes,
+            bytes: stats.bytes,
+            max_messages: stats.max_messages,
+            max_bytes: stats.max_bytes,
+        }
+    }
+}
+
+/// The word of a change, as DESIGN uses it.
+fn name(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Unspecified => "unknown",
+        ChangeKind::Posted => "posted",
+        ChangeKind::Claimed => "claimed",
+        ChangeKind::Released => "released",
+        ChangeKind::Expired => "expired",
+        ChangeKind::RetryScheduled => "retryScheduled",
+        ChangeKind::Failed => "failed",
+        ChangeKind::Completed => "completed",
+        ChangeKind::Cancelled => "cancelled",
+        ChangeKind::Retried => "retried",
+        ChangeKind::Edited => "edited",
+        ChangeKind::Deleted => "deleted",
+    }
+}

@@ -1,0 +1,88 @@
+//! The probes of an operator: is the process alive, can it serve, what does it count.
+
+use std::{convert::Infallible, future::Future, time::Duration};
+
+use axum::{extract::State, response::IntoResponse};
+use http::{HeaderName, header};
+use repartee_proto::v1::queue_service_server::SERVICE_NAME;
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tonic::{Request, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{problem::Problem, server::App};
+
+/// How old the answer of `/readyz` may be, and how long one check may take.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the last health check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// No check has ended yet.
+    Unknown,
+    /// The queue-service serves.
+    Ready,
+    /// It does not, or cannot be reached.
+    NotReady,
+}
+
+/// Checks the queue-service's health for as long as the returned future is polled.
+pub(crate) fn watch_queue(
+    channel: Channel,
+) -> (impl Future<Output = Infallible>, watch::Receiver<Readiness>) {
+    let (found, readiness) = watch::channel(Readiness::Unknown);
+    let prober = async move {
+        let mut client = HealthClient::new(channel);
+        let mut checks = tokio::time::interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            checks.tick().await;
+            let now = check(&mut client).await;
+            let changed = found.send_replace(now) != now;
+            if changed {
+                tracing::info!(readiness = ?now, "queue-service");
+            }
+        }
+    };
+    (prober, readiness)
+}
+
+async fn check(client: &mut HealthClient<Channel>) -> Readiness {
+    let mut request = Request::new(HealthCheckRequest { service: SERVICE_NAME.to_owned() });
+    request.set_timeout(CHECK_INTERVAL);
+    let answer = tokio::time::timeout(CHECK_INTERVAL, client.check(request)).await;
+    match answer {
+        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Readiness::Ready,
+        Ok(Ok(_) | Err(_)) | Err(_) => Readiness::NotReady,
+    }
+}
+
+/// The process is alive.
+#[utoipa::path(get, path = "/livez", tag = "operations",
+    responses((status = 200, description = "Always, as long as the process answers", body = str, content_type = "text/plain")))]
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The gateway can serve: the queue-service is reached and says that it serves. At most 2 s old.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "The queue-service serves", body = str, content_type = "text/plain"),
+              (status = 503, description = "It does not, or cannot be reached")))]
+pub(crate) async fn readyz(State(mut app): State<App>) -> Result<&'static str, Problem> {
+    let found = app.readiness.wait_for(|readiness| *readiness != Readiness::Unknown).await;
+    match found.as_deref() {
+        Ok(Readiness::Ready) => Ok("ok\n"),
+        Ok(Readiness::NotReady | Readiness::Unknown) | Err(_) => {
+            Err(Problem::unavailable("the queue-service does not serve; this gateway goes on trying"))
+        }
+    }
+}
+
+/// Counters and latencies in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
+pub(crate) async fn metrics() -> impl IntoResponse {
+    const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
+    (TYPE, repartee_process::recorder().render())
+}

@@ -1,0 +1,169 @@
+//! The queue as workers and operators use it: what waits, the steps of a claim, and what was given up.
+
+use std::time::Duration;
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use repartee_proto::v1;
+
+use crate::{
+    extract::{Json, Query},
+    json::{
+        Claim, ClaimNext, Claimed, Complete, Completed, Done, Fail, Failed, FailedList, FailedQuery,
+        MessageRef, PendingList, PendingQuery, Release, Renew, Renewed, StorageReads,
+    },
+    problem::Problem,
+    server::App,
+    upstream::Queue,
+};
+
+/// The pending work in the order in which it is handed out.
+#[utoipa::path(get, path = "/api/queue/pending", tag = "queue",
+    params(PendingQuery),
+    responses((status = 200, description = "The work", body = PendingList, headers(
+        ("X-Storage-Reads" = u64, description = "Storage reads of this call: 0")))))]
+pub(crate) async fn pending(
+    queue: Queue,
+    Query(query): Query<PendingQuery>,
+) -> Result<(StorageReads, Answer<PendingList>), Problem> {
+    let answer = queue.client().list_pending(v1::ListPendingRequest::from(query)).await?.into_inner();
+    Ok((answer.kv_stats.into(), Answer(answer.into())))
+}
+
+/// Claims one message.
+#[utoipa::path(post, path = "/api/queue/claim", tag = "queue",
+    request_body = Claim,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The message is not pending")))]
+pub(crate) async fn claim(queue: Queue, Json(claim): Json<Claim>) -> Result<Answer<Claimed>, Problem> {
+    let answer = queue.client().claim_message(v1::ClaimMessageRequest::from(claim)).await?.into_inner();
+    Ok(Answer(answer.try_into()?))
+}
+
+/// Claims the first message that fits, or waits for one.
+#[utoipa::path(post, path = "/api/queue/claim-next", tag = "queue",
+    request_body = ClaimNext,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
+        (status = 204, description = "Nothing is pending; ask again")))]
+pub(crate) async fn claim_next(
+    queue: Queue,
+    State(app): State<App>,
+    Json(claim): Json<ClaimNext>,
+) -> Result<Response, Problem> {
+    let mut client = queue.client_that_waits(Duration::from_secs(claim.wait.into()));
+    let work = tokio::select! {
+        biased;
+        answer = client.claim_next(v1::ClaimNextRequest::from(claim)) => answer?.into_inner().work,
+        () = app.stopping.cancelled() => None,
+    };
+    let claimed = work.map(Claimed::try_from).transpose()?;
+    Ok(claimed
+        .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |claimed| Answer(claimed).into_response()))
+}
+
+/// Extends a lease.
+#[utoipa::path(post, path = "/api/queue/renew", tag = "queue",
+    request_body = Renew,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The lease has a new end", body = Renewed),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The lease is lost; stop working on the message")))]
+pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answer<Renewed>, Problem> {
+    let answer = queue.client().renew_leases(v1::RenewLeasesRequest::from(renew)).await?.into_inner();
+    Ok(Answer(answer.try_into()?))
+}
+
+/// Gives a message back; nothing is counted against it.
+#[utoipa::path(post, path = "/api/queue/release", tag = "queue",
+    request_body = Release,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is pending again", body = Done),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The lease is lost")))]
+pub(crate) async fn release(queue: Queue, Json(release): Json<Release>) -> Result<Answer<Done>, Problem> {
+    let answer = queue.client().release_message(v1::ReleaseMessageRequest::from(release)).await?.into_inner();
+    Ok(Answer(answer.message.try_into()?))
+}
+
+/// Finishes a message, with the reply in the same commit. Repeating it answers the same.
+#[utoipa::path(post, path = "/api/queue/complete", tag = "queue",
+    request_body = Complete,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is complete, and the reply stored", body = Completed),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The message is another claim's, or finished by it")))]
+pub(crate) async fn complete(
+    queue: Queue,
+    Json(complete): Json<Complete>,
+) -> Result<Answer<Completed>, Problem> {
+    let answer =
+        queue.client().complete_message(v1::CompleteMessageRequest::from(complete)).await?.into_inner();
+    Ok(Answer(answer.into()))
+}
+
+/// Reports a failed attempt: the message is retried after a backoff, or given up.
+#[utoipa::path(post, path = "/api/queue/fail", tag = "queue",
+    request_body = Fail,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The failure is counted", body = Failed),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The lease is lost")))]
+pub(crate) async fn fail(queue: Queue, Json(fail): Json<Fail>) -> Result<Answer<Failed>, Problem> {
+    let answer = queue.client().fail_message(v1::FailMessageRequest::try_from(fail)?).await?.into_inner();
+    Ok(Answer(answer.try_into()?))
+}
+
+/// The failed messages, newest first.
+#[utoipa::path(get, path = "/api/queue/failed", tag = "queue",
+    params(FailedQuery),
+    security((), ("token" = [])),
+    responses((status = 200, description = "The messages and their errors", body = FailedList, headers(
+        ("X-Storage-Reads" = u64, description = "Storage reads of this call")))))]
+pub(crate) async fn failed(
+    queue: Queue,
+    Query(query): Query<FailedQuery>,
+) -> Result<(StorageReads, Answer<FailedList>), Problem> {
+    let answer = queue.client().list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
+    Ok((answer.kv_stats.into(), Answer(answer.into())))
+}
+
+/// Puts a failed message back to pending with fresh counters.
+#[utoipa::path(post, path = "/api/queue/retry", tag = "queue",
+    request_body = MessageRef,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is pending again", body = Done),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The message is not failed")))]
+pub(crate) async fn retry(queue: Queue, Json(named): Json<MessageRef>) -> Result<Answer<Done>, Problem> {
+    let request = v1::RetryMessageRequest { message_id: named.message_id };
+    let answer = queue.client().retry_message(request).await?.into_inner();
+    Ok(Answer(answer.message.try_into()?))
+}
+
+/// Takes a pending or processing message out of the queue; it is kept as failed.
+#[utoipa::path(post, path = "/api/queue/cancel", tag = "queue",
+    request_body = MessageRef,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The message is failed with the error \"cancelled\"", body = Done),
+        (status = 404, description = "No message has this id"),
+        (status = 409, description = "The message is finished already")))]
+pub(crate) async fn cancel(queue: Queue, Json(named): Json<MessageRef>) -> Result<Answer<Done>, Problem> {
+    let request = v1::CancelMessageRequest { message_id: named.message_id };
+    let answer = queue.client().cancel_message(request).await?.into_inner();
+    Ok(Answer(answer.message.try_into()?))
+}

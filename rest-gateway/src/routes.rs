@@ -1,0 +1,62 @@
+//! The whole URL table. The document of `/openapi.json` comes from the same lines, so neither can name what the other lacks.
+
+use axum::{Router, response::IntoResponse as _};
+use http::StatusCode;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
+
+use crate::{comments, conversation, docs, page, probes, queue, server::App, stats};
+
+/// Every path, and what serves its methods.
+#[rustfmt::skip]
+pub(crate) fn table() -> OpenApiRouter<App> {
+    Table::new()
+        .at("/api/comments",         routes!(comments::list, comments::post))
+        // /api/comments/changes     comes with the live feed
+        // /api/comments/stream      comes with the live feed
+        .at("/api/comments/{id}",    routes!(comments::read, comments::edit, comments::delete))
+        .at("/api/conversation",     routes!(conversation::read))
+        .at("/api/queue/pending",    routes!(queue::pending))
+        .at("/api/queue/claim",      routes!(queue::claim))
+        .at("/api/queue/claim-next", routes!(queue::claim_next))
+        .at("/api/queue/renew",      routes!(queue::renew))
+        .at("/api/queue/release",    routes!(queue::release))
+        .at("/api/queue/complete",   routes!(queue::complete))
+        .at("/api/queue/fail",       routes!(queue::fail))
+        .at("/api/queue/failed",     routes!(queue::failed))
+        .at("/api/queue/retry",      routes!(queue::retry))
+        .at("/api/queue/cancel",     routes!(queue::cancel))
+        .at("/api/stats",            routes!(stats::read))
+        .at("/livez",                routes!(probes::livez))
+        .at("/readyz",               routes!(probes::readyz))
+        .at("/metrics",              routes!(probes::metrics))
+        .at("/openapi.json",         routes!(docs::document))
+        .at("/docs",                 routes!(docs::reader))
+        .at("/docs/{file}",          routes!(docs::file))
+        .at("/",                     routes!(page::index))
+        .0
+}
+
+/// The table, the files of the page, and the answer to every other path.
+pub(crate) fn router() -> Router<App> {
+    let (router, _) = table().split_for_parts();
+    router.merge(page::files()).fallback(async || StatusCode::NOT_FOUND.into_response())
+}
+
+struct Table(OpenApiRouter<App>);
+
+impl Table {
+    fn new() -> Self {
+        Self(OpenApiRouter::with_openapi(docs::description()))
+    }
+
+    /// # Panics
+    /// Where the handlers are written for another path: the table would lie.
+    fn at(self, path: &str, handlers: UtoipaMethodRouter<App>) -> Self {
+        let named: Vec<&String> = handlers.1.paths.keys().collect();
+        assert_eq!(named, [path], "a handler names another path than the table");
+        Self(self.0.routes(handlers))
+    }
+}

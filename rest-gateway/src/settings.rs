@@ -1,0 +1,128 @@
+//! The settings of the gateway. Each doc comment is the help of its flag.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use http::{HeaderValue, Uri};
+use serde::{Serialize, Serializer};
+
+/// The longest `--request-timeout`: nothing that a browser waits for takes this long.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// JSON over HTTP for Repartee.
+#[derive(Debug, Clone, Parser, Serialize)]
+#[command(name = "rest-gateway", version, about)]
+pub struct Settings {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, env = "REPARTEE_HTTP_ADDR", default_value = "127.0.0.1:8080")]
+    pub http_addr: SocketAddr,
+    /// Address of the queue-service.
+    #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
+    pub queue_url: String,
+    /// An origin whose pages may call this server, such as https://example.org, or * for all; may be given several
+    /// times, separated by commas in the variable. None by default.
+    #[arg(long = "cors-origin", env = "REPARTEE_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+    /// The largest request body, in bytes.
+    #[arg(long, env = "REPARTEE_MAX_BODY_BYTES", default_value_t = 64 * 1024)]
+    pub max_body_bytes: usize,
+    /// How long a request may take, in seconds, fractions allowed. It is the deadline of the call to the queue-service,
+    /// and the time within which a body has to arrive.
+    #[arg(long, env = "REPARTEE_REQUEST_TIMEOUT", default_value = "10", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub request_timeout: Duration,
+    /// A file that is written once the gateway serves: {"http":"ADDRESS"}.
+    #[arg(long, env = "REPARTEE_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Print the effective settings as JSON and exit.
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
+}
+
+impl repartee_process::Settings for Settings {
+    fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_queue_url(&self.queue_url)?;
+        if self.max_body_bytes == 0 {
+            return Err("--max-body-bytes has to be at least 1".into());
+        }
+        if self.cors_origins.len() > 1 && self.cors_origins.iter().any(|origin| origin == "*") {
+            return Err("--cors-origin * allows all origins: name it alone".into());
+        }
+        self.cors_origins.iter().filter(|origin| *origin != "*").try_for_each(|origin| check_origin(origin))
+    }
+}
+
+fn check_queue_url(url: &str) -> Result<(), String> {
+    let valid = url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+    valid.then_some(()).ok_or_else(|| format!("--queue-url has to look like http://HOST:PORT, not {url:?}"))
+}
+
+/// An origin as browsers send it (RFC 6454): scheme, host and port, nothing behind them.
+fn check_origin(origin: &str) -> Result<(), String> {
+    let bare = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && !origin.ends_with('/')
+    };
+    let valid = HeaderValue::from_str(origin).is_ok()
+        && origin.parse::<Uri>().is_ok_and(|uri| bare(&uri) && uri.path() == "/" && uri.query().is_none());
+    valid.then_some(()).ok_or_else(|| {
+        format!("--cors-origin has to look like https://HOST[:PORT] without a path, not {origin:?}")
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    parsed
+        .filter(|timeout| !timeout.is_zero() && *timeout <= LONGEST_TIMEOUT)
+        .ok_or_else(|| format!("seconds, more than 0 and at most {}", LONGEST_TIMEOUT.as_secs()))
+}
+
+fn as_seconds<S: Serializer>(timeout: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(timeout.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use repartee_process::Settings as _;
+
+    use super::Settings;
+
+    fn check(flags: &[&str]) -> Result<(), String> {
+        let settings =
+            Settings::try_parse_from([&["rest-gateway"], flags].concat()).map_err(|e| e.to_string())?;
+        settings.check()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["--cors-origin", "*"]), Ok(()));
+        assert_eq!(
+            check(&["--cors-origin", "https://a.example", "--cors-origin", "http://b.example:81"]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_with_their_value() {
+        for (flags, named) in [
+            (["--queue-url", "queue:50051"], "queue:50051"),
+            (["--queue-url", "https://queue"], "https://queue"),
+            (["--cors-origin", "https://a.example/"], "https://a.example/"),
+            (["--cors-origin", "a.example"], "a.example"),
+            (["--cors-origin", "https://a.example,*"], "*"),
+            (["--max-body-bytes", "0"], "--max-body-bytes"),
+            (["--request-timeout", "0"], "--request-timeout"),
+            (["--request-timeout", "-1"], "-1"),
+            (["--request-timeout", "1e9"], "1e9"),
+        ] {
+            let refusal = check(&flags).unwrap_err();
+            assert!(refusal.contains(named), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The way to the queue-service: one connection that is made when it is first needed and made again by itself, and what
+//! every call carries: who calls, under which request id, and until when an answer is of use.
+//!
+//! Calls are never repeated here. Whether a second try is safe is known to the caller only.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use repartee_proto::v1::queue_service_client::QueueServiceClient;
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{observe::RequestId, problem::Problem, server::App};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A dead link is noticed after the interval and the timeout together.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A page of 1,000 messages of 16 KiB is 17 MB, and may be longer by those that share a timestamp.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// The longest wait of a call that waits; more is refused by the queue-service.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A client whose calls carry a [`Caller`].
+pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>;
+
+/// The queue-service on behalf of the caller of one request.
+pub(crate) struct Queue {
+    channel: Channel,
+    caller: Caller,
+}
+
+/// What the queue-service learns about the caller, and the deadline.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    metadata: Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>,
+    timeout: Duration,
+}
+
+/// The connection; nothing is sent before the first call.
+///
+/// # Errors
+/// Where `url` is no address.
+pub(crate) fn connect(url: &str) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect_lazy())
+}
+
+impl Queue {
+    /// For calls that answer at once.
+    pub(crate) fn client(self) -> Client {
+        QueueServiceClient::with_interceptor(self.channel, self.caller)
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// For calls that wait for something to happen, up to `wait`.
+    pub(crate) fn client_that_waits(mut self, wait: Duration) -> Client {
+        self.caller.timeout += wait.min(LONGEST_WAIT);
+        self.client()
+    }
+}
+
+impl FromRequestParts<App> for Queue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout };
+        Ok(Self { channel: app.channel.clone(), caller })
+    }
+}
+
+impl Interceptor for Caller {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        for (name, value) in &self.metadata {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        request.set_timeout(self.timeout);
+        Ok(request)
+    }
+}
+
+fn metadata(parts: &Parts) -> Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)> {
+    let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
+    let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let values = [
+        ("authorization", authorization),
+        ("x-request-id", request_id),
+        ("x-forwarded-for", Some(forwarded_for(&parts.headers, peer))),
+    ];
+    values.into_iter().filter_map(|(name, value)| Some((name, value?.try_into().ok()?))).collect()
+}
+
+/// The chain of peers: what the request came with, and the one who sent it. It is for the queue-service to judge; bytes
+/// that are no address go with it, so that nobody becomes local by writing nonsense.
+fn forwarded_for(headers: &HeaderMap, peer: Option<SocketAddr>) -> Vec<u8> {
+    let received = headers.get_all(FORWARDED_FOR).iter().map(|value| value.as_bytes().to_vec());
+    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string());
+    received.chain([peer.into_bytes()]).collect::<Vec<_>>().join(&b", "[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::forwarded_for;
+
+    #[test]
+    fn the_peer_is_the_last_of_the_chain() {
+        let mut headers = HeaderMap::new();
+        let peer = "[::ffff:127.0.0.1]:4711".parse().ok();
+        assert_eq!(forwarded_for(&headers, peer), b"127.0.0.1");
+        headers.append("x-forwarded-for", "203.0.113.9, 10.0.0.1".parse().unwrap());
+        headers.append("x-forwarded-for", "::1".parse().unwrap());
+        assert_eq!(forwarded_for(&headers, peer), b"203.0.113.9, 10.0.0.1, ::1, 127.0.0.1");
+    }
+
+    #[test]
+    fn a_caller_without_a_known_peer_is_not_local() {
+        assert_eq!(forwarded_for(&HeaderMap::new(), None), b"unknown");
+    }
+}
