@@ -1,0 +1,63 @@
+//! Pages of other origins.
+
+use reqwest::Method;
+
+use crate::world::{Answer, World};
+
+async fn preflight(world: &World, origin: &str, method: &str) -> Answer {
+    let request = world.request(Method::OPTIONS, "/api/comments/m1").header("origin", origin);
+    let wanted = "authorization,idempotency-key,if-none-match,content-type,x-request-id";
+    let request = request.header("access-control-request-method", method);
+    Answer::to(request.header("access-control-request-headers", wanted)).await
+}
+
+#[tokio::test]
+async fn no_origin_is_allowed_by_default() {
+    let world = World::start().await;
+    let request = world.request(Method::GET, "/api/comments").header("origin", "https://a.example");
+    assert_eq!(Answer::to(request).await.header("access-control-allow-origin"), "");
+    assert_eq!(
+        preflight(&world, "https://a.example", "PATCH").await.header("access-control-allow-origin"),
+        ""
+    );
+}
+
+#[tokio::test]
+async fn a_listed_origin_may_send_and_read_what_the_interface_needs() {
+    let world =
+        World::start_with(&["--cors-origin", "https://a.example", "--cors-origin", "https://b.example"])
+            .await;
+    for method in ["PATCH", "DELETE"] {
+        let answer = preflight(&world, "https://b.example", method).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), "https://b.example");
+        assert!(answer.header("access-control-allow-methods").contains(method));
+        for name in ["authorization", "idempotency-key", "if-none-match", "content-type", "x-request-id"] {
+            assert!(answer.header("access-control-allow-headers").contains(name), "{name}");
+        }
+    }
+    // Errors too: a page has to be able to read why.
+    let request = world.request(Method::GET, "/nothing").header("origin", "https://a.example");
+    let answer = Answer::to(request).await;
+    answer.problem(404);
+    assert_eq!(answer.header("access-control-allow-origin"), "https://a.example");
+    let exposed = answer.header("access-control-expose-headers");
+    for name in ["etag", "location", "retry-after", "x-next-cursor", "x-more", "x-storage-reads"] {
+        assert!(exposed.contains(name), "{name}");
+    }
+    assert!(exposed.contains("idempotent-replayed") && exposed.contains("x-request-id"));
+}
+
+#[tokio::test]
+async fn an_origin_that_is_not_listed_is_not_allowed() {
+    let world = World::start_with(&["--cors-origin", "https://a.example"]).await;
+    let answer = preflight(&world, "https://evil.example", "PATCH").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn a_star_allows_every_origin() {
+    let world = World::start_with(&["--cors-origin", "*"]).await;
+    let answer = preflight(&world, "https://any.example", "DELETE").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+}

@@ -1,0 +1,131 @@
+//! What the queue-service refuses, as an HTTP client sees it.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{fake::Fake, world::World};
+
+#[tokio::test]
+async fn every_code_has_its_status() {
+    let world = World::start().await;
+    for (code, status) in [
+        (Code::Cancelled, 502),
+        (Code::Unknown, 502),
+        (Code::InvalidArgument, 400),
+        (Code::DeadlineExceeded, 504),
+        (Code::NotFound, 404),
+        (Code::AlreadyExists, 409),
+        (Code::PermissionDenied, 403),
+        (Code::ResourceExhausted, 429),
+        (Code::FailedPrecondition, 409),
+        (Code::Aborted, 409),
+        (Code::OutOfRange, 400),
+        (Code::Unimplemented, 501),
+        (Code::Internal, 500),
+        (Code::Unavailable, 503),
+        (Code::DataLoss, 500),
+        (Code::Unauthenticated, 401),
+    ] {
+        world.queue.refuse(Status::new(code, "said by the queue-service"));
+        let answer = world.get("/api/comments/m1").await;
+        let problem = answer.problem(status);
+        assert_eq!(problem["instance"], "/api/comments/m1");
+        assert_eq!(answer.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+        let told = problem["detail"] == "said by the queue-service";
+        assert_eq!(told, status < 500, "{code:?}: what is inner stays inside, the rest is told: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_says_why() {
+    let world = World::start().await;
+    let details = ErrorDetails::with_error_info("NOT_PENDING", "repartee.v1", HashMap::new());
+    let message = "Message status is processing, not pending";
+    world.queue.refuse(Status::with_error_details(Code::FailedPrecondition, message, details));
+    let answer = world.post("/api/queue/claim", json!({"messageId": "a", "workerId": "w"})).await;
+    let problem = answer.problem(409);
+    assert_eq!((&problem["reason"], &problem["detail"]), (&json!("NOT_PENDING"), &json!(message)));
+    assert_eq!((&problem["title"], &problem["instance"]), (&json!("Conflict"), &json!("/api/queue/claim")));
+}
+
+#[tokio::test]
+async fn a_broken_limit_points_into_the_body() {
+    let world = World::start().await;
+    let mut details =
+        ErrorDetails::with_bad_request_violation("message.bot.ai_username", "at most 64 characters");
+    details.add_bad_request_violation("message.text", "1 to 16,384 bytes");
+    details.add_bad_request_violation("idempotency_key", "at most 255 characters");
+    world.queue.refuse(Status::with_error_details(Code::InvalidArgument, "two fields are wrong", details));
+    let answer = world.post("/api/comments", json!({"text": "a", "username": "b", "domain": "c"})).await;
+    assert_eq!(answer.pointers(), ["/botParams/aiUsername", "/text", ""]);
+    let problem = answer.problem(400);
+    assert_eq!(problem["errors"][0]["detail"], "at most 64 characters");
+    assert_eq!(problem["errors"][2]["detail"], "header Idempotency-Key: at most 255 characters");
+}
+
+#[tokio::test]
+async fn a_key_that_stands_for_another_message_is_422() {
+    let world = World::start().await;
+    let details = ErrorDetails::with_error_info("IDEMPOTENCY_CONFLICT", "repartee.v1", HashMap::new());
+    world.queue.refuse(Status::with_error_details(Code::InvalidArgument, "another message", details));
+    let answer = world.post("/api/comments", json!({"text": "a", "username": "b", "domain": "c"})).await;
+    assert_eq!(answer.problem(422)["reason"], "IDEMPOTENCY_CONFLICT");
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let world = World::start().await;
+    for (wait, seconds) in [(None, "1"), (Some(10), "1"), (Some(2_001), "3"), (Some(30_000), "30")] {
+        let mut details = ErrorDetails::with_retry_info(wait.map(Duration::from_millis));
+        details.set_error_info("QUEUE_FULL", "repartee.v1", HashMap::new());
+        world.queue.refuse(Status::with_error_details(Code::ResourceExhausted, "full", details));
+        let answer = world.get("/api/comments").await;
+        assert_eq!(answer.problem(429)["reason"], "QUEUE_FULL");
+        assert_eq!(answer.header("retry-after"), seconds, "{wait:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_service_that_is_not_there_is_503() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let guard = CancellationToken::new().drop_guard();
+    let world = World::in_front_of(addr, Fake::default(), guard, &[]).await;
+    for _ in 0..2 {
+        let problem = world.get("/api/comments").await.problem(503);
+        assert!(!problem.to_string().contains("onnection refused"), "{problem}");
+    }
+    assert_eq!(world.get("/readyz").await.problem(503)["status"], 503);
+    assert_eq!(world.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_queue_service_that_does_not_answer_is_504() {
+    let world = World::start_with(&["--request-timeout", "0.2"]).await;
+    world.queue.fall_silent();
+    world.get("/api/comments").await.problem(504);
+    assert_eq!(world.queue.calls(), 1, "nothing is repeated");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_connections_and_never_speaks_is_504() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let guard = CancellationToken::new().drop_guard();
+    let world = World::in_front_of(addr, Fake::default(), guard, &["--request-timeout", "0.2"]).await;
+    world.get("/api/comments").await.problem(504);
+    drop(listener);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_contract_is_500() {
+    let world = World::start().await;
+    world.queue.answer(repartee_proto::v1::GetMessageResponse::default());
+    world.get("/api/comments/m1").await.problem(500);
+}

@@ -1,0 +1,130 @@
+//! A queue-service without state: it answers what it was told, and remembers what it was asked.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use futures_util::Stream;
+use repartee_proto::v1::{self, queue_service_server::QueueService};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+/// A handle on the fake; clones share one script.
+#[derive(Clone, Default)]
+pub(crate) struct Fake(Arc<Script>);
+
+#[derive(Default)]
+struct Script {
+    answers: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
+    refusal: Mutex<Option<Status>>,
+    calls: Mutex<Vec<(MetadataMap, Box<dyn Any + Send>)>>,
+    silent: CancellationToken,
+}
+
+impl Fake {
+    /// From now on, calls with this kind of answer get this one.
+    pub(crate) fn answer<A: Any + Send>(&self, answer: A) {
+        self.0.answers.lock().unwrap().insert(TypeId::of::<A>(), Box::new(answer));
+    }
+
+    /// From now on, every call is refused.
+    pub(crate) fn refuse(&self, status: Status) {
+        *self.0.refusal.lock().unwrap() = Some(status);
+    }
+
+    /// From now on, no call is answered.
+    pub(crate) fn fall_silent(&self) {
+        self.0.silent.cancel();
+    }
+
+    /// How many calls came.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.calls.lock().unwrap().len()
+    }
+
+    /// The last call, which has to be a `Q`.
+    pub(crate) fn asked<Q: Any + Clone>(&self) -> Q {
+        let calls = self.0.calls.lock().unwrap();
+        let (_, request) = calls.last().expect("a call came");
+        request.downcast_ref::<Q>().expect("it is of another kind").clone()
+    }
+
+    /// The metadata of the last call; empty where it is absent.
+    pub(crate) fn metadata(&self, name: &str) -> String {
+        let calls = self.0.calls.lock().unwrap();
+        let (metadata, _) = calls.last().expect("a call came");
+        metadata.get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    }
+
+    async fn serve<Q: Any + Send, A: Any + Send + Clone>(
+        &self,
+        request: Request<Q>,
+    ) -> Result<Response<A>, Status> {
+        let metadata = request.metadata().clone();
+        self.0.calls.lock().unwrap().push((metadata, Box::new(request.into_inner())));
+        if self.0.silent.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+        if let Some(status) = self.0.refusal.lock().unwrap().clone() {
+            return Err(status);
+        }
+        let answers = self.0.answers.lock().unwrap();
+        let answer = answers.get(&TypeId::of::<A>()).and_then(|answer| answer.downcast_ref::<A>());
+        answer.cloned().map(Response::new).ok_or_else(|| Status::unimplemented("the test gave no answer"))
+    }
+}
+
+macro_rules! unary {
+    ($($rpc:ident($request:ident) -> $answer:ident;)*) => {
+        #[tonic::async_trait]
+        impl QueueService for Fake {
+            type WatchMessagesStream =
+                Pin<Box<dyn Stream<Item = Result<v1::WatchMessagesResponse, Status>> + Send>>;
+            type StreamPendingStream =
+                Pin<Box<dyn Stream<Item = Result<v1::StreamPendingResponse, Status>> + Send>>;
+
+            async fn watch_messages(
+                &self,
+                _: Request<v1::WatchMessagesRequest>,
+            ) -> Result<Response<Self::WatchMessagesStream>, Status> {
+                Err(Status::unimplemented("the gateway does not watch yet"))
+            }
+
+            async fn stream_pending(
+                &self,
+                _: Request<v1::StreamPendingRequest>,
+            ) -> Result<Response<Self::StreamPendingStream>, Status> {
+                Err(Status::unimplemented("the gateway streams no work"))
+            }
+
+            $(async fn $rpc(&self, request: Request<v1::$request>) -> Result<Response<v1::$answer>, Status> {
+                self.serve(request).await
+            })*
+        }
+    };
+}
+
+unary! {
+    post_message(PostMessageRequest) -> PostMessageResponse;
+    post_messages(PostMessagesRequest) -> PostMessagesResponse;
+    get_message(GetMessageRequest) -> GetMessageResponse;
+    update_message(UpdateMessageRequest) -> UpdateMessageResponse;
+    delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
+    list_messages(ListMessagesRequest) -> ListMessagesResponse;
+    get_conversation(GetConversationRequest) -> GetConversationResponse;
+    list_pending(ListPendingRequest) -> ListPendingResponse;
+    list_failed(ListFailedRequest) -> ListFailedResponse;
+    claim_message(ClaimMessageRequest) -> ClaimMessageResponse;
+    claim_next(ClaimNextRequest) -> ClaimNextResponse;
+    renew_leases(RenewLeasesRequest) -> RenewLeasesResponse;
+    release_message(ReleaseMessageRequest) -> ReleaseMessageResponse;
+    complete_message(CompleteMessageRequest) -> CompleteMessageResponse;
+    complete_messages(CompleteMessagesRequest) -> CompleteMessagesResponse;
+    fail_message(FailMessageRequest) -> FailMessageResponse;
+    retry_message(RetryMessageRequest) -> RetryMessageResponse;
+    cancel_message(CancelMessageRequest) -> CancelMessageResponse;
+    get_stats(GetStatsRequest) -> GetStatsResponse;
+}

@@ -1,0 +1,84 @@
+//! What goes with requests and answers: ids, the chain of peers, policies.
+
+use reqwest::Method;
+
+use crate::world::{Answer, World};
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_passed_on() {
+    let world = World::start().await;
+    let request = world.request(Method::GET, "/api/stats").header("x-request-id", "trace/7:a");
+    assert_eq!(Answer::to(request).await.header("x-request-id"), "trace/7:a");
+    assert_eq!(world.queue.metadata("x-request-id"), "trace/7:a");
+}
+
+#[tokio::test]
+async fn any_other_request_id_is_replaced() {
+    let world = World::start().await;
+    for given in ["", "with space", "ä", &"x".repeat(129)] {
+        let request = world.request(Method::GET, "/api/stats").header("x-request-id", given);
+        let id = Answer::to(request).await.header("x-request-id").to_owned();
+        assert_eq!(id.len(), 36, "{given:?} became {id}");
+        assert_eq!(world.queue.metadata("x-request-id"), id);
+    }
+}
+
+#[tokio::test]
+async fn the_queue_service_learns_the_chain_of_peers() {
+    let world = World::start().await;
+    world.get("/api/stats").await;
+    assert_eq!(world.queue.metadata("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(world.queue.metadata("authorization"), "");
+    let request = world.request(Method::GET, "/api/stats").header("x-forwarded-for", "203.0.113.9, 10.0.0.1");
+    Answer::to(request.header("authorization", "Bearer t")).await;
+    assert_eq!(world.queue.metadata("x-forwarded-for"), "203.0.113.9, 10.0.0.1, 127.0.0.1");
+    assert_eq!(world.queue.metadata("authorization"), "Bearer t");
+}
+
+#[tokio::test]
+async fn the_page_runs_only_what_this_server_sends() {
+    let world = World::start().await;
+    let page = world.get("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert_eq!(
+        policy,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let request = world.request(Method::GET, "/").header("if-none-match", page.header("etag"));
+    assert_eq!(Answer::to(request).await.status, 304);
+}
+
+#[tokio::test]
+async fn every_file_that_the_page_names_is_served() {
+    let world = World::start().await;
+    let script = world.get("/app.js").await;
+    let page = world.get("/").await;
+    let named = [page.text(), script.text()].join("\n");
+    let names = named.split(['"', '\'']).map(|name| name.trim_start_matches("./"));
+    let files: Vec<&str> = names
+        .filter(|name| !name.contains([' ', '/']) && (name.ends_with(".js") || name.ends_with(".css")))
+        .collect();
+    assert!(files.contains(&"app.js") && files.contains(&"style.css"), "{files:?}");
+    for file in files {
+        let answer = world.get(&format!("/{file}")).await;
+        let expected = if file.ends_with(".js") { "text/javascript" } else { "text/css" };
+        assert_eq!(answer.status, 200, "{file}");
+        assert!(answer.header("content-type").starts_with(expected), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_never_by_path() {
+    let world = World::start().await;
+    world.get("/api/comments/some-id").await;
+    world.get("/no/such/path").await;
+    let metrics = world.get("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let counted = r#"repartee_http_requests_total{method="GET",route="/api/comments/{id}",status="501"}"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+    assert!(metrics.text().contains(r#"route="none",status="404""#), "{}", metrics.text());
+    assert!(metrics.text().contains("repartee_http_request_seconds_bucket{"), "{}", metrics.text());
+    assert!(!metrics.text().contains("some-id"));
+}

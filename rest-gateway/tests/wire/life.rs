@@ -1,0 +1,70 @@
+//! Starting, coming back, stopping.
+
+use std::time::Duration;
+
+use repartee_process::Ready;
+use repartee_proto::v1;
+use rest_gateway::run;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fake::Fake,
+    world::{World, serve_queue, settings},
+};
+
+#[tokio::test]
+async fn the_ready_file_names_the_address_that_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ready.json");
+    let flags = ["--ready-file", path.to_str().unwrap()];
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(run(settings("127.0.0.1:9".parse().unwrap(), &flags), stop.clone()));
+    let ready = async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ready).await.unwrap();
+    let ready: Ready = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let answer = reqwest::get(format!("http://{}/livez", ready.http.unwrap())).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let mut settings = settings(addr, &[]);
+    settings.http_addr = addr;
+    let error = run(settings, CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().contains(&addr.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn the_gateway_finds_the_queue_service_again() {
+    let fake = Fake::default();
+    fake.answer(v1::ListMessagesResponse::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let world = World::in_front_of(addr, fake.clone(), CancellationToken::new().drop_guard(), &[]).await;
+    world.get("/api/comments").await.problem(503);
+    world.get("/readyz").await.problem(503);
+
+    let _queue = serve_queue(fake, TcpListener::bind(addr).await.unwrap());
+    let found = async {
+        while world.get("/api/comments").await.status != 200 {}
+        while world.get("/readyz").await.status != 200 {}
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_in_front_of_a_serving_queue_service_is_ready() {
+    let world = World::start().await;
+    assert_eq!(world.get("/readyz").await.status, 200);
+    assert_eq!(world.get("/livez").await.text(), "ok\n");
+}

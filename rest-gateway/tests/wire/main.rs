@@ -1,0 +1,14 @@
+//! The gateway over real sockets, in front of a queue-service that answers what each test tells it to.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod comments;
+mod cors;
+mod documents;
+mod errors;
+mod fake;
+mod headers;
+mod input;
+mod life;
+mod queue;
+mod world;
