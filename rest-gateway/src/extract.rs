@@ -99,12 +99,14 @@ fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     })
 }
 
-/// Refuses percent signs without two hex digits behind them, and what does not decode to UTF-8. Decoders let the first
-/// pass as it is and replace the second; a text that nobody sent would be stored or searched for.
+/// Refuses percent signs without two hex digits behind them, what does not decode to UTF-8, and NUL. Decoders let the
+/// first pass as it is and replace the second: a text that nobody sent would be searched for.
 fn check_escapes(encoded: &str, place: &str) -> Result<(), Problem> {
     let broken = |rest: &str| rest.len() < 2 || !rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
-    if encoded.split('%').skip(1).any(broken) || percent_decode_str(encoded).decode_utf8().is_err() {
-        let detail = format!("{place} holds a broken percent-encoding: %XX has to be UTF-8 in hex");
+    let text = percent_decode_str(encoded).decode_utf8();
+    if encoded.split('%').skip(1).any(broken) || text.map_or(true, |text| text.contains('\0')) {
+        let detail =
+            format!("{place} holds a broken percent-encoding: %XX has to be UTF-8 in hex, and not NUL");
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     Ok(())
@@ -135,11 +137,11 @@ mod tests {
     use super::check_escapes;
 
     #[test]
-    fn only_whole_escapes_of_utf_8_pass() {
-        for fine in ["", "a=b", "a=%20+c", "%C3%A4", "%00"] {
+    fn only_whole_escapes_of_utf_8_without_nul_pass() {
+        for fine in ["", "a=b", "a=%20+c", "%C3%A4", "%2500"] {
             assert!(check_escapes(fine, "it").is_ok(), "{fine}");
         }
-        for broken in ["%", "%4", "%zz", "a%2", "%ff", "%C3x", "%+1", "%é"] {
+        for broken in ["%", "%4", "%zz", "a%2", "%ff", "%C3x", "%+1", "%é", "%00"] {
             assert!(check_escapes(broken, "it").is_err(), "{broken}");
         }
     }

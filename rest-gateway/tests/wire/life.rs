@@ -5,7 +5,7 @@ use std::time::Duration;
 use repartee_process::Ready;
 use repartee_proto::v1;
 use rest_gateway::run;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -60,6 +60,26 @@ async fn the_gateway_finds_the_queue_service_again() {
         while world.get("/readyz").await.status != 200 {}
     };
     tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_died_between_calls_is_503_and_not_a_doubt() {
+    let fake = Fake::default();
+    fake.answer(v1::ListMessagesResponse::default());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // A runtime of its own dies with all of its connections, as a process does.
+    let process = Runtime::new().unwrap();
+    let queue = fake.clone();
+    let guard = process
+        .spawn(async move { serve_queue(queue, TcpListener::from_std(listener).unwrap()) })
+        .await
+        .unwrap();
+    let world = World::in_front_of(addr, fake, guard, &[]).await;
+    assert_eq!(world.get("/api/comments").await.status, 200);
+    tokio::task::spawn_blocking(|| process.shutdown_timeout(Duration::from_secs(5))).await.unwrap();
+    world.get("/api/comments").await.problem(503);
 }
 
 #[tokio::test]
