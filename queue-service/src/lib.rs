@@ -8,6 +8,7 @@
 pub mod domain;
 mod grpc;
 pub mod journal;
+mod observe;
 mod reads;
 mod restore;
 mod server;

@@ -16,6 +16,7 @@ use tonic::{service::Routes, service::interceptor::InterceptedService, transport
 use crate::{
     grpc::{QueueGrpc, StreamRules, refuse_while_draining},
     journal::{Costs, EditSecret, JournalError, OpenError, SledStore},
+    observe,
     reads::Reads,
     restore::restore,
     settings::Settings,
@@ -99,6 +100,8 @@ impl Server {
     /// # Errors
     /// Where the journal or the server fails; the process is to be ended then.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        // Counting starts with the first call, so the recorder has to be there before it.
+        repartee_process::recorder();
         let Self { grpc, running, listener, .. } = self;
         let Running { failed, thread } = running;
         let (draining, streams) = (grpc.draining.clone(), grpc.streams.clone());
@@ -176,18 +179,18 @@ async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationTo
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let admission = refuse_while_draining(grpc.draining.clone());
+    let metrics = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let recorder = repartee_process::recorder();
-    let metrics = get(async move || ([("content-type", repartee_process::CONTENT_TYPE)], recorder.render()));
-    let routes = Routes::from(Router::new().route("/metrics", metrics))
+    let routes = Routes::from(metrics)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(InterceptedService::new(queue, admission));
+    let timed = routes.into_axum_router().layer(axum::middleware::from_fn(observe::time_call));
     tonic::transport::Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_routes(routes)
+        .add_routes(Routes::from(timed))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stop.cancelled_owned(),

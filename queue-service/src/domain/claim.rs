@@ -52,6 +52,13 @@ pub struct Leased {
     pub ends: Millis,
 }
 
+impl Leased {
+    /// The session that claimed it, where it was claimed through a stream.
+    pub fn session_id(&self) -> Option<&str> {
+        self.record.state.work.as_ref()?.claim.as_ref()?.session_id.as_deref()
+    }
+}
+
 /// How the caller's claim stands to the message.
 pub(super) enum Standing {
     /// It holds the message.

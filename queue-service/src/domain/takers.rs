@@ -3,9 +3,9 @@
 //! All of it lives in memory: a taker is gone with its connection. A session outlives its streams as long as it holds
 //! leases, so that a worker that reconnects gets back what it was working on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{At, Claim, ClaimBy, Leased, Millis, Queue, Record};
+use super::{At, Claim, ClaimBy, LeaseRef, Leased, Millis, Queue, Record};
 
 /// Names a taker within one process.
 pub type TakerId = u64;
@@ -32,6 +32,35 @@ pub enum Event {
     Cancelled(TakerId, uuid::Uuid),
     /// It waited long enough.
     Nothing(TakerId),
+}
+
+impl Event {
+    /// Who is to be told.
+    pub fn taker(&self) -> TakerId {
+        match self {
+            Self::Work(id, _) | Self::Cancelled(id, _) | Self::Nothing(id) => *id,
+        }
+    }
+
+    /// True where the taker is told nothing more: it was a claim that waited.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Work(_, leased) => leased.session_id().is_none(),
+            Self::Nothing(_) => true,
+            Self::Cancelled(..) => false,
+        }
+    }
+
+    /// The lease in an event that nobody will see.
+    pub fn unseen_lease(&self) -> Option<LeaseRef> {
+        match self {
+            Self::Work(_, leased) => {
+                let id = leased.record.content.id;
+                Some(LeaseRef { id, token: Some(leased.token), worker_id: String::new() })
+            }
+            Self::Cancelled(..) | Self::Nothing(_) => None,
+        }
+    }
 }
 
 /// One session of a worker, as statistics show it.
@@ -72,8 +101,6 @@ pub(super) struct Takers {
     last_served: TakerId,
     deadlines: BTreeSet<(Millis, TakerId)>,
     sessions: BTreeMap<String, Session>,
-    /// Which taker has the session's stream that a lease should count against.
-    newest: HashMap<String, TakerId>,
 }
 
 impl Takers {
@@ -139,7 +166,6 @@ impl Takers {
     fn forget_if_gone(&mut self, session_id: &str) {
         if self.sessions.get(session_id).is_some_and(|s| s.streams.is_empty() && s.leases.is_empty()) {
             self.sessions.remove(session_id);
-            self.newest.remove(session_id);
         }
     }
 
@@ -151,7 +177,6 @@ impl Takers {
             let session = self.sessions.entry(session_id.clone()).or_default();
             session.worker_id.clone_from(&taker.by.worker_id);
             session.streams.insert(id);
-            self.newest.insert(session_id.clone(), id);
         }
         if self.has_room(&taker) {
             self.hungry.insert(id);
@@ -168,10 +193,6 @@ impl Takers {
         if let Some(session_id) = &seat.taker.by.session_id {
             if let Some(session) = self.sessions.get_mut(session_id) {
                 session.streams.remove(&id);
-                match session.streams.last() {
-                    Some(newest) => self.newest.insert(session_id.clone(), *newest),
-                    None => self.newest.remove(session_id),
-                };
             }
             self.forget_if_gone(session_id);
         }
@@ -207,7 +228,9 @@ impl Queue {
             }
         }
         let Some(session_id) = seat.taker.by.session_id else { return };
-        if let Some(other) = self.takers.newest.get(&session_id).copied() {
+        let newest =
+            self.takers.sessions.get(&session_id).and_then(|session| session.streams.last()).copied();
+        if let Some(other) = newest {
             self.adopt(&session_id, other, now);
         }
     }

@@ -1,11 +1,13 @@
 //! One group of commands: decide, commit, show, answer.
 
+use std::time::Instant;
+
 use super::{
     Clock, SWEEP_EVERY_MS, State,
     job::{Answer, Command, Job},
 };
 use crate::{
-    domain::{At, ChangeKind, Event, LeaseRef, Millis, RequestKey},
+    domain::{At, ChangeKind, Millis, RequestKey},
     journal::{Commit, Journal, JournalError, Tally},
 };
 
@@ -38,9 +40,10 @@ impl<J: Journal, C: Clock> State<J, C> {
                     self.streams.insert(id, events);
                     self.with.queue.join(id, taker, now);
                 }
-                Job::Part(id) => {
+                Job::Part(id, unseen) => {
                     self.streams.remove(&id);
                     self.with.queue.part(id, now);
+                    self.undelivered.extend(unseen);
                 }
             }
         }
@@ -84,7 +87,9 @@ impl<J: Journal, C: Clock> State<J, C> {
         }
         let commit = Commit { stamp: self.with.queue.last_stamp(), changes, forget };
         let tally = Tally::default();
+        let began = Instant::now();
         self.with.journal.append(&commit, &tally)?;
+        metrics::histogram!("repartee_commit_seconds").record(began.elapsed());
         self.with.costs.note("Commit", &tally);
         metrics::histogram!("repartee_commit_changes").record(commit.changes.len() as f64);
         self.with.views.publish(commit.changes);
@@ -107,39 +112,20 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     fn deliver(&mut self) {
         for event in self.with.queue.committed() {
-            let (id, once) = match &event {
-                Event::Work(id, leased) => (
-                    *id,
-                    leased
-                        .record
-                        .state
-                        .work
-                        .as_ref()
-                        .and_then(|w| w.claim.as_ref()?.session_id.as_ref())
-                        .is_none(),
-                ),
-                Event::Cancelled(id, _) => (*id, false),
-                Event::Nothing(id) => (*id, true),
-            };
+            let id = event.taker();
+            let once = event.is_last();
             let Some(stream) = self.streams.get(&id) else {
-                self.take_back(event);
+                self.undelivered.extend(event.unseen_lease());
                 continue;
             };
             // A stream that is full does not read: it is ended, and its work goes to others.
             if let Err(refused) = stream.try_send(event) {
                 self.streams.remove(&id);
-                self.take_back(refused.into_inner());
+                self.undelivered.extend(refused.into_inner().unseen_lease());
                 self.with.queue.part(id, self.with.clock.now());
             } else if once {
                 self.streams.remove(&id);
             }
-        }
-    }
-
-    fn take_back(&mut self, event: Event) {
-        if let Event::Work(_, leased) = event {
-            let id = leased.record.content.id;
-            self.undelivered.push(LeaseRef { id, token: Some(leased.token), worker_id: String::new() });
         }
     }
 

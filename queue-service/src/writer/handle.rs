@@ -183,8 +183,14 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.events.close();
+        let mut unseen = Vec::new();
+        while let Ok(event) = self.events.try_recv() {
+            // A session gets its leases back when it returns; a claim that waited does not return.
+            unseen.extend(event.unseen_lease().filter(|_| event.is_last()));
+        }
         // Must not be lost where the channel is full just now: a thread of its own waits for room.
-        if let Err(TrySendError::Full(job)) = self.jobs.try_send(Job::Part(self.id)) {
+        if let Err(TrySendError::Full(job)) = self.jobs.try_send(Job::Part(self.id, unseen)) {
             let jobs = self.jobs.clone();
             std::thread::spawn(move || jobs.send(job));
         }

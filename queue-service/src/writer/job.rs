@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::domain::{At, Event, Queue, RequestKey, Taker, TakerId};
+use crate::domain::{At, Event, LeaseRef, Queue, RequestKey, Taker, TakerId};
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -11,8 +11,8 @@ pub(super) enum Job {
     Command(Command),
     /// Hand out work to a taker.
     Join(TakerId, Taker, mpsc::Sender<Event>),
-    /// A taker is gone.
-    Part(TakerId),
+    /// A taker is gone; what it had not looked at yet is to be given back.
+    Part(TakerId, Vec<LeaseRef>),
 }
 
 /// A command: which messages and keys it has to see, and the rule that decides it.
