@@ -97,8 +97,8 @@ async fn no_poll_reads_storage_with_1839_conversations_before_and_after_a_restar
 
 #[tokio::test]
 async fn a_conversation_costs_one_range_read_however_many_others_there_are() {
-    let queue = Service::queue_service(&[]).await;
-    let client = queue.grpc().await;
+    let world = World::start().await;
+    let client = world.grpc().await;
     let stored = post_all(&client, questions(CONVERSATIONS)).await;
     post_all(&client, (0..30).map(|number| question_from("Human 7", "bot-7", &format!("Again {number}?"))))
         .await;
@@ -113,6 +113,10 @@ async fn a_conversation_costs_one_range_read_however_many_others_there_are() {
     assert_eq!(answer.messages.len(), 31);
     assert_eq!(answer.messages[0], stored[7]);
     assert_eq!(answer.kv_stats.unwrap().reads, 1);
+
+    let path = "/api/conversation?humanUsername=Human%207&humanColor=169080199&aiUsername=bot-7&aiColor=default&limit=5";
+    let page = world.browser().get(path).await;
+    assert_eq!((page.ok(200).as_array().unwrap().len(), page.header("x-storage-reads")), (5, "1"));
 }
 
 #[tokio::test]
