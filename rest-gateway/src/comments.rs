@@ -84,7 +84,8 @@ pub(crate) async fn read(
     queue: Queue,
     Id(message_id): Id,
 ) -> Result<(StorageReads, Answer<Message>), Problem> {
-    let answer = queue.client().get_message(v1::GetMessageRequest { message_id }).await?.into_inner();
+    let answer = queue.client().get_message(v1::GetMessageRequest { message_id }).await;
+    let answer = answer.map_err(Problem::of_path)?.into_inner();
     let message = present(answer.message, "the message")?;
     Ok((answer.kv_stats.into(), Answer(message.into())))
 }
@@ -103,7 +104,8 @@ pub(crate) async fn edit(
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = queue.client().update_message(edit.of(id)?).await?.into_inner();
+    let answer = queue.client().update_message(edit.of(id)?).await;
+    let answer = answer.map_err(Problem::of_path)?.into_inner();
     Ok(Answer(present(answer.message, "the message")?.into()))
 }
 
@@ -115,6 +117,7 @@ pub(crate) async fn edit(
         (status = 200, description = "The tombstone", body = Message),
         (status = 404, description = "No message has this id")))]
 pub(crate) async fn delete(queue: Queue, Id(message_id): Id) -> Result<Answer<Message>, Problem> {
-    let answer = queue.client().delete_message(v1::DeleteMessageRequest { message_id }).await?.into_inner();
+    let answer = queue.client().delete_message(v1::DeleteMessageRequest { message_id }).await;
+    let answer = answer.map_err(Problem::of_path)?.into_inner();
     Ok(Answer(present(answer.message, "the tombstone")?.into()))
 }

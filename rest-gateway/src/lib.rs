@@ -2,7 +2,7 @@
 //! back, serves the page, and describes itself in OpenAPI.
 //!
 //! It owns no state: what a message may be and who may do what is decided by the queue-service, and every refusal of
-//! it becomes one problem document here. Read [`routes`](self) first: the whole URL table stands there.
+//! it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
 
 mod body;
 mod comments;

@@ -4,7 +4,7 @@
 //! A handler returns a [`Problem`]; the layer [`finish`] writes it down, and does the same for what the framework
 //! refuses by itself. Nothing inner is ever written: the cause of a failure goes to the log only.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use axum::{
     body::Body,
@@ -44,6 +44,15 @@ pub(crate) struct FieldError {
     pub(crate) pointer: String,
     /// The limit and the value.
     pub(crate) detail: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        f.write_str(&self.detail)
+    }
 }
 
 /// An error (RFC 9457).
@@ -89,9 +98,9 @@ impl Problem {
 
     /// 400 for one field.
     pub(crate) fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        let (pointer, detail) = (pointer.into(), detail.into());
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("{pointer}: {detail}"));
-        problem.errors.push(FieldError { pointer, detail });
+        let error = FieldError { pointer: pointer.into(), detail: detail.into() };
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, error.to_string());
+        problem.errors.push(error);
         problem
     }
 

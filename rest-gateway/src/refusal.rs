@@ -1,6 +1,6 @@
 //! From what the queue-service refuses to what an HTTP client reads: the one table from `tonic::Code` to a status.
 
-use std::{error::Error as StdError, iter, time::Duration};
+use std::{error::Error as StdError, iter, mem, time::Duration};
 
 use http::StatusCode;
 use repartee_proto::v1;
@@ -53,6 +53,29 @@ impl From<v1::Rejection> for Problem {
     }
 }
 
+impl Problem {
+    /// The refusal of a call whose message is named by the path: the body has no field for its id.
+    pub(crate) fn of_path(status: Status) -> Self {
+        let mut problem = Self::from(status);
+        let mut errors = mem::take(&mut problem.errors);
+        for error in errors.iter_mut().filter(|error| error.pointer == "/messageId") {
+            *error =
+                FieldError { pointer: String::new(), detail: format!("id in the path: {}", error.detail) };
+        }
+        problem.point_to(errors);
+        problem
+    }
+
+    /// Names the fields at fault, in the words of JSON in place of the contract's.
+    fn point_to(&mut self, errors: Vec<FieldError>) {
+        if !errors.is_empty() {
+            let lines: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+            self.detail = lines.join("; ");
+        }
+        self.errors = errors;
+    }
+}
+
 impl Refusal {
     fn into_problem(self) -> Problem {
         let mut problem = Problem::new(http_status(self.code, self.reason.as_deref()), "");
@@ -64,8 +87,8 @@ impl Refusal {
             None if self.message.is_empty() => problem.detail = self.code.description().to_owned(),
             None => problem.detail = self.message,
         }
-        problem.errors =
-            self.violations.into_iter().map(|(field, detail)| field_error(&field, detail)).collect();
+        let errors = self.violations.into_iter().map(|(field, detail)| field_error(&field, detail)).collect();
+        problem.point_to(errors);
         problem.reason = self.reason;
         problem.retry_after = self.retry_after;
         problem

@@ -19,7 +19,7 @@ pub struct Settings {
     /// Address of the queue-service.
     #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
     pub queue_url: String,
-    /// An origin whose pages may call this server, such as https://example.org, or * for all; may be given several
+    /// An origin whose pages may call this server, such as `https://example.org`, or `*` for all; may be given several
     /// times, separated by commas in the variable. None by default.
     #[arg(long = "cors-origin", env = "REPARTEE_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_REQUEST_TIMEOUT", default_value = "10", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub request_timeout: Duration,
-    /// A file that is written once the gateway serves: {"http":"ADDRESS"}.
+    /// A file that is written once the gateway serves: `{"http":"ADDRESS"}`.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub ready_file: Option<PathBuf>,
     /// Print the effective settings as JSON and exit.

@@ -65,7 +65,21 @@ async fn a_broken_limit_points_into_the_body() {
     assert_eq!(answer.pointers(), ["/botParams/aiUsername", "/text", ""]);
     let problem = answer.problem(400);
     assert_eq!(problem["errors"][0]["detail"], "at most 64 characters");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("/botParams/aiUsername: at most 64 characters; /text: "), "{detail}");
     assert_eq!(problem["errors"][2]["detail"], "header Idempotency-Key: at most 255 characters");
+}
+
+#[tokio::test]
+async fn an_id_in_the_path_is_not_looked_for_in_the_body() {
+    let world = World::start().await;
+    let details = ErrorDetails::with_bad_request_violation("message_id", "must be a UUID");
+    world.queue.refuse(Status::with_error_details(Code::InvalidArgument, "no id", details));
+    let answer = world.patch("/api/comments/x", json!({"text": "a"})).await;
+    assert_eq!(answer.pointers(), [""]);
+    assert_eq!(answer.problem(400)["detail"], "id in the path: must be a UUID");
+    let answer = world.post("/api/queue/retry", json!({"messageId": "x"})).await;
+    assert_eq!(answer.pointers(), ["/messageId"]);
 }
 
 #[tokio::test]
