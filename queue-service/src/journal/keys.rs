@@ -30,7 +30,7 @@ pub(super) enum Key {
 }
 
 /// Where a message row stands. Platform posts have no conversation and share sixteen zero bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) conversation: [u8; 16],
     pub(super) posted: u64,

@@ -1,13 +1,16 @@
 //! Reading the feed: for cursors and time stamps older than the cache, and for filling the cache at the start.
 
-use std::ops::Bound;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    ops::Bound,
+};
 
 use super::{SledStore, read::all};
 use crate::{
     domain::{Change, Millis, Record},
     journal::{
         FormatError, JournalError, Tally,
-        keys::{DomainHash, Key, last_number},
+        keys::{DomainHash, Key, Place, last_number},
         stored::{StoredChange, StoredCommit, decode},
     },
 };
@@ -40,7 +43,7 @@ impl SledStore {
         limit: usize,
         tally: &Tally,
     ) -> Result<Changes, JournalError> {
-        let mut found = Changes::default();
+        let (mut found, mut said) = (Changes::default(), Said::new(self, tally));
         for commit in self.commits(seq, domain, tally) {
             if found.changes.len() >= limit {
                 found.more = true;
@@ -48,7 +51,7 @@ impl SledStore {
             }
             let commit = commit?;
             for change in of_domain(&commit, domain).filter(|change| change.seq() > seq) {
-                found.changes.push(change.to_change(&self.said(change, tally)?)?);
+                found.changes.push(change.to_change(said.now(change)?)?);
             }
         }
         Ok(found)
@@ -103,10 +106,11 @@ impl SledStore {
         tally: &Tally,
         mut take: impl FnMut(Vec<Change>) -> bool,
     ) -> Result<(), JournalError> {
+        let mut said = Said::new(self, tally);
         for commit in self.commits(0, None, tally).rev() {
-            let changes = of_domain(&commit?, None)
-                .map(|change| Ok(change.to_change(&self.said(change, tally)?)?))
-                .collect::<Result<_, JournalError>>()?;
+            let commit = commit?;
+            let changes = of_domain(&commit, None).map(|change| Ok(change.to_change(said.now(change)?)?));
+            let changes = changes.collect::<Result<_, JournalError>>()?;
             if !take(changes) {
                 break;
             }
@@ -157,15 +161,36 @@ impl SledStore {
         domain: Option<&str>,
         tally: &Tally,
     ) -> Result<Vec<Record>, JournalError> {
+        let mut said = Said::new(self, tally);
         of_domain(commit, domain)
             .filter(|change| change.is_post())
-            .map(|change| self.said(change, tally))
+            .map(|change| said.now(change).cloned())
             .collect()
+    }
+}
+
+/// What is said in the messages of some changes: each is read once, and its changes share it.
+struct Said<'a> {
+    store: &'a SledStore,
+    tally: &'a Tally,
+    seen: HashMap<Place, Record>,
+}
+
+impl<'a> Said<'a> {
+    fn new(store: &'a SledStore, tally: &'a Tally) -> Self {
+        Self { store, tally, seen: HashMap::new() }
     }
 
     /// The message of a change, with what is said in it now.
-    fn said(&self, change: &StoredChange, tally: &Tally) -> Result<Record, JournalError> {
-        Ok(self.message(change.place()?, tally)?.ok_or(FormatError::Field("message"))?)
+    fn now(&mut self, change: &StoredChange) -> Result<&Record, JournalError> {
+        let place = change.place()?;
+        Ok(match self.seen.entry(place) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(unseen) => {
+                let message = self.store.message(place, self.tally)?;
+                unseen.insert(message.ok_or(FormatError::Field("message"))?)
+            }
+        })
     }
 }
 
