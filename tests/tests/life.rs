@@ -1,11 +1,12 @@
 //! How the processes start and end: settings, exit codes, signals, and what they refuse to share.
 
-use std::{net::TcpListener, time::Instant};
+use std::{net::TcpListener, pin::pin, time::Instant};
 
-use e2e::{Process, Service, World, watch_live, work};
+use e2e::{Process, Refused, Service, World, watch_live, work};
 use repartee_proto::v1::watch_messages_response::Event as Seen;
 use serde_json::Value;
 use tempfile::TempDir;
+use tonic::Code;
 
 const BINARIES: [&str; 4] = ["queue-service", "rest-gateway", "bot-worker", "repartee"];
 
@@ -25,6 +26,23 @@ async fn sigterm_ends_a_queue_service_with_open_streams_in_time() {
     stream.going_away().await;
     assert_eq!(queue.process().exit_code().await, Some(0));
     assert!(asked.elapsed().as_secs() < STOP_LIMIT_SECONDS);
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_is_told_that_the_service_drains() {
+    let mut queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut claim = pin!(client.claim_next("worker 1", &["echo"], 25));
+    // Both go over one connection in this order: once the second is answered, the first has arrived.
+    tokio::select! {
+        biased;
+        early = &mut claim => panic!("nothing is pending: {early:?}"),
+        stats = client.stats() => assert_eq!(stats.unwrap().pending, 0),
+    }
+    queue.process().ask_to_stop();
+    let refused = Refused::from(&claim.await.unwrap_err());
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DRAINING"));
+    assert_eq!(queue.process().exit_code().await, Some(0));
 }
 
 #[tokio::test]
