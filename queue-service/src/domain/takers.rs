@@ -259,8 +259,7 @@ impl Queue {
     }
 
     fn serve(&mut self, id: TakerId, at: &mut At<'_>) -> bool {
-        let Some(seat) = self.takers.seats.get(&id).filter(|seat| seat.held.len() < seat.taker.max_in_flight)
-        else {
+        let Some(seat) = self.takers.seats.get(&id).filter(|seat| self.takers.has_room(&seat.taker)) else {
             return false;
         };
         let Some(record) = self.lines.first(&seat.taker.entities).and_then(|posted| self.live(posted)) else {
