@@ -16,7 +16,7 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
     pub queue_url: String,
     /// The bot that is played, 1 to 64 characters; may be given several times, separated by commas in the variable.
-    #[arg(long = "entity", env = "REPARTEE_ENTITY", value_delimiter = ',', required = true)]
+    #[arg(long = "entity", env = "REPARTEE_ENTITY", value_delimiter = ',')]
     pub entities: Vec<String>,
     /// Name of the worker in claims and statistics, 1 to 64 characters. Several processes may share one.
     #[arg(long, env = "REPARTEE_NAME", default_value = "bot-worker")]
@@ -56,6 +56,7 @@ impl repartee_process::Settings for Settings {
 
     #[cfg(feature = "openai")]
     fn check(&self) -> Result<(), String> {
+        self.check_entities()?;
         match (self.reply, &self.openai.openai_base_url) {
             (Some(ReplyKind::Echo), None) => Ok(()),
             (None, Some(_)) => self.openai.check(),
@@ -68,6 +69,17 @@ impl repartee_process::Settings for Settings {
 
     #[cfg(not(feature = "openai"))]
     fn check(&self) -> Result<(), String> {
+        self.check_entities()?;
         self.reply.map(drop).ok_or_else(|| "--reply is needed: how should the bot answer?".into())
+    }
+}
+
+impl Settings {
+    fn check_entities(&self) -> Result<(), String> {
+        if self.entities.is_empty() {
+            Err("--entity is needed: which bot should be played?".into())
+        } else {
+            Ok(())
+        }
     }
 }

@@ -26,7 +26,7 @@ pub trait Settings: Parser + Serialize {
     fn check(&self) -> Result<(), String>;
 }
 
-/// Runs a binary: parses and checks the settings, starts logs, runs `serve` until it ends or a signal cancels its
+/// Runs a binary: parses the settings, prints them where that was asked, checks them, starts logs, runs `serve` until it ends or a signal cancels its
 /// token, and turns the outcome into an exit code: 0 after a clean stop, 64 for wrong settings, 1 for anything else.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "usage and settings are for the terminal")]
 pub fn main<S, F, Fut, E>(serve: F) -> ExitCode
@@ -47,14 +47,14 @@ where
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    if let Err(wrong) = settings.check() {
-        eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
-        return ExitCode::from(EXIT_USAGE);
-    }
     if settings.print_config() {
         let shown = serde_json::to_string_pretty(&settings).expect("settings are plain values");
         println!("{shown}");
         return ExitCode::SUCCESS;
+    }
+    if let Err(wrong) = settings.check() {
+        eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
+        return ExitCode::from(EXIT_USAGE);
     }
     logs::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

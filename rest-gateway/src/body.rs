@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 
@@ -24,6 +24,14 @@ pub(crate) async fn read(body: Body, limit: usize, patience: Duration) -> Result
 }
 
 async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        let detail = format!("the body has more than {limit} bytes; send less");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    // A length that is announced is believed: nobody waits for a body that will be refused anyway.
+    if body.size_hint().lower() > limit.max(DRAINED) as u64 {
+        return Err(too_large());
+    }
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut size = 0_usize;
@@ -36,9 +44,5 @@ async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
             break;
         }
     }
-    if size > limit {
-        let detail = format!("the body has more than {limit} bytes; send less");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
-    }
-    Ok(bytes)
+    if size > limit { Err(too_large()) } else { Ok(bytes) }
 }

@@ -167,7 +167,7 @@ async fn names_of_ten_thousand_characters_and_huge_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_huge_body_that_is_announced_and_never_sent_is_refused_in_time() {
+async fn a_huge_body_that_is_announced_is_refused_without_waiting_for_it() {
     let world = World::with(&[], &["--request-timeout", "1"]).await;
     let mut connection = TcpStream::connect(world.gateway.http_addr()).await.unwrap();
     let head = "POST /api/comments HTTP/1.1\r\nHost: test.example\r\nContent-Type: application/json\r\n\
@@ -175,7 +175,7 @@ async fn a_huge_body_that_is_announced_and_never_sent_is_refused_in_time() {
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     within_deadline("the refusal", connection.read_exact(&mut status)).await.unwrap();
-    assert!(matches!(&status, b"HTTP/1.1 413" | b"HTTP/1.1 408"), "{:?}", str::from_utf8(&status));
+    assert_eq!(str::from_utf8(&status).unwrap(), "HTTP/1.1 413");
 }
 
 #[tokio::test]

@@ -93,8 +93,7 @@ async fn print_config_shows_the_effective_settings_and_masks_secrets() {
     let (flag, variable) = (flag.to_str().unwrap(), variable.to_str().unwrap());
     for name in BINARIES {
         let environment = [("REPARTEE_DATA_DIR", variable), ("OPENAI_API_KEY", "hunter2")];
-        let bot = if name == "bot-worker" { &["--entity", "echo", "--reply", "echo"][..] } else { &[] };
-        let mut process = Process::spawn_with(name, &[&["--print-config"], bot].concat(), &environment);
+        let mut process = Process::spawn_with(name, &["--print-config"], &environment);
         assert_eq!(process.exit_code().await, Some(0), "{name}: {}", process.log());
         let shown = process.output();
         let settings: Value = serde_json::from_str(&shown).expect("settings are shown as JSON");
