@@ -151,11 +151,22 @@ impl Queue {
 
     /// After a restart: renews the lease of a message that is processing, for at least the first lease's length.
     pub(super) fn grant_grace(&mut self, posted: u64, now: Millis) {
+        self.move_end(posted, |claim, _| {
+            let least = now.saturating_add(FIRST_LEASE_MS.min(claim.lease_ms));
+            claim.renewed_end(claim.lease_ms, now).max(least)
+        });
+    }
+
+    /// A session that comes back: renews its lease, within the limit of the claim, and never shortens it.
+    pub(super) fn welcome_back(&mut self, posted: u64, now: Millis) {
+        self.move_end(posted, |claim, ends| claim.renewed_end(claim.lease_ms, now).max(ends));
+    }
+
+    fn move_end(&mut self, posted: u64, end: impl FnOnce(&Claim, Millis) -> Millis) {
         let Some(live) = self.live(posted) else { return };
         let claim = live.record.state.work.as_ref().and_then(|work| work.claim.as_ref());
-        if let (Some(_), Some(claim)) = (&live.term, claim) {
-            let least = now.saturating_add(FIRST_LEASE_MS.min(claim.lease_ms));
-            let ends = claim.renewed_end(claim.lease_ms, now).max(least);
+        if let (Some(term), Some(claim)) = (&live.term, claim) {
+            let ends = end(claim, term.ends);
             self.set_term(posted, ends);
         }
     }

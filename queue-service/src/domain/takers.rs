@@ -284,7 +284,7 @@ impl Queue {
             let orphan = self.live(posted).filter(|l| l.term.as_ref().is_some_and(|t| t.taker.is_none()));
             let Some(record) = orphan.map(|live| live.record.clone()) else { continue };
             self.set_taker(posted, Some(id));
-            self.grant_grace(posted, now);
+            self.welcome_back(posted, now);
             if let Some(leased) = self.leased(record) {
                 self.events.push(Event::Work(id, Box::new(leased)));
             }
