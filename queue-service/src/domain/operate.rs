@@ -45,6 +45,10 @@ impl Queue {
             set_priority(&mut record, priority)?;
         }
         if record != before {
+            if let Some(work) = &mut record.state.work {
+                // A wait that is over must not keep the edited message back once more.
+                work.not_before = work.not_before.filter(|due| *due > at.now);
+            }
             record = self.change(ChangeKind::Edited, record.content, record.state);
         }
         Ok(match step {
