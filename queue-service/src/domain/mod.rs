@@ -7,6 +7,7 @@
 mod backoff;
 mod claim;
 mod conversation;
+mod dispatch;
 mod finish;
 mod limits;
 mod lines;

@@ -3,7 +3,7 @@
 //! An offer stream follows the feed like a watcher; it changes nothing.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -29,6 +29,28 @@ struct Offers {
     open: HashSet<Uuid>,
     /// Pending, not before a time.
     delayed: BTreeSet<(Millis, Uuid)>,
+    /// The time of each of them.
+    due: HashMap<Uuid, Millis>,
+}
+
+impl Offers {
+    fn delay(&mut self, id: Uuid, due: Millis) {
+        self.due.insert(id, due);
+        self.delayed.insert((due, id));
+    }
+
+    fn forget_delay(&mut self, id: Uuid) {
+        if let Some(due) = self.due.remove(&id) {
+            self.delayed.remove(&(due, id));
+        }
+    }
+
+    /// A message whose wait is over at `now`.
+    fn take_due(&mut self, now: Millis) -> Option<Uuid> {
+        let id = self.delayed.first().filter(|(due, _)| *due <= now)?.1;
+        self.forget_delay(id);
+        Some(id)
+    }
 }
 
 impl WorkStream {
@@ -84,11 +106,11 @@ impl WorkStream {
             return Ok(());
         }
         let id = record.content.id;
-        offers.delayed.retain(|(_, delayed)| *delayed != id);
+        offers.forget_delay(id);
         match work.status {
             Status::Pending => match work.not_before.filter(|due| *due > SystemClock.now()) {
                 Some(due) => {
-                    offers.delayed.insert((due, id));
+                    offers.delay(id, due);
                     Ok(())
                 }
                 None => self.offer_one(record, offers).await,
@@ -109,8 +131,7 @@ impl WorkStream {
 
     async fn offer_due(&mut self, offers: &mut Offers) -> Result<(), Over> {
         let now = SystemClock.now();
-        while let Some((due, id)) = offers.delayed.first().copied().filter(|(due, _)| *due <= now) {
-            offers.delayed.remove(&(due, id));
+        while let Some(id) = offers.take_due(now) {
             let Some(record) = self.grpc.reads.views.message(id) else { continue };
             if is_pending(&record) {
                 self.offer_one(&record, offers).await?;
