@@ -1,17 +1,10 @@
-// What the tests of the page stand on: the real binary on a data directory of its own, and a real browser. A world owns
-// the processes that it starts and ends them by their ids; nothing here knows what the page should do.
-
-import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { access, mkdtemp, readFile, rm, watch } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// What the tests of the page stand on: a real browser. Nothing here knows what the page should do.
 
 import { chromium } from "playwright-core";
 
-/** How long anything may take before a test gives up on it, in ms. */
-export const DEADLINE = 30_000;
+import { DEADLINE } from "../service.js";
+
+export { DEADLINE, Service } from "../service.js";
 
 /** Starts the browser. CHROMIUM names its program. */
 export function startBrowser() {
@@ -28,89 +21,6 @@ export function startBrowser() {
       "--disable-sync",
     ],
   });
-}
-
-/** One `repartee` process; `stop` ends it, `start` starts it again on the same data and the same port. */
-export class Service {
-  #folder;
-  #process = null;
-  #log = "";
-  #http = "127.0.0.1:0";
-
-  static async start(t) {
-    const service = new Service();
-    service.#folder = await mkdtemp(join(tmpdir(), "repartee-page-"));
-    t.after(async () => {
-      await service.stop();
-      await rm(service.#folder, { recursive: true, force: true });
-    });
-    await service.start();
-    return service;
-  }
-
-  get url() {
-    return `http://${this.#http}/`;
-  }
-
-  async start() {
-    const folder = process.env.REPARTEE_BIN_DIR;
-    assert.ok(folder, "REPARTEE_BIN_DIR names the folder of the built binaries");
-    const ready = join(this.#folder, "ready.json");
-    await rm(ready, { force: true });
-    const seen = appears(ready, this.#folder);
-    this.#process = spawn(
-      join(folder, "repartee"),
-      ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", "127.0.0.1:0", "--ready-file", ready],
-      { stdio: ["ignore", "ignore", "pipe"] },
-    );
-    this.#process.stderr.on("data", (lines) => { this.#log += lines; });
-    const ended = once(this.#process, "exit").then(([code]) => {
-      throw new Error(`repartee ended with ${code} before it was ready:\n${this.#log}`);
-    });
-    await Promise.race([seen, ended]);
-    ended.catch(() => {});
-    this.#http = JSON.parse(await readFile(ready, "utf8")).http;
-  }
-
-  /** Ends the process by its id, at once: what it had acknowledged is on disk. */
-  async stop() {
-    const running = this.#process;
-    if (running === null || running.exitCode !== null || running.signalCode !== null) return;
-    const ended = once(running, "exit");
-    process.kill(running.pid, "SIGKILL");
-    await ended;
-  }
-
-  /** Sends JSON past the page, as other people and bots do. */
-  async send(path, body) {
-    const response = await fetch(new URL(path, this.url), {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    const answer = await response.json();
-    assert.ok(response.ok, `${path} answered ${response.status}: ${JSON.stringify(answer)}`);
-    return answer;
-  }
-}
-
-/** Settles once the file is there. The watch begins before the look, so nothing is missed between. */
-async function appears(path, folder) {
-  const watched = new AbortController();
-  const patience = setTimeout(() => watched.abort(new Error(`${path} did not appear in ${DEADLINE} ms`)), DEADLINE);
-  const there = () => access(path).then(() => true, () => false);
-  try {
-    const events = watch(folder, { signal: watched.signal });
-    let next = events.next();
-    while (!(await there())) {
-      await next;
-      next = events.next();
-    }
-    next.catch(() => {});
-  } finally {
-    clearTimeout(patience);
-    watched.abort();
-  }
 }
 
 /**
