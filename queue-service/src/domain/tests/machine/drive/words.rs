@@ -1,0 +1,62 @@
+//! The model's words in the words of the queue.
+
+use uuid::Uuid;
+
+use crate::domain::{
+    Address, Author, NewMessage, Rejection, Request, RequestKey,
+    tests::{
+        model::{Command, Refusal},
+        world::{question, remark},
+    },
+};
+
+pub(super) fn new_message(
+    command: &Command,
+    to: &[Uuid],
+    key: Option<RequestKey>,
+) -> (NewMessage, Option<Request>) {
+    let Command::Post(ask, _) = command else {
+        let said = NewMessage { text: "said".to_owned(), author: Author::Ai, ..remark("ai") };
+        return (NewMessage { reply_to: to.first().copied(), ..said }, None);
+    };
+    let new = question(&format!("h{}", ask.human), &entity_name(ask.entity));
+    let address = Address {
+        entity: entity_name(ask.entity),
+        // One AI answers for both entities, so that one conversation asks both.
+        ai_username: "ai".to_owned(),
+        ai_color: "2".to_owned(),
+        session_id: ask.god_mode.then(|| "god".to_owned()),
+    };
+    let mut fingerprint = [ask.human, u8::from(ask.god_mode), ask.entity, 0].repeat(4);
+    fingerprint[3] = ask.priority as u8;
+    let request = key.map(|key| Request { key, fingerprint: fingerprint.try_into().expect("16 bytes") });
+    let new = NewMessage { text: "asked".to_owned(), priority: ask.priority, address: Some(address), ..new };
+    (new, request)
+}
+
+pub(super) fn worker_name(worker: u8) -> String {
+    if worker == 8 { "operator".to_owned() } else { format!("w{worker}") }
+}
+
+pub(super) fn entity_name(entity: u8) -> String {
+    format!("e{entity}")
+}
+
+pub(super) fn entity_names(entities: &[u8]) -> Vec<String> {
+    entities.iter().map(|entity| entity_name(*entity)).collect()
+}
+
+pub(super) fn refusal(rejection: &Rejection) -> Refusal {
+    match rejection {
+        Rejection::Invalid(_) => Refusal::Invalid,
+        Rejection::NotFound(_) => Refusal::NotFound,
+        Rejection::NotPending(_) => Refusal::NotPending,
+        Rejection::LeaseLost(_) => Refusal::LeaseLost,
+        Rejection::AlreadyCompleted => Refusal::AlreadyCompleted,
+        Rejection::Cancelled => Refusal::Cancelled,
+        Rejection::Failed => Refusal::Failed,
+        Rejection::WrongStatus(_) => Refusal::WrongStatus,
+        Rejection::QueueFull { .. } => Refusal::QueueFull,
+        Rejection::IdempotencyConflict => Refusal::IdempotencyConflict,
+    }
+}

@@ -1,0 +1,290 @@
+//! The rules once more, as plainly as can be: a list of messages that every question walks through from end to end.
+//! The queue is held to it by [`super::machine`].
+
+mod command;
+mod decide;
+mod time;
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Millis, QueueRules, Status, TakerId};
+
+pub(super) use command::{Ask, Command, Edit, Hold, newest};
+
+/// What the model knows of a message. Messages name each other by their place in the list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Message {
+    pub(super) posted: u64,
+    pub(super) seq: u64,
+    pub(super) timestamp: Millis,
+    pub(super) text: String,
+    pub(super) deleted: bool,
+    pub(super) reply_to: Option<usize>,
+    pub(super) work: Option<Work>,
+}
+
+/// The work in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Work {
+    pub(super) entity: u8,
+    /// The human, and whether it is the God Mode session.
+    pub(super) conversation: (u8, bool),
+    pub(super) status: Status,
+    pub(super) priority: u32,
+    pub(super) claims: u32,
+    pub(super) failures: u32,
+    pub(super) expiries: u32,
+    pub(super) cancelled: bool,
+    pub(super) errors: Vec<String>,
+    pub(super) not_before: Option<Millis>,
+    /// Place of the last claim in the list of claims.
+    pub(super) claim: Option<usize>,
+    pub(super) lease: Option<Lease>,
+    pub(super) completed_at: Option<Millis>,
+    pub(super) reply: Option<usize>,
+}
+
+/// A lease that is running.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Lease {
+    pub(super) ends: Millis,
+    pub(super) taker: Option<TakerId>,
+}
+
+/// A claim that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Claim {
+    pub(super) message: usize,
+    pub(super) worker: u8,
+    pub(super) session: Option<u8>,
+    pub(super) at: Millis,
+    pub(super) lease_ms: Millis,
+}
+
+/// Somebody who takes work.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Taker {
+    pub(super) worker: u8,
+    pub(super) session: Option<u8>,
+    pub(super) room: usize,
+    pub(super) entities: Vec<u8>,
+    pub(super) until: Option<Millis>,
+}
+
+/// What a command answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    Posted { message: usize, replayed: bool },
+    Claimed { claim: usize, ends: Millis },
+    Renewed(Millis),
+    Changed(usize),
+    Completed { reply: Option<usize>, late: bool, again: bool },
+    Failed { retry_at: Option<Millis> },
+    Refused(Refusal),
+    Done,
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Refusal {
+    Invalid,
+    NotFound,
+    NotPending,
+    LeaseLost,
+    AlreadyCompleted,
+    Cancelled,
+    Failed,
+    WrongStatus,
+    QueueFull,
+    IdempotencyConflict,
+}
+
+/// What takers are told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Work { taker: TakerId, claim: usize, ends: Millis },
+    Cancelled { taker: TakerId, message: usize },
+    Nothing { taker: TakerId },
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) rules: QueueRules,
+    pub(super) now: Millis,
+    pub(super) seq: u64,
+    pub(super) last_stamp: Millis,
+    pub(super) stamp: Millis,
+    pub(super) messages: Vec<Message>,
+    pub(super) claims: Vec<Claim>,
+    pub(super) takers: BTreeMap<TakerId, Taker>,
+    pub(super) joined: TakerId,
+    pub(super) last_served: TakerId,
+    /// By idempotency key: the request, the message that it stored, and when.
+    pub(super) requests: BTreeMap<u8, (Ask, usize, Millis)>,
+    /// What the last group answered and told.
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) told: Vec<Told>,
+}
+
+impl Model {
+    pub(super) fn new(rules: QueueRules, now: Millis) -> Self {
+        Self {
+            rules,
+            now,
+            seq: 0,
+            last_stamp: 0,
+            stamp: now,
+            messages: Vec::new(),
+            claims: Vec::new(),
+            takers: BTreeMap::new(),
+            joined: 0,
+            last_served: 0,
+            requests: BTreeMap::new(),
+            outcomes: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// One group of commands.
+    pub(super) fn group(&mut self, later: Millis, commands: &[Command]) {
+        self.outcomes.clear();
+        self.told.clear();
+        self.now += later;
+        self.stamp = self.now.max(self.last_stamp + 1);
+        self.advance();
+        for command in commands {
+            let outcome = self.decide(command);
+            self.outcomes.push(outcome);
+        }
+        self.dispatch();
+    }
+
+    /// The work of a message that is known to be work.
+    pub(super) fn work(&mut self, message: usize) -> &mut Work {
+        self.messages[message].work.as_mut().expect("it is work")
+    }
+
+    /// Gives the message's last change its number.
+    pub(super) fn changed(&mut self, message: usize) {
+        self.seq += 1;
+        self.messages[message].seq = self.seq;
+    }
+
+    pub(super) fn store(&mut self, text: &str, reply_to: Option<usize>, work: Option<Work>) -> usize {
+        self.seq += 1;
+        self.last_stamp = self.stamp;
+        self.messages.push(Message {
+            posted: self.seq,
+            seq: self.seq,
+            timestamp: self.stamp,
+            text: text.to_owned(),
+            deleted: false,
+            reply_to,
+            work,
+        });
+        self.messages.len() - 1
+    }
+
+    pub(super) fn make_claim(&mut self, message: usize, claim: Claim) -> (usize, Millis) {
+        let ends = self.now + claim.lease_ms.min(10_000);
+        self.claims.push(claim);
+        let number = self.claims.len() - 1;
+        let work = self.work(message);
+        work.status = Status::Processing;
+        work.claims += 1;
+        work.not_before = None;
+        work.claim = Some(number);
+        work.lease = Some(Lease { ends, taker: None });
+        self.changed(message);
+        (number, ends)
+    }
+
+    /// What is handed out next to somebody who answers these entities; all where there are none.
+    pub(super) fn next_for(&self, entities: &[u8]) -> Option<usize> {
+        let fits = |work: &Work| entities.is_empty() || entities.contains(&work.entity);
+        let offered = (0..self.messages.len()).filter(|m| self.is_offered(*m));
+        let fitting = offered.filter(|m| self.messages[*m].work.as_ref().is_some_and(fits));
+        fitting.min_by_key(|m| self.place(*m))
+    }
+
+    fn is_offered(&self, message: usize) -> bool {
+        let Some(work) = &self.messages[message].work else { return false };
+        if work.status != Status::Pending || work.not_before.is_some_and(|due| due > self.now) {
+            return false;
+        }
+        let line = |other: &usize| {
+            self.messages[*other].work.as_ref().is_some_and(|w| w.conversation == work.conversation)
+        };
+        let stands_before = |other: usize| match self.messages[other].work.as_ref().map(|w| w.status) {
+            Some(Status::Processing) => true,
+            Some(Status::Pending) => self.place(other) < self.place(message),
+            _ => false,
+        };
+        !self.rules.one_per_conversation || !(0..self.messages.len()).filter(line).any(stands_before)
+    }
+
+    /// Higher priority first, then oldest first; each `aging` waited counts as one level.
+    fn place(&self, message: usize) -> (Millis, u64) {
+        let message = &self.messages[message];
+        let priority = i64::from(message.work.as_ref().map_or(0, |work| work.priority));
+        let aging = self.rules.aging_ms;
+        (if aging == 0 { -priority } else { message.timestamp - priority * aging }, message.posted)
+    }
+
+    pub(super) fn holds(&self, taker: TakerId) -> Vec<usize> {
+        let held = |m: &usize| {
+            let lease = self.messages[*m].work.as_ref().and_then(|work| work.lease);
+            lease.is_some_and(|lease| lease.taker == Some(taker))
+        };
+        (0..self.messages.len()).filter(held).collect()
+    }
+
+    /// How many messages a session has under a lease.
+    fn of_session(&self, session: u8) -> usize {
+        let leased = |message: &&Message| {
+            let work = message.work.as_ref().filter(|work| work.lease.is_some());
+            work.and_then(|work| work.claim).is_some_and(|claim| self.claims[claim].session == Some(session))
+        };
+        self.messages.iter().filter(leased).count()
+    }
+
+    /// True where the session has opened the same stream again.
+    fn is_superseded(&self, id: TakerId) -> bool {
+        let taker = &self.takers[&id];
+        let same = |other: &Taker| other.session == taker.session && other.entities == taker.entities;
+        taker.session.is_some() && self.takers.range(id + 1..).any(|(_, other)| same(other))
+    }
+
+    fn dispatch(&mut self) {
+        loop {
+            let all: Vec<_> = self.takers.keys().copied().collect();
+            let (before, after): (Vec<_>, Vec<_>) = all.into_iter().partition(|id| *id <= self.last_served);
+            let served = after.into_iter().chain(before).filter(|id| self.serve(*id)).count();
+            if served == 0 {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, id: TakerId) -> bool {
+        let taker = self.takers[&id].clone();
+        if taker.session.is_some_and(|session| self.of_session(session) >= taker.room)
+            || self.is_superseded(id)
+        {
+            return false;
+        }
+        let Some(message) = self.next_for(&taker.entities) else { return false };
+        let Taker { worker, session, .. } = taker;
+        let (claim, ends) =
+            self.make_claim(message, Claim { message, worker, session, at: self.now, lease_ms: 30_000 });
+        if taker.until.is_some() {
+            self.takers.remove(&id);
+        } else {
+            self.work(message).lease = Some(Lease { ends, taker: Some(id) });
+        }
+        self.last_served = id;
+        self.told.push(Told::Work { taker: id, claim, ends });
+        true
+    }
+}

@@ -1,0 +1,329 @@
+//! What the model makes of commands.
+
+use super::{
+    super::world::BACKOFF_MS, Ask, Claim, Command, Edit, Hold, Millis, Model, Outcome, Refusal, Status,
+    Taker, TakerId, Told, Work, newest,
+};
+
+/// Keeps an error, and forgets the oldest beyond five.
+pub(super) fn remember(work: &mut Work, error: &str) {
+    work.errors.push(error.to_owned());
+    if work.errors.len() > 5 {
+        work.errors.remove(0);
+    }
+}
+
+enum Standing {
+    Current,
+    Lapsed,
+    Finished,
+}
+
+impl Model {
+    pub(super) fn decide(&mut self, command: &Command) -> Outcome {
+        let outcome = match command {
+            Command::Post(ask, key) => self.post(ask, *key),
+            Command::Say(to) => {
+                let to = to.and_then(|n| newest(n, self.messages.len()));
+                Ok(Outcome::Posted { message: self.store("said", to, None), replayed: false })
+            }
+            Command::Claim { message, worker, lease_ms } => self.claim(*message, *worker, *lease_ms),
+            Command::Renew(hold, ms) => self.held(hold).map(|m| Outcome::Renewed(self.renewed(m, *ms))),
+            Command::Release(hold) => self.held(hold).map(|message| self.released(message)),
+            Command::Complete { hold, reply } => self.complete(hold, *reply),
+            Command::Fail { hold, retryable, retry_after_ms } => self.fail(hold, *retryable, *retry_after_ms),
+            Command::Retry(n) => self.retry(*n),
+            Command::Cancel(n) => self.cancel(*n),
+            Command::Delete(n) => self.delete(*n),
+            Command::Update(n, edit) => self.update(*n, edit),
+            Command::Join { session, room, entities } => {
+                self.join(Taker {
+                    worker: *session,
+                    session: Some(*session),
+                    room: *room,
+                    entities: entities.clone(),
+                    until: None,
+                });
+                Ok(Outcome::Done)
+            }
+            Command::Wait { entities, ms } => {
+                let until = Some(self.now + ms);
+                self.join(Taker { worker: 9, session: None, room: 1, entities: entities.clone(), until });
+                Ok(Outcome::Done)
+            }
+            Command::Part(n) => {
+                let id = newest(*n, self.joined as usize).map_or(0, |at| at as TakerId + 1);
+                self.part(id);
+                Ok(Outcome::Done)
+            }
+        };
+        outcome.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn post(&mut self, ask: &Ask, key: Option<u8>) -> Result<Outcome, Refusal> {
+        if let Some((first, message, at)) = key.and_then(|key| self.requests.get(&key))
+            && self.now - at < 24 * 3_600_000
+        {
+            let replayed = Outcome::Posted { message: *message, replayed: true };
+            return if first == ask { Ok(replayed) } else { Err(Refusal::IdempotencyConflict) };
+        }
+        let waits = |work: &&Work| work.status == Status::Pending;
+        let waiting: Vec<_> = self.messages.iter().filter_map(|m| m.work.as_ref()).filter(waits).collect();
+        let of_entity = waiting.iter().filter(|work| work.entity == ask.entity).count();
+        if waiting.len() >= self.rules.max_pending || of_entity >= self.rules.max_pending_per_entity {
+            return Err(Refusal::QueueFull);
+        }
+        let work = Work {
+            entity: ask.entity,
+            conversation: (ask.human, ask.god_mode),
+            status: Status::Pending,
+            priority: ask.priority,
+            claims: 0,
+            failures: 0,
+            expiries: 0,
+            cancelled: false,
+            errors: Vec::new(),
+            not_before: None,
+            claim: None,
+            lease: None,
+            completed_at: None,
+            reply: None,
+        };
+        let message = self.store("asked", None, Some(work));
+        if let Some(key) = key {
+            self.requests.insert(key, (ask.clone(), message, self.stamp));
+        }
+        Ok(Outcome::Posted { message, replayed: false })
+    }
+
+    fn claim(&mut self, n: usize, worker: u8, lease_ms: Millis) -> Result<Outcome, Refusal> {
+        let message = self.find_work(n)?;
+        if self.work(message).status != Status::Pending {
+            return Err(Refusal::NotPending);
+        }
+        let claim = Claim { message, worker, session: None, at: self.now, lease_ms };
+        let (claim, ends) = self.make_claim(message, claim);
+        Ok(Outcome::Claimed { claim, ends })
+    }
+
+    fn complete(&mut self, hold: &Hold, reply: bool) -> Result<Outcome, Refusal> {
+        let (message, standing) = self.standing(hold)?;
+        let late = match standing {
+            Standing::Current => false,
+            Standing::Lapsed => true,
+            Standing::Finished => {
+                let reply = self.work(message).reply;
+                return Ok(Outcome::Completed { reply, late: false, again: true });
+            }
+        };
+        let reply = reply.then(|| self.store("reply", Some(message), None));
+        self.finish(message, reply);
+        Ok(Outcome::Completed { reply, late, again: false })
+    }
+
+    fn finish(&mut self, message: usize, reply: Option<usize>) {
+        let now = self.now;
+        let work = self.work(message);
+        work.status = Status::Complete;
+        work.completed_at = Some(now);
+        work.not_before = None;
+        work.lease = None;
+        work.reply = reply;
+        self.changed(message);
+    }
+
+    fn fail(&mut self, hold: &Hold, retryable: bool, after: Option<Millis>) -> Result<Outcome, Refusal> {
+        let message = self.held(hold)?;
+        let (max, retry_at) = (self.rules.max_failures, self.now + after.unwrap_or(BACKOFF_MS));
+        let work = self.work(message);
+        work.failures += 1;
+        work.lease = None;
+        remember(work, "failed");
+        let given_up = !retryable || work.failures >= max;
+        if given_up {
+            work.status = Status::Failed;
+        } else {
+            work.status = Status::Pending;
+            work.not_before = Some(retry_at);
+            work.claim = None;
+        }
+        self.changed(message);
+        Ok(Outcome::Failed { retry_at: (!given_up).then_some(retry_at) })
+    }
+
+    fn released(&mut self, message: usize) -> Outcome {
+        let work = self.work(message);
+        (work.status, work.claim, work.lease) = (Status::Pending, None, None);
+        self.changed(message);
+        Outcome::Changed(message)
+    }
+
+    fn retry(&mut self, n: usize) -> Result<Outcome, Refusal> {
+        let message = self.find_work(n)?;
+        let deleted = self.messages[message].deleted;
+        match self.work(message).status {
+            Status::Pending => {}
+            Status::Failed if deleted => return Err(Refusal::Cancelled),
+            Status::Failed => self.put_back(message),
+            Status::Complete => return Err(Refusal::AlreadyCompleted),
+            Status::Processing => return Err(Refusal::WrongStatus),
+        }
+        Ok(Outcome::Changed(message))
+    }
+
+    fn put_back(&mut self, message: usize) {
+        let work = self.work(message);
+        (work.status, work.failures, work.expiries) = (Status::Pending, 0, 0);
+        (work.cancelled, work.claim) = (false, None);
+        self.changed(message);
+    }
+
+    fn cancel(&mut self, n: usize) -> Result<Outcome, Refusal> {
+        let message = self.find_work(n)?;
+        let work = self.work(message);
+        match work.status {
+            Status::Pending | Status::Processing => self.call_off(message),
+            Status::Failed if work.cancelled => {}
+            Status::Failed => return Err(Refusal::Failed),
+            Status::Complete => return Err(Refusal::AlreadyCompleted),
+        }
+        Ok(Outcome::Changed(message))
+    }
+
+    fn call_off(&mut self, message: usize) {
+        self.tell_holder(message);
+        cancelled(self.work(message));
+        self.changed(message);
+    }
+
+    fn delete(&mut self, n: usize) -> Result<Outcome, Refusal> {
+        let message = newest(n, self.messages.len()).ok_or(Refusal::NotFound)?;
+        if !self.messages[message].deleted {
+            self.tell_holder(message);
+            let it = &mut self.messages[message];
+            it.deleted = true;
+            it.text.clear();
+            if let Some(work) = &mut it.work {
+                work.errors.clear();
+                if matches!(work.status, Status::Pending | Status::Processing) {
+                    cancelled(work);
+                }
+            }
+            self.changed(message);
+        }
+        Ok(Outcome::Changed(message))
+    }
+
+    fn update(&mut self, n: usize, edit: &Edit) -> Result<Outcome, Refusal> {
+        let message = newest(n, self.messages.len()).ok_or(Refusal::NotFound)?;
+        let status = self.messages[message].work.as_ref().map(|work| work.status);
+        if self.messages[message].deleted {
+            return Err(Refusal::WrongStatus);
+        }
+        match (status, edit.status) {
+            (_, None) => {}
+            (Some(from), Some(to)) if may_step(from, to) => {}
+            _ => return Err(Refusal::WrongStatus),
+        }
+        match (status, edit.priority) {
+            (_, None) | (Some(Status::Pending), _) => {}
+            (None, Some(_)) => return Err(Refusal::WrongStatus),
+            (Some(_), Some(_)) => return Err(Refusal::NotPending),
+        }
+        let before = self.messages[message].clone();
+        let it = &mut self.messages[message];
+        it.text = edit.text.clone().unwrap_or(before.text.clone());
+        if let (Some(work), Some(priority)) = (&mut it.work, edit.priority) {
+            work.priority = priority;
+        }
+        if *it != before {
+            let now = self.now;
+            if let Some(work) = &mut self.messages[message].work {
+                work.not_before = work.not_before.filter(|due| *due > now);
+            }
+            self.changed(message);
+        }
+        match (status, edit.status) {
+            (Some(Status::Pending), Some(Status::Processing)) => {
+                let claim = Claim { message, worker: 8, session: None, at: self.now, lease_ms: 30_000 };
+                self.make_claim(message, claim);
+            }
+            (Some(Status::Processing), Some(Status::Complete)) => {
+                self.tell_holder(message);
+                self.finish(message, None);
+            }
+            (Some(Status::Processing), Some(Status::Pending)) => {
+                self.tell_holder(message);
+                self.released(message);
+            }
+            (Some(Status::Failed), Some(Status::Pending)) => self.put_back(message),
+            (Some(Status::Pending | Status::Processing), Some(Status::Failed)) => self.call_off(message),
+            _ => {}
+        }
+        Ok(Outcome::Changed(message))
+    }
+
+    fn tell_holder(&mut self, message: usize) {
+        let lease = self.messages[message].work.as_ref().and_then(|work| work.lease);
+        if let Some(taker) = lease.and_then(|lease| lease.taker) {
+            self.told.push(Told::Cancelled { taker, message });
+        }
+    }
+
+    fn find_work(&self, n: usize) -> Result<usize, Refusal> {
+        let message = newest(n, self.messages.len()).ok_or(Refusal::NotFound)?;
+        if self.messages[message].work.is_some() { Ok(message) } else { Err(Refusal::WrongStatus) }
+    }
+
+    fn held(&mut self, hold: &Hold) -> Result<usize, Refusal> {
+        match self.standing(hold)? {
+            (message, Standing::Current) => Ok(message),
+            (_, Standing::Lapsed) => Err(Refusal::LeaseLost),
+            (_, Standing::Finished) => Err(Refusal::AlreadyCompleted),
+        }
+    }
+
+    /// The `complete` table of the wire contract.
+    fn standing(&mut self, hold: &Hold) -> Result<(usize, Standing), Refusal> {
+        let message = match hold {
+            Hold::Token(n) => newest(*n, self.claims.len()).map(|c| self.claims[c].message),
+            Hold::Worker(n, _) | Hold::Guess(n) => match newest(*n, self.messages.len()) {
+                Some(_) => Some(self.find_work(*n)?),
+                None => None,
+            },
+        };
+        let message = message.ok_or(Refusal::NotFound)?;
+        let last = self.work(message).claim;
+        let named = match hold {
+            Hold::Token(n) => last == newest(*n, self.claims.len()),
+            Hold::Worker(_, worker) => last.is_some_and(|claim| self.claims[claim].worker == *worker),
+            Hold::Guess(_) => false,
+        };
+        let work = self.work(message);
+        match (work.status, named) {
+            (Status::Processing, true) => Ok((message, Standing::Current)),
+            (Status::Pending, true) => Ok((message, Standing::Lapsed)),
+            (Status::Complete, true) => Ok((message, Standing::Finished)),
+            (Status::Pending | Status::Processing, false) => Err(Refusal::LeaseLost),
+            (Status::Complete, false) => Err(Refusal::AlreadyCompleted),
+            (Status::Failed, _) if work.cancelled => Err(Refusal::Cancelled),
+            (Status::Failed, _) => Err(Refusal::Failed),
+        }
+    }
+}
+
+fn cancelled(work: &mut Work) {
+    (work.status, work.cancelled) = (Status::Failed, true);
+    (work.not_before, work.lease) = (None, None);
+    remember(work, "cancelled");
+}
+
+fn may_step(from: Status, to: Status) -> bool {
+    from == to
+        || match to {
+            Status::Pending => matches!(from, Status::Processing | Status::Failed),
+            Status::Processing => from == Status::Pending,
+            Status::Complete => from == Status::Processing,
+            Status::Failed => matches!(from, Status::Pending | Status::Processing),
+        }
+}

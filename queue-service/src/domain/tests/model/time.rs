@@ -1,0 +1,136 @@
+//! What time does to the model, and what comes and goes with connections and processes.
+
+use super::{Lease, Millis, Model, Status, Taker, TakerId, Told};
+
+/// Longest lease until its first renew, and the least that a session or a restart leaves of one.
+const SHORT_MS: Millis = 10_000;
+/// No claim outlives this.
+const LIMIT_MS: Millis = 15 * 60 * 1_000;
+
+impl Model {
+    pub(super) fn advance(&mut self) {
+        while let Some((_, _, message)) = self.running().into_iter().min().filter(|l| l.0 <= self.now) {
+            self.expire(message);
+        }
+        while let Some((until, taker)) = self.waits().into_iter().min()
+            && until <= self.now
+        {
+            self.takers.remove(&taker);
+            self.told.push(Told::Nothing { taker });
+        }
+    }
+
+    fn expire(&mut self, message: usize) {
+        let max = self.rules.max_expiries;
+        let work = self.work(message);
+        work.lease = None;
+        work.expiries += 1;
+        work.status = Status::Pending;
+        if work.expiries >= max {
+            work.status = Status::Failed;
+            let error = format!("{} leases ended without a result", work.expiries);
+            super::decide::remember(work, &error);
+        }
+        self.changed(message);
+    }
+
+    /// End, number and message of every lease that is running.
+    fn running(&self) -> Vec<(Millis, u64, usize)> {
+        let lease = |(at, message): (usize, &super::Message)| {
+            Some((message.work.as_ref()?.lease?.ends, message.posted, at))
+        };
+        self.messages.iter().enumerate().filter_map(lease).collect()
+    }
+
+    fn waits(&self) -> Vec<(Millis, TakerId)> {
+        self.takers.iter().filter_map(|(id, taker)| Some((taker.until?, *id))).collect()
+    }
+
+    /// The first moment at which something happens by itself.
+    pub(in crate::domain::tests) fn next_deadline(&self) -> Option<Millis> {
+        let leases = self.running().into_iter().map(|(ends, ..)| ends);
+        let retries = self.messages.iter().filter_map(|message| {
+            let work = message.work.as_ref().filter(|work| work.status == Status::Pending)?;
+            work.not_before.filter(|due| *due > self.now)
+        });
+        leases.chain(retries).chain(self.waits().into_iter().map(|(until, _)| until)).min()
+    }
+
+    pub(super) fn join(&mut self, taker: Taker) {
+        self.joined += 1;
+        let (id, session) = (self.joined, taker.session);
+        let older = |(_, other): &(&TakerId, &Taker)| {
+            session.is_some() && other.session == session && other.entities == taker.entities
+        };
+        let superseded = self.takers.iter().filter(older).map(|(id, _)| *id);
+        let theirs: Vec<_> = superseded.flat_map(|older| self.holds(older)).collect();
+        for message in theirs {
+            if let Some(lease) = &mut self.work(message).lease {
+                lease.taker = None;
+            }
+        }
+        self.takers.insert(id, taker);
+        self.adopt(session);
+    }
+
+    pub(super) fn part(&mut self, id: TakerId) {
+        let held = self.holds(id);
+        let Some(taker) = self.takers.remove(&id) else { return };
+        let latest = self.now + SHORT_MS;
+        for message in held {
+            if let Some(lease) = &mut self.work(message).lease {
+                *lease = Lease { ends: lease.ends.min(latest), taker: None };
+            }
+        }
+        self.adopt(taker.session);
+    }
+
+    /// Gives the leases of a session that no stream of it has to its newest stream.
+    fn adopt(&mut self, session: Option<u8>) {
+        let of_session = |(_, taker): &(&TakerId, &Taker)| session.is_some() && taker.session == session;
+        let Some((&id, _)) = self.takers.iter().rfind(of_session) else { return };
+        for message in 0..self.messages.len() {
+            let Some(work) = &self.messages[message].work else { continue };
+            let (Some(claim), Some(Lease { ends, taker: None })) = (work.claim, work.lease) else { continue };
+            if self.claims[claim].session != session {
+                continue;
+            }
+            let ends = ends.max(self.full_end(claim));
+            self.work(message).lease = Some(Lease { ends, taker: Some(id) });
+            self.told.push(Told::Work { taker: id, claim, ends });
+        }
+    }
+
+    /// Where the lease of a claim ends that is extended now.
+    fn full_end(&self, claim: usize) -> Millis {
+        let claim = &self.claims[claim];
+        (self.now + claim.lease_ms).min(claim.at + LIMIT_MS)
+    }
+
+    /// The process ends and starts again: connections are gone, and every lease gets a fresh grace.
+    pub(in crate::domain::tests) fn restart(&mut self) {
+        self.outcomes.clear();
+        self.told.clear();
+        self.takers.clear();
+        self.last_served = 0;
+        for message in 0..self.messages.len() {
+            let Some(work) = &self.messages[message].work else { continue };
+            if let (Some(claim), Some(_)) = (work.claim, work.lease) {
+                let least = self.now + SHORT_MS.min(self.claims[claim].lease_ms);
+                let ends = self.full_end(claim).max(least);
+                self.work(message).lease = Some(Lease { ends, taker: None });
+            }
+        }
+    }
+
+    pub(super) fn renewed(&mut self, message: usize, lease_ms: Option<Millis>) -> Millis {
+        let now = self.now;
+        let claim = self.work(message).claim.expect("held work is claimed");
+        let Self { claims, .. } = self;
+        let ends = (now + lease_ms.unwrap_or(claims[claim].lease_ms)).min(claims[claim].at + LIMIT_MS);
+        if let Some(lease) = &mut self.work(message).lease {
+            lease.ends = ends;
+        }
+        ends
+    }
+}

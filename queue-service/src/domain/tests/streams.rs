@@ -1,0 +1,61 @@
+//! Streams of one session: which of them is given work, and what happens when one of them may be dead.
+
+use super::world::{World, handed_out, question, stream};
+use crate::domain::{Queue, QueueRules, TakerId};
+
+/// Posts a question, and returns to whom it is handed out.
+fn asked(world: &mut World, human: &str) -> Vec<TakerId> {
+    world.begin(0);
+    world
+        .decide(&[], None, |queue, at| queue.post(question(human, "echo"), None, at))
+        .expect("it is welcome");
+    handed_out(world.end()).into_iter().map(|(taker, _)| taker).collect()
+}
+
+#[test]
+fn a_stream_that_is_opened_again_gets_all_of_the_work() {
+    let mut world = World::new(QueueRules::default());
+    let (old, _) = world.join(stream("session", 9));
+    assert_eq!(asked(&mut world, "Ann"), [old]);
+    let (new, _) = world.join(stream("session", 9));
+    for human in ["Bob", "Cem", "Dag"] {
+        assert_eq!(asked(&mut world, human), [new]);
+    }
+}
+
+#[test]
+fn what_the_older_stream_holds_is_sent_again_with_the_same_token() {
+    let mut world = World::new(QueueRules::default());
+    world.join(stream("session", 9));
+    world.begin(0);
+    world
+        .decide(&[], None, |queue, at| queue.post(question("Ann", "echo"), None, at))
+        .expect("it is welcome");
+    let first = handed_out(world.end());
+    let (new, events) = world.join(stream("session", 9));
+    let again = handed_out(events);
+    assert_eq!(
+        again.iter().map(|(taker, leased)| (*taker, leased.token)).collect::<Vec<_>>(),
+        [(new, first[0].1.token)]
+    );
+}
+
+#[test]
+fn the_older_stream_takes_work_again_once_the_newer_is_gone() {
+    let mut world = World::new(QueueRules::default());
+    let (old, _) = world.join(stream("session", 9));
+    let (new, _) = world.join(stream("session", 9));
+    assert_eq!(asked(&mut world, "Ann"), [new]);
+    world.part(new);
+    assert_eq!(asked(&mut world, "Bob"), [old]);
+}
+
+#[test]
+fn streams_for_other_entities_supersede_nothing() {
+    let mut world = World::new(QueueRules::default());
+    let (echo, _) =
+        world.join(crate::domain::Taker { entities: vec!["echo".to_owned()], ..stream("session", 9) });
+    world.join(crate::domain::Taker { entities: vec!["poet".to_owned()], ..stream("session", 9) });
+    assert_eq!(asked(&mut world, "Ann"), [echo]);
+    assert_eq!(world.decide(&[], None, |queue, _| Queue::sessions(queue))[0].streams, 2);
+}
