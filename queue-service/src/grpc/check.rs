@@ -1,23 +1,15 @@
 //! From requests to commands. What breaks a limit is refused here, all fields at once, before anything is queued.
 
-use prost::Message as _;
+mod post;
+
 use prost_types::Duration;
 use repartee_proto::v1;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    domain::{
-        Address, Author, Checks, Failure, LeaseRef, Limits, Millis, NewMessage, Rejection, Reply, Request,
-        RequestKey, Status, Token, Update,
-    },
-    writer::Post,
-};
+use crate::domain::{Checks, Failure, LeaseRef, Limits, Millis, Rejection, Reply, Status, Token, Update};
 
-/// Priority of work whose sender gave none.
-const PRIORITY: u32 = 5;
-/// Color of a bot whose sender gave none.
-const AI_COLOR: &str = "default";
+pub(super) use post::post;
+
 /// Length of a lease whose worker asked for none.
 const LEASE_MS: Millis = 30_000;
 /// Shortest and longest lease.
@@ -28,8 +20,6 @@ const WAIT_MS: Millis = 25_000;
 const RETRY_AFTER_MS: Millis = 86_400_000;
 /// Longest error text, in bytes.
 const ERROR_BYTES: usize = 1_024;
-/// Longest idempotency key, in characters.
-const KEY_CHARS: u32 = 255;
 /// Most entities of one worker.
 const ENTITIES: usize = 100;
 /// Most items of a batch that is committed together.
@@ -40,105 +30,6 @@ const RENEWALS: usize = 1_000;
 const PAGE: u32 = 1_000;
 /// Most context messages a worker may ask for.
 const CONTEXT: u32 = 100;
-
-/// A message to be posted, with its idempotency key. `at` is the path of the request's fields.
-pub(super) fn post(limits: &Limits, request: v1::PostMessageRequest) -> Result<Post, Rejection> {
-    let v1::PostMessageRequest { message, idempotency_key } = request;
-    let Some(message) = message else {
-        return Err(Rejection::field("message", "is missing"));
-    };
-    let mut checks = Checks::new(limits);
-    if let Some(key) = &idempotency_key {
-        checks.chars("idempotency_key", key, 1, KEY_CHARS);
-    }
-    let request = idempotency_key.map(|key| Request {
-        key: RequestKey(digest(key.as_bytes())),
-        fingerprint: digest(&message.encode_to_vec()),
-    });
-    let author = match message.message_type() {
-        v1::MessageType::Human => Author::Human,
-        v1::MessageType::Ai => Author::Ai,
-        v1::MessageType::Unspecified => {
-            checks.refuse("message.message_type", "must be HUMAN or AI");
-            Author::Human
-        }
-    };
-    checks.domain("message.domain", &message.domain);
-    checks.text("message.text", &message.text);
-    checks.name("message.username", &message.username);
-    checks.color("message.color", &message.color);
-    let priority = message.bot.as_ref().and_then(|bot| bot.priority).unwrap_or(PRIORITY);
-    checks.range("message.bot.priority", i64::from(priority), 0, 99);
-    let reply_to = message.reply_to.as_deref().and_then(|id| uuid(&mut checks, "message.reply_to", id));
-    let human = human(&mut checks, author, &message);
-    let address = address(&mut checks, author, message.bot);
-    if let Some(session_id) = &message.session_id {
-        checks.name("message.session_id", session_id);
-    }
-    checks.done()?;
-    let new = NewMessage {
-        domain: message.domain,
-        text: message.text,
-        username: message.username,
-        color: message.color,
-        author,
-        reply_to,
-        eq_score: message.eq_score,
-        address,
-        priority,
-        human,
-        session_id: message.session_id,
-    };
-    Ok((new, request))
-}
-
-/// The human of the conversation of an AI's message.
-fn human(checks: &mut Checks<'_>, author: Author, message: &v1::NewMessage) -> Option<(String, String)> {
-    let named =
-        message.human_username.is_some() || message.human_color.is_some() || message.session_id.is_some();
-    if author == Author::Human && named {
-        let why = "human_username, human_color and session_id belong to messages by an AI; a human's are in message.bot";
-        checks.refuse("message.human_username", why);
-    }
-    match (&message.human_username, &message.human_color) {
-        (Some(username), Some(color)) => {
-            checks.name("message.human_username", username);
-            checks.color("message.human_color", color);
-            Some((username.clone(), color.clone()))
-        }
-        (None, None) => None,
-        (Some(_), None) => {
-            checks.refuse("message.human_color", "must be given together with human_username");
-            None
-        }
-        (None, Some(_)) => {
-            checks.refuse("message.human_username", "must be given together with human_color");
-            None
-        }
-    }
-}
-
-fn address(checks: &mut Checks<'_>, author: Author, bot: Option<v1::BotAddress>) -> Option<Address> {
-    let bot = bot?;
-    if author == Author::Ai {
-        checks.refuse("message.bot", "must be absent on a message by an AI");
-    }
-    checks.name("message.bot.entity", &bot.entity);
-    if let Some(ai_username) = &bot.ai_username {
-        checks.name("message.bot.ai_username", ai_username);
-    }
-    let address = Address {
-        ai_username: bot.ai_username.unwrap_or_else(|| bot.entity.clone()),
-        ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
-        entity: bot.entity,
-        session_id: bot.session_id,
-    };
-    checks.color("message.bot.ai_color", &address.ai_color);
-    if let Some(session_id) = &address.session_id {
-        checks.name("message.bot.session_id", session_id);
-    }
-    Some(address)
-}
 
 /// An edit.
 pub(super) fn update(
@@ -362,10 +253,4 @@ fn millis(checks: &mut Checks<'_>, field: &str, span: Duration, range: (Millis, 
         );
     }
     millis
-}
-
-fn digest(bytes: &[u8]) -> [u8; 16] {
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&Sha256::digest(bytes)[..16]);
-    digest
 }

@@ -3,11 +3,13 @@
 //! Must never decide what the rules decide, and never show anything but what the views show.
 
 mod answer;
+mod batch;
 mod check;
 mod drain;
 mod outlet;
 mod rights;
 mod service;
+mod stats;
 mod status;
 mod watch;
 mod work;

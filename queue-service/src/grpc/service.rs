@@ -1,12 +1,12 @@
 //! The calls of QueueService: each checks its request, does one thing, and says the outcome.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{QueueGrpc, answer, check, outlet::Inlet, rights, status};
+use super::{QueueGrpc, answer, batch::batch, check, outlet::Inlet, rights, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
     reads::{Cursor, Listed},
@@ -326,80 +326,6 @@ impl QueueGrpc {
             kv_stats: answer::kv_stats(reads),
         }))
     }
-
-    async fn stats(&self) -> Result<v1::GetStatsResponse, Status> {
-        let now = SystemClock.now();
-        let sessions = self.queue.sessions().await.map_err(status::command)?;
-        let failed = self.reads.count_failed().await.map_err(status::storage)?;
-        let (views, depths) = (&self.reads.views, self.reads.views.depths(now));
-        let fill = views.fill();
-        let sum = |count: fn(&crate::views::EntityDepth) -> u64| depths.iter().map(count).sum();
-        Ok(v1::GetStatsResponse {
-            epoch: self.reads.store.epoch().to_string(),
-            tail_seq: self.reads.tail(),
-            pending: sum(|depth| depth.pending),
-            delayed: sum(|depth| depth.delayed),
-            processing: sum(|depth| depth.processing),
-            failed,
-            changes_since_start: {
-                let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };
-                views.counts().into_iter().map(count).collect()
-            },
-            calls: {
-                let cost = |(call, cost): (&str, crate::journal::CallCost)| v1::CallStats {
-                    call: call.to_owned(),
-                    calls: cost.calls,
-                    reads: cost.reads,
-                    writes: cost.writes,
-                };
-                self.reads.costs.by_call().into_iter().map(cost).collect()
-            },
-            sessions: {
-                let session = |s: crate::domain::SessionView| v1::SessionStats {
-                    worker_id: s.worker_id,
-                    session_id: s.session_id,
-                    streams: s.streams as u32,
-                    leases: s.leases as u32,
-                    last_renew_at: s.last_renew_at,
-                };
-                sessions.into_iter().map(session).collect()
-            },
-            cache: Some(v1::CacheStats {
-                messages: fill.messages as u64,
-                changes: fill.changes as u64,
-                bytes: fill.bytes as u64,
-                max_messages: fill.limits.messages as u64,
-                max_bytes: fill.limits.bytes as u64,
-            }),
-            watchers: self.streams.watchers.load(Ordering::Relaxed),
-            entities: {
-                let entity = |depth: crate::views::EntityDepth| v1::EntityStats {
-                    entity: depth.entity,
-                    pending: depth.pending,
-                    processing: depth.processing,
-                    oldest_age: answer::age(depth.oldest, now),
-                };
-                depths.into_iter().map(entity).collect()
-            },
-        })
-    }
-}
-
-/// Runs the good items of a batch together, and puts each outcome where its item stood.
-async fn batch<I, T, F>(
-    checked: impl Iterator<Item = Result<I, Rejection>>,
-    run: impl FnOnce(Vec<I>) -> F,
-) -> Result<Vec<Result<T, Rejection>>, Status>
-where
-    F: Future<Output = Result<Vec<Result<T, Rejection>>, crate::writer::CommandError>>,
-{
-    let mut good = Vec::new();
-    let places: Vec<Result<(), Rejection>> = checked.map(|item| item.map(|item| good.push(item))).collect();
-    let mut outcomes =
-        if good.is_empty() { Vec::new() } else { run(good).await.map_err(status::command)? }.into_iter();
-    let outcome =
-        |place: Result<(), Rejection>| place.and_then(|()| outcomes.next().expect("one outcome an item"));
-    Ok(places.into_iter().map(outcome).collect())
 }
 
 fn completion(completed: &Completed) -> v1::CompleteMessageResponse {

@@ -1,0 +1,123 @@
+//! Checking a post.
+
+use prost::Message as _;
+use repartee_proto::v1;
+use sha2::{Digest, Sha256};
+
+use super::uuid;
+use crate::{
+    domain::{Address, Author, Checks, Limits, NewMessage, Rejection, Request, RequestKey},
+    writer::Post,
+};
+
+/// Priority of work whose sender gave none.
+const PRIORITY: u32 = 5;
+/// Color of a bot whose sender gave none.
+const AI_COLOR: &str = "default";
+/// Longest idempotency key, in characters.
+const KEY_CHARS: u32 = 255;
+
+/// A message to be posted, with its idempotency key.
+pub(in crate::grpc) fn post(limits: &Limits, request: v1::PostMessageRequest) -> Result<Post, Rejection> {
+    let v1::PostMessageRequest { message, idempotency_key } = request;
+    let Some(message) = message else {
+        return Err(Rejection::field("message", "is missing"));
+    };
+    let mut checks = Checks::new(limits);
+    if let Some(key) = &idempotency_key {
+        checks.chars("idempotency_key", key, 1, KEY_CHARS);
+    }
+    let request = idempotency_key.map(|key| Request {
+        key: RequestKey(digest(key.as_bytes())),
+        fingerprint: digest(&message.encode_to_vec()),
+    });
+    let author = match message.message_type() {
+        v1::MessageType::Human => Author::Human,
+        v1::MessageType::Ai => Author::Ai,
+        v1::MessageType::Unspecified => {
+            checks.refuse("message.message_type", "must be HUMAN or AI");
+            Author::Human
+        }
+    };
+    checks.domain("message.domain", &message.domain);
+    checks.text("message.text", &message.text);
+    checks.name("message.username", &message.username);
+    checks.color("message.color", &message.color);
+    let priority = message.bot.as_ref().and_then(|bot| bot.priority).unwrap_or(PRIORITY);
+    checks.range("message.bot.priority", i64::from(priority), 0, 99);
+    let reply_to = message.reply_to.as_deref().and_then(|id| uuid(&mut checks, "message.reply_to", id));
+    let human = human(&mut checks, author, &message);
+    let address = address(&mut checks, author, message.bot);
+    if let Some(session_id) = &message.session_id {
+        checks.name("message.session_id", session_id);
+    }
+    checks.done()?;
+    let new = NewMessage {
+        domain: message.domain,
+        text: message.text,
+        username: message.username,
+        color: message.color,
+        author,
+        reply_to,
+        eq_score: message.eq_score,
+        address,
+        priority,
+        human,
+        session_id: message.session_id,
+    };
+    Ok((new, request))
+}
+
+/// The human of the conversation of an AI's message.
+fn human(checks: &mut Checks<'_>, author: Author, message: &v1::NewMessage) -> Option<(String, String)> {
+    let named =
+        message.human_username.is_some() || message.human_color.is_some() || message.session_id.is_some();
+    if author == Author::Human && named {
+        let why = "human_username, human_color and session_id belong to messages by an AI; a human's are in message.bot";
+        checks.refuse("message.human_username", why);
+    }
+    match (&message.human_username, &message.human_color) {
+        (Some(username), Some(color)) => {
+            checks.name("message.human_username", username);
+            checks.color("message.human_color", color);
+            Some((username.clone(), color.clone()))
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            checks.refuse("message.human_color", "must be given together with human_username");
+            None
+        }
+        (None, Some(_)) => {
+            checks.refuse("message.human_username", "must be given together with human_color");
+            None
+        }
+    }
+}
+
+fn address(checks: &mut Checks<'_>, author: Author, bot: Option<v1::BotAddress>) -> Option<Address> {
+    let bot = bot?;
+    if author == Author::Ai {
+        checks.refuse("message.bot", "must be absent on a message by an AI");
+    }
+    checks.name("message.bot.entity", &bot.entity);
+    if let Some(ai_username) = &bot.ai_username {
+        checks.name("message.bot.ai_username", ai_username);
+    }
+    let address = Address {
+        ai_username: bot.ai_username.unwrap_or_else(|| bot.entity.clone()),
+        ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
+        entity: bot.entity,
+        session_id: bot.session_id,
+    };
+    checks.color("message.bot.ai_color", &address.ai_color);
+    if let Some(session_id) = &address.session_id {
+        checks.name("message.bot.session_id", session_id);
+    }
+    Some(address)
+}
+
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    digest
+}
