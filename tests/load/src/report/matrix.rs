@@ -1,0 +1,251 @@
+//! The whole matrix: which sections run, how long, and where the results go.
+
+use std::{path::Path, time::Duration, time::SystemTime};
+
+use serde::Serialize;
+
+use super::{check::Check, check::checks, row, sections};
+use crate::{
+    ceiling::Ceilings,
+    chart, document,
+    drive::Limit,
+    error::Error,
+    pace::Pace,
+    resources::{load_average, machine},
+    row::Row,
+    scenario::{Load, Scenario},
+    settings::Report,
+    table::{number, results},
+    wire::Over,
+    world::World,
+};
+
+/// Bytes of each message's text.
+pub(super) const TEXT_BYTES: u32 = 1_024;
+
+/// What has been measured so far, and with what.
+pub(super) struct Matrix {
+    pub(super) settings: Report,
+    pub(super) size: Size,
+    pub(super) ceilings: Ceilings,
+    pub(super) figures: Figures,
+    rows: Vec<Row>,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(super) struct Size {
+    /// The numbers of clients.
+    pub(super) clients: &'static [u32],
+    /// How long each row takes.
+    pub(super) time: Duration,
+    /// Messages that wait before each row that works on them.
+    pub(super) backlog: u64,
+    /// Messages that are stored for the large rows.
+    pub(super) stored: u64,
+    /// Messages that go through the whole life for the row of the disk.
+    pub(super) churned: u64,
+    /// How long the compressed day is watched.
+    pub(super) day: Duration,
+}
+
+/// The figures that have a target; absent where they were not measured.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Figures {
+    pub(super) poll_ratio: Option<f64>,
+    pub(super) newest_ratio: Option<f64>,
+    pub(super) large_to_small_p50: Option<f64>,
+    pub(super) post_grpc_ratio: Option<f64>,
+    pub(super) post_json_ratio: Option<f64>,
+    pub(super) post_p50_us: Option<f64>,
+    pub(super) fdatasync_p50_us: Option<f64>,
+    pub(super) stream_ratio: Option<f64>,
+    pub(super) deliver_p50_us: Option<f64>,
+    pub(super) resident_mib: Option<f64>,
+    pub(super) restart_seconds: Option<f64>,
+    pub(super) disk_ratio: Option<f64>,
+    pub(super) refusal_p99_ms: Option<f64>,
+}
+
+/// Everything, as JSON.
+#[derive(Serialize)]
+struct Results<'a> {
+    conditions: &'a str,
+    checks: &'a [Check],
+    figures: &'a Figures,
+    rows: &'a [Row],
+}
+
+/// Runs the matrix, prints its tables, and writes what was asked for.
+///
+/// # Errors
+/// Where something cannot be prepared, or a file cannot be written.
+#[expect(clippy::print_stdout, reason = "the tables are what the command is for")]
+pub(crate) async fn matrix(settings: Report) -> Result<(), Error> {
+    if settings.place.queue_url.is_some() {
+        return Err(Error::OwnServers("report"));
+    }
+    let size = Size::of(&settings);
+    let begun = conditions(&settings, &size);
+    let ceilings = Ceilings::open(&settings.place, size.time / 2).await?;
+    let mut matrix = Matrix { settings, size, ceilings, figures: Figures::default(), rows: Vec::new() };
+    sections::all(&mut matrix).await?;
+    let Matrix { settings, size, ceilings, figures, rows } = matrix;
+    ceilings.close().await?;
+    let conditions = format!("{begun} Load average at the end: {}.", load_average());
+    let made = figures.checks(size.stored);
+    let text = format!("{conditions}\n\n{}\n{}", checks(&made), results(&rows));
+    println!("{text}");
+    let results = Results { conditions: &conditions, checks: &made, figures: &figures, rows: &rows };
+    write(&settings, &text, &results)
+}
+
+fn write(settings: &Report, text: &str, results: &Results<'_>) -> Result<(), Error> {
+    let save =
+        |path: &Path, text: String| std::fs::write(path, text).map_err(Error::io(path.display().to_string()));
+    if let Some(path) = &settings.json {
+        save(path, serde_json::to_string_pretty(results).expect("results are plain values"))?;
+    }
+    if let Some(path) = &settings.chart {
+        save(path, chart::chart(results.rows))?;
+    }
+    settings.write.as_deref().map_or(Ok(()), |path| document::replace(path, "measured", text))
+}
+
+fn conditions(settings: &Report, size: &Size) -> String {
+    let build =
+        if cfg!(debug_assertions) { "**debug build: figures mean nothing**" } else { "release build" };
+    let form = if settings.short { "short form" } else { "full form" };
+    format!(
+        "{}. {}. {build}, {form}: {} s a row, texts of {TEXT_BYTES} bytes, durability `power`, clients, servers and \
+         ceilings on the same cores. Load average at the start: {}.",
+        httpdate::fmt_http_date(SystemTime::now()),
+        machine(),
+        size.time.as_secs_f64(),
+        load_average(),
+    )
+}
+
+impl Size {
+    fn of(settings: &Report) -> Self {
+        if settings.short {
+            let (stored, churned) = (settings.stored.min(50_000), settings.churned.min(10_000));
+            let (time, day) = (Duration::from_millis(1_000), Duration::from_secs(6));
+            return Self { clients: &[1, 64], time, backlog: 8_000, stored, churned, day };
+        }
+        Self {
+            clients: &[1, 16, 64, 256],
+            time: Duration::from_secs(4),
+            backlog: 40_000,
+            stored: settings.stored,
+            churned: settings.churned,
+            day: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Matrix {
+    /// Measures one row with its ceiling, right after each other.
+    ///
+    /// # Errors
+    /// Where it cannot be prepared.
+    pub(super) async fn row(
+        &mut self,
+        world: &mut World,
+        load: &Load,
+        given: &str,
+        goal: Option<f64>,
+    ) -> Result<Row, Error> {
+        let ceiling = self.ceilings.of(world, load).await?;
+        let mut row = row(world, load).await?.under(ceiling);
+        (row.given, row.goal) = (given.to_owned(), goal);
+        tell(&row);
+        self.rows.push(row.clone());
+        Ok(row)
+    }
+
+    /// A load in a closed loop, for as long as a row takes.
+    pub(super) fn load(&self, scenario: Scenario, over: Over, clients: u32) -> Load {
+        let limit = Limit { operations: u64::MAX, time: self.size.time };
+        Load { scenario, over, clients, pace: Pace::Closed, limit, text_bytes: TEXT_BYTES, users: 0 }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a quarter of an hour without a word would look like a hang")]
+fn tell(row: &Row) {
+    let ratio = row.ratio.map_or_else(String::new, |ratio| format!(", {ratio:.2} of the ceiling"));
+    eprintln!(
+        "{} {} over {:?}, {} clients: {}/s, p50 {:.0} µs{ratio}{}",
+        row.scenario.name(),
+        row.given,
+        row.over,
+        row.clients,
+        number(row.per_second),
+        row.latency.p50_us,
+        if row.errors.is_empty() { String::new() } else { format!(", {:?}", row.errors) },
+    );
+}
+
+impl Figures {
+    /// The targets, in the order in which they were set.
+    fn checks(&self, stored: u64) -> Vec<Check> {
+        let stored = number(stored as f64);
+        let ms = |micros: Option<f64>| micros.map(|micros| micros / 1_000.0);
+        let one_post = self.fdatasync_p50_us.map_or(f64::NAN, |sync| 2.0 * sync / 1_000.0 + 0.4);
+        let delivered = self.post_p50_us.map_or(f64::NAN, |post| post / 1_000.0 + 0.3);
+        vec![
+            Check::at_least(
+                "JSON poll, up to date, 64 clients, 50,000 cached",
+                self.poll_ratio,
+                0.8,
+                "of axum",
+            ),
+            Check::at_least("JSON poll, newest 10 of 50,000, 64 clients", self.newest_ratio, 0.6, "of axum"),
+            Check::at_most(
+                &format!("p50 of a poll at {stored} stored, against 1,000"),
+                self.large_to_small_p50,
+                1.1,
+                "",
+            ),
+            Check::at_least(
+                "durable post over gRPC, 64 clients",
+                self.post_grpc_ratio,
+                0.5,
+                "of the lower of tonic echo and group commit",
+            ),
+            Check::at_least(
+                "durable post over JSON, 64 clients",
+                self.post_json_ratio,
+                0.4,
+                "of axum + tonic call",
+            ),
+            Check::at_most(
+                "one client's durable post, p50 (2 × fdatasync + 0.4 ms)",
+                ms(self.post_p50_us),
+                one_post,
+                "ms",
+            ),
+            Check::at_least("stream + complete with reply, 4 × 16", self.stream_ratio, 0.35, "of tonic echo"),
+            Check::at_most(
+                "post → worker has it, p50 (durable post + 0.3 ms)",
+                ms(self.deliver_p50_us),
+                delivered,
+                "ms",
+            ),
+            Check::at_most(
+                &format!("queue-service resident, cache full, {stored} stored, after load"),
+                self.resident_mib,
+                128.0,
+                "MiB",
+            ),
+            Check::at_most(
+                &format!("ready after a restart, {stored} stored, 1,000 pending, warm"),
+                self.restart_seconds,
+                1.0,
+                "s",
+            ),
+            Check::at_most("disk, against the bytes of posts and replies", self.disk_ratio, 2.5, "×"),
+            Check::at_most("refusals under overload, p99", self.refusal_p99_ms, 10.0, "ms"),
+        ]
+    }
+}

@@ -1,0 +1,111 @@
+//! What one operation is. Each scenario makes its clients; sending is left to [`crate::drive`].
+
+mod claim;
+mod deliver;
+mod mixed;
+mod poll;
+mod post;
+mod restart;
+mod stream;
+mod work;
+
+pub(crate) use mixed::{Mixed, people};
+pub(crate) use poll::{newest_path, up_to_date_path};
+pub(crate) use work::Workers;
+
+use serde::Serialize;
+
+use crate::{
+    drive::{Client, Limit, Measured, drive},
+    error::Error,
+    pace::Pace,
+    wire::Over,
+    world::World,
+};
+
+/// What one operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    /// Store one message that no bot has to answer; it is on disk when it is acknowledged.
+    Post,
+    /// Store one message for a bot.
+    Ask,
+    /// The poll of a browser that has seen everything: nothing new.
+    Poll,
+    /// The newest ten messages.
+    PollNewest,
+    /// The first fifty messages that wait for a bot.
+    Pending,
+    /// Claim the next message, complete it with a reply: two calls.
+    ClaimComplete,
+    /// Get a message through a lease stream, complete it with a reply.
+    StreamComplete,
+    /// From the start of a post until a worker's stream has it.
+    Deliver,
+    /// The real day: people post and poll, bots answer, compressed in time.
+    Mixed,
+    /// Stop the queue-service and start it again: until it serves.
+    Restart,
+}
+
+/// One load.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    pub(crate) scenario: Scenario,
+    pub(crate) over: Over,
+    pub(crate) clients: u32,
+    pub(crate) pace: Pace,
+    pub(crate) limit: Limit,
+    /// Bytes of each message's text.
+    pub(crate) text_bytes: u32,
+    /// Users of the day, where the scenario is one.
+    pub(crate) users: u32,
+}
+
+impl Scenario {
+    /// In words, for results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Ask => "post for a bot",
+            Self::Poll => "poll, up to date",
+            Self::PollNewest => "poll, newest 10",
+            Self::Pending => "list pending",
+            Self::ClaimComplete => "claim + complete",
+            Self::StreamComplete => "stream + complete",
+            Self::Deliver => "post → worker has it",
+            Self::Mixed => "the real day",
+            Self::Restart => "restart until ready",
+        }
+    }
+}
+
+/// Lets the load run.
+///
+/// # Errors
+/// Where it cannot be prepared.
+pub(crate) async fn measure(world: &mut World, load: &Load) -> Result<Measured, Error> {
+    match (load.scenario, load.over) {
+        (Scenario::Post, Over::Grpc) => go(load, post::over_grpc(world, load, false).await?).await,
+        (Scenario::Post, Over::Json) => go(load, post::over_json(world, load, false).await?).await,
+        (Scenario::Ask, Over::Grpc) => go(load, post::over_grpc(world, load, true).await?).await,
+        (Scenario::Ask, Over::Json) => go(load, post::over_json(world, load, true).await?).await,
+        (Scenario::Poll | Scenario::PollNewest | Scenario::Pending, Over::Grpc) => {
+            go(load, poll::over_grpc(world, load).await?).await
+        }
+        (Scenario::Poll | Scenario::PollNewest | Scenario::Pending, Over::Json) => {
+            go(load, poll::over_json(world, load).await?).await
+        }
+        (Scenario::ClaimComplete, Over::Grpc) => go(load, claim::over_grpc(world, load).await?).await,
+        (Scenario::ClaimComplete, Over::Json) => go(load, claim::over_json(world, load).await?).await,
+        (Scenario::StreamComplete, _) => stream::measure(world, load).await,
+        (Scenario::Deliver, _) => go(load, deliver::clients(world, load).await?).await,
+        (Scenario::Mixed, _) => mixed::measure(world, load).await,
+        (Scenario::Restart, _) => restart::measure(world, load).await,
+    }
+}
+
+async fn go<C: Client>(load: &Load, clients: Vec<C>) -> Result<Measured, Error> {
+    Ok(drive(clients, load.pace.clone(), load.limit).await.0)
+}

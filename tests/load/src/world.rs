@@ -1,0 +1,147 @@
+//! The system under load: a queue-service and a rest-gateway, started for this measurement or running already.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    error::Error,
+    resources::{self, Taken},
+    server::{Server, bin_dir},
+    settings::Place,
+    wire::{Grpc, channels, client},
+};
+
+/// The system under load.
+#[derive(Debug)]
+pub(crate) struct World {
+    queue_url: String,
+    http_addr: SocketAddr,
+    /// Ours, where we started them: the queue-service first.
+    servers: Vec<Server>,
+    place: Place,
+    queue_settings: Vec<String>,
+    data: Option<TempDir>,
+}
+
+impl World {
+    /// Takes the running servers that `place` names, or starts both on an empty data directory.
+    ///
+    /// # Errors
+    /// Where they cannot be reached or started.
+    pub(crate) async fn open(place: &Place, queue_settings: &[&str]) -> Result<Self, Error> {
+        if let (Some(queue_url), Some(http_url)) = (&place.queue_url, &place.http_url) {
+            let http_addr = loopback(http_url)?;
+            loopback(queue_url)?;
+            return Ok(Self {
+                queue_url: queue_url.clone(),
+                http_addr,
+                servers: Vec::new(),
+                place: place.clone(),
+                queue_settings: Vec::new(),
+                data: None,
+            });
+        }
+        let data = place.folder()?;
+        let queue_settings: Vec<String> =
+            queue_settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let queue = start_queue(place, data.path(), &queue_settings, "127.0.0.1:0").await?;
+        let queue_url = format!("http://{}", queue.grpc_addr());
+        let arguments = ["--http-addr", "127.0.0.1:0", "--queue-url", &queue_url].map(str::to_owned);
+        let program = bin_dir(place.bin_dir.as_deref())?.join("rest-gateway");
+        let gateway = Server::start(&program, &arguments, &place.work_dir()?).await?;
+        let http_addr = gateway.http_addr();
+        let servers = vec![queue, gateway];
+        Ok(Self { queue_url, http_addr, servers, place: place.clone(), queue_settings, data: Some(data) })
+    }
+
+    /// A client of the queue-service for each of `clients`.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    pub(crate) async fn grpc(&self, clients: usize) -> Result<Vec<Grpc>, Error> {
+        Ok(channels(&self.queue_url, clients).await?.into_iter().map(client).collect())
+    }
+
+    /// One client of the queue-service.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    pub(crate) async fn one_grpc(&self) -> Result<Grpc, Error> {
+        Ok(self.grpc(1).await?.remove(0))
+    }
+
+    /// Where the gateway listens.
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// What the servers have taken so far, by name; empty where they are not ours.
+    pub(crate) fn taken(&self) -> BTreeMap<String, Taken> {
+        let of = |server: &Server| (server.name().to_owned(), resources::taken(server.pid()));
+        self.servers.iter().map(of).collect()
+    }
+
+    /// The data directory, where it is ours.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        self.data.as_ref().map(|data| data.path().join("data"))
+    }
+
+    /// Stops the queue-service and starts it again at the same address. Tells how long the start took.
+    ///
+    /// # Errors
+    /// Where it is not ours, or does not come back.
+    pub(crate) async fn restart_queue(&mut self) -> Result<std::time::Duration, Error> {
+        let Some(data) = &self.data else { return Err(Error::OwnServers("restart")) };
+        let queue = self.servers.remove(0);
+        let addr = queue.grpc_addr().to_string();
+        queue.stop().await?;
+        let queue = start_queue(&self.place, data.path(), &self.queue_settings, &addr).await?;
+        let took = queue.took;
+        self.servers.insert(0, queue);
+        Ok(took)
+    }
+
+    /// Stops what was started here, the gateway first, and removes the data.
+    ///
+    /// # Errors
+    /// Where a server cannot be awaited.
+    pub(crate) async fn close(mut self) -> Result<(), Error> {
+        while let Some(server) = self.servers.pop() {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_queue(place: &Place, folder: &Path, settings: &[String], addr: &str) -> Result<Server, Error> {
+    let data = folder.join("data").display().to_string();
+    let own = ["--grpc-addr", addr, "--data-dir", &data].map(str::to_owned);
+    let program = bin_dir(place.bin_dir.as_deref())?.join("queue-service");
+    Server::start(&program, &[&own, settings].concat(), &place.work_dir()?).await
+}
+
+/// The address in a URL such as `http://127.0.0.1:8080`.
+fn loopback(url: &str) -> Result<SocketAddr, Error> {
+    let addr = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let addr: Option<SocketAddr> = addr.and_then(|addr| addr.replace("localhost", "127.0.0.1").parse().ok());
+    addr.filter(|addr| addr.ip().is_loopback()).ok_or_else(|| Error::NotLoopback(url.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loopback;
+
+    #[test]
+    fn load_goes_to_loopback_only() {
+        assert_eq!(loopback("http://127.0.0.1:80/").unwrap().port(), 80);
+        assert_eq!(loopback("http://localhost:81").unwrap().port(), 81);
+        for url in ["http://192.0.2.1:80", "https://127.0.0.1:80", "http://example.org:80", "127.0.0.1:80"] {
+            assert!(loopback(url).unwrap_err().to_string().contains(url));
+        }
+    }
+}
