@@ -191,7 +191,8 @@ impl Takers {
         session.worker_id.clone_from(&taker.by.worker_id);
         let mut held = Vec::new();
         for older in &session.streams {
-            if let Some(seat) = self.seats.get_mut(older).filter(|seat| seat.taker.entities == taker.entities) {
+            if let Some(seat) = self.seats.get_mut(older).filter(|seat| seat.taker.entities == taker.entities)
+            {
                 seat.superseded = true;
                 held.extend(seat.held.iter().copied());
             }
@@ -222,7 +223,8 @@ impl Takers {
             return;
         }
         for older in session.streams.iter().rev() {
-            if let Some(older) = self.seats.get_mut(older).filter(|s| s.taker.entities == seat.taker.entities) {
+            if let Some(older) = self.seats.get_mut(older).filter(|s| s.taker.entities == seat.taker.entities)
+            {
                 older.superseded = false;
                 return;
             }
