@@ -78,6 +78,18 @@ pub struct State {
     pub work: Option<Work>,
 }
 
+impl State {
+    /// Makes this state of a message that was deleted later fit to be shown: an error may quote the text.
+    pub fn deleted_since(&mut self) {
+        if !self.deleted {
+            self.deleted = true;
+            if let Some(work) = &mut self.work {
+                work.errors.clear();
+            }
+        }
+    }
+}
+
 /// The work in a message. See the lifecycle in ARCHITECTURE.md.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {

@@ -369,7 +369,9 @@ impl StoredChange {
     /// The change, its content taken from the message's row: where it was edited or deleted since, the later text.
     pub(super) fn to_change(&self, message: &Record) -> Result<Change, FormatError> {
         let mut state = self.state.clone().into_state()?;
-        state.deleted |= message.state.deleted;
+        if message.state.deleted {
+            state.deleted_since();
+        }
         let record = Record { content: Arc::clone(&message.content), state };
         Ok(Change { kind: kind_of(self.kind)?, record, request: None })
     }

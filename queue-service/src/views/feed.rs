@@ -87,7 +87,9 @@ impl Feed {
             if slot.record.content.posted == content.posted && !Arc::ptr_eq(&slot.record.content, content) {
                 let mut change = Change::clone(slot);
                 change.record.content = Arc::clone(content);
-                change.record.state.deleted |= now.record.state.deleted;
+                if now.record.state.deleted {
+                    change.record.state.deleted_since();
+                }
                 *slot = Arc::new(change);
             }
         }
