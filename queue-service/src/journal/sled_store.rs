@@ -38,7 +38,8 @@ pub enum Durability {
     Process,
 }
 
-/// The store could not be opened. Nothing was deleted.
+/// The store could not be opened. No file was deleted; sled blanks what it takes for an unfinished write at the end of
+/// a segment.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be used.
@@ -51,7 +52,7 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The store is damaged, or the disk failed.
     #[error(
-        "the store in {0} cannot be opened; nothing was changed. Check the disk, keep a copy of the directory, \
+        "the store in {0} cannot be opened; no file was deleted. Check the disk, keep a copy of the directory, \
          and restore a backup or ask for help"
     )]
     Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
