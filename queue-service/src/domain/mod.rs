@@ -31,4 +31,4 @@ pub use rejection::Rejection;
 pub use takers::{Event, SessionView, Taker, TakerId};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,8 @@
 //! Tests of the rules: a state machine against a plain model, and sentences where a table says more than randomness.
+//! [`world`] and [`history`] serve the tests of the journal, the views and the writer too.
+
+pub(crate) mod history;
+pub(crate) mod world;
 
 mod attempts;
 mod completion;
@@ -9,4 +13,3 @@ mod model;
 mod order;
 mod posts;
 mod streams;
-mod world;

@@ -59,3 +59,6 @@ pub trait Journal: Send + 'static {
     /// Where durability is not certain. The commit may or may not be stored: only a restart can tell.
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError>;
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

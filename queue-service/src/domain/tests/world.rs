@@ -12,19 +12,19 @@ use crate::domain::{
 };
 
 /// Where the clock of every world starts.
-pub(super) const START: Millis = 1_762_000_000_000;
+pub(crate) const START: Millis = 1_762_000_000_000;
 
 /// How long the first wait for a retry is: the random bits of a world say so.
-pub(super) const BACKOFF_MS: Millis = 700;
+pub(crate) const BACKOFF_MS: Millis = 700;
 
 /// A queue, its clock, and everything that it has committed.
-pub(super) struct World {
-    pub(super) queue: Queue,
-    pub(super) rules: QueueRules,
-    pub(super) now: Millis,
+pub(crate) struct World {
+    pub(crate) queue: Queue,
+    pub(crate) rules: QueueRules,
+    pub(crate) now: Millis,
     /// Every message as its last change left it.
-    pub(super) store: HashMap<Uuid, Record>,
-    pub(super) log: Vec<Change>,
+    pub(crate) store: HashMap<Uuid, Record>,
+    pub(crate) log: Vec<Change>,
     requests: HashMap<RequestKey, Requested>,
     stamp: Millis,
     drawn: u64,
@@ -32,7 +32,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(rules: QueueRules) -> Self {
+    pub(crate) fn new(rules: QueueRules) -> Self {
         Self {
             queue: Queue::restore(rules.clone(), (0, 0), Vec::new(), START),
             rules,
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Begins a group of commands, as much later than the last one.
-    pub(super) fn begin(&mut self, later: Millis) {
+    pub(crate) fn begin(&mut self, later: Millis) {
         self.now += later;
         self.stamp = self.now.max(self.queue.last_stamp() + 1);
         self.queue.advance(self.now);
@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Lets a rule decide within a group. The queue may ask for these messages and this key.
-    pub(super) fn decide<T>(
+    pub(crate) fn decide<T>(
         &mut self,
         ids: &[Uuid],
         key: Option<RequestKey>,
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Shows the queue what it may ask for, as the writer does before each command.
-    pub(super) fn visit(&mut self, ids: &[Uuid], key: Option<RequestKey>) {
+    pub(crate) fn visit(&mut self, ids: &[Uuid], key: Option<RequestKey>) {
         for id in ids {
             if !self.queue.knows(*id)
                 && let Some(record) = self.store.get(id)
@@ -87,13 +87,13 @@ impl World {
     }
 
     /// Ends a group: hands out work, commits, and returns what takers are told.
-    pub(super) fn end(&mut self) -> Vec<Event> {
+    pub(crate) fn end(&mut self) -> Vec<Event> {
         self.decide(&[], None, Queue::dispatch);
         self.queue.committed()
     }
 
     /// A group of one command.
-    pub(super) fn run<T>(&mut self, ids: &[Uuid], rule: impl FnOnce(&mut Queue, &mut At<'_>) -> T) -> T {
+    pub(crate) fn run<T>(&mut self, ids: &[Uuid], rule: impl FnOnce(&mut Queue, &mut At<'_>) -> T) -> T {
         self.begin(0);
         let outcome = self.decide(ids, None, rule);
         let events = self.end();
@@ -102,24 +102,24 @@ impl World {
     }
 
     /// Lets time pass, and returns what takers are told.
-    pub(super) fn pass(&mut self, ms: Millis) -> Vec<Event> {
+    pub(crate) fn pass(&mut self, ms: Millis) -> Vec<Event> {
         self.begin(ms);
         self.end()
     }
 
     /// Ends the process and starts it again.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let last = (self.queue.last_seq(), self.queue.last_stamp());
         let mut live: Vec<_> = self.store.values().filter(|record| is_live(record)).cloned().collect();
         live.sort_by_key(|record| record.content.posted);
         self.queue = Queue::restore(self.rules.clone(), last, live, self.now);
     }
 
-    pub(super) fn post(&mut self, new: NewMessage) -> Record {
+    pub(crate) fn post(&mut self, new: NewMessage) -> Record {
         self.try_post(new, None).expect("the message is welcome").record
     }
 
-    pub(super) fn try_post(
+    pub(crate) fn try_post(
         &mut self,
         new: NewMessage,
         request: Option<Request>,
@@ -131,64 +131,64 @@ impl World {
         posted
     }
 
-    pub(super) fn claim(&mut self, id: Uuid, worker: &str) -> Result<Leased, Rejection> {
+    pub(crate) fn claim(&mut self, id: Uuid, worker: &str) -> Result<Leased, Rejection> {
         self.run(&[id], |queue, at| queue.claim(id, &by(worker), at))
     }
 
-    pub(super) fn complete(&mut self, lease: &LeaseRef, reply: Option<&str>) -> Result<Completed, Rejection> {
+    pub(crate) fn complete(&mut self, lease: &LeaseRef, reply: Option<&str>) -> Result<Completed, Rejection> {
         let reply = reply.map(|text| Reply { text: text.to_owned(), eq_score: 0 });
         self.run(&[lease.id], |queue, at| queue.complete(lease, reply, at))
     }
 
-    pub(super) fn fail(&mut self, lease: &LeaseRef, failure: Failure) -> Result<Failed, Rejection> {
+    pub(crate) fn fail(&mut self, lease: &LeaseRef, failure: Failure) -> Result<Failed, Rejection> {
         self.run(&[lease.id], |queue, at| queue.fail(lease, failure, at))
     }
 
-    pub(super) fn renew(&mut self, lease: &LeaseRef) -> Result<Millis, Rejection> {
+    pub(crate) fn renew(&mut self, lease: &LeaseRef) -> Result<Millis, Rejection> {
         self.run(&[lease.id], |queue, at| queue.renew(lease, None, at.now))
     }
 
-    pub(super) fn release(&mut self, lease: &LeaseRef) -> Result<Record, Rejection> {
+    pub(crate) fn release(&mut self, lease: &LeaseRef) -> Result<Record, Rejection> {
         self.run(&[lease.id], |queue, _| queue.release(lease))
     }
 
     /// Lets a taker join, and returns its name and what takers are told then.
-    pub(super) fn join(&mut self, taker: Taker) -> (TakerId, Vec<Event>) {
+    pub(crate) fn join(&mut self, taker: Taker) -> (TakerId, Vec<Event>) {
         self.begin(0);
         let id = self.join_group(taker);
         (id, self.end())
     }
 
     /// The same within a group.
-    pub(super) fn join_group(&mut self, taker: Taker) -> TakerId {
+    pub(crate) fn join_group(&mut self, taker: Taker) -> TakerId {
         self.takers += 1;
         let (id, now) = (self.takers, self.now);
         self.decide(&[], None, |queue, _| queue.join(id, taker, now));
         id
     }
 
-    pub(super) fn part(&mut self, id: TakerId) -> Vec<Event> {
+    pub(crate) fn part(&mut self, id: TakerId) -> Vec<Event> {
         self.begin(0);
         self.queue.part(id, self.now);
         self.end()
     }
 
     /// How many takers joined so far.
-    pub(super) fn takers(&self) -> TakerId {
+    pub(crate) fn takers(&self) -> TakerId {
         self.takers
     }
 
     /// A message as its last change left it.
-    pub(super) fn record(&self, id: Uuid) -> &Record {
+    pub(crate) fn record(&self, id: Uuid) -> &Record {
         &self.store[&id]
     }
 
-    pub(super) fn work(&self, id: Uuid) -> &Work {
+    pub(crate) fn work(&self, id: Uuid) -> &Work {
         self.store[&id].state.work.as_ref().expect("the message is work")
     }
 
     /// When the lease on a message ends.
-    pub(super) fn lease_end(&self, id: Uuid) -> Option<Millis> {
+    pub(crate) fn lease_end(&self, id: Uuid) -> Option<Millis> {
         let live = self.queue.live(self.store[&id].content.posted)?;
         Some(live.term.as_ref()?.ends)
     }
@@ -213,13 +213,13 @@ fn random(drawn: &mut u64) -> [u8; 16] {
     bits
 }
 
-pub(super) fn is_live(record: &Record) -> bool {
+pub(crate) fn is_live(record: &Record) -> bool {
     let status = record.state.work.as_ref().map(|work| work.status);
     matches!(status, Some(Status::Pending | Status::Processing))
 }
 
 /// A question by a human of this name to a bot.
-pub(super) fn question(human: &str, entity: &str) -> NewMessage {
+pub(crate) fn question(human: &str, entity: &str) -> NewMessage {
     NewMessage {
         address: Some(Address {
             entity: entity.to_owned(),
@@ -232,7 +232,7 @@ pub(super) fn question(human: &str, entity: &str) -> NewMessage {
 }
 
 /// A platform post.
-pub(super) fn remark(human: &str) -> NewMessage {
+pub(crate) fn remark(human: &str) -> NewMessage {
     NewMessage {
         domain: "site".to_owned(),
         text: "Why is space black?".to_owned(),
@@ -249,33 +249,33 @@ pub(super) fn remark(human: &str) -> NewMessage {
 }
 
 /// A claim by a worker for leases of 30 s.
-pub(super) fn by(worker: &str) -> ClaimBy {
+pub(crate) fn by(worker: &str) -> ClaimBy {
     ClaimBy { worker_id: worker.to_owned(), session_id: None, lease_ms: 30_000 }
 }
 
 /// A stream of a worker's session, for all entities.
-pub(super) fn stream(session: &str, max_in_flight: usize) -> Taker {
+pub(crate) fn stream(session: &str, max_in_flight: usize) -> Taker {
     let by = ClaimBy { session_id: Some(session.to_owned()), ..by("streamer") };
     Taker { by, entities: Vec::new(), max_in_flight, until: None }
 }
 
 /// The claim that a token names.
-pub(super) fn held(id: Uuid, token: Token) -> LeaseRef {
+pub(crate) fn held(id: Uuid, token: Token) -> LeaseRef {
     LeaseRef { id, token: Some(token), worker_id: String::new() }
 }
 
 /// The claim that somebody got.
-pub(super) fn lease(leased: &Leased) -> LeaseRef {
+pub(crate) fn lease(leased: &Leased) -> LeaseRef {
     held(leased.record.content.id, leased.token)
 }
 
 /// A retryable failure.
-pub(super) fn failure(error: &str) -> Failure {
+pub(crate) fn failure(error: &str) -> Failure {
     Failure { error: error.to_owned(), retryable: true, retry_after_ms: None }
 }
 
 /// The work among these events: to whom, and which lease.
-pub(super) fn handed_out(events: Vec<Event>) -> Vec<(TakerId, Leased)> {
+pub(crate) fn handed_out(events: Vec<Event>) -> Vec<(TakerId, Leased)> {
     let work = |event| match event {
         Event::Work(taker, leased) => Some((taker, *leased)),
         Event::Cancelled(..) | Event::Nothing(_) => None,

@@ -1,0 +1,60 @@
+//! Tests of the stored format, of what a commit writes, and of what is read back from it.
+
+mod format;
+mod opening;
+mod reading;
+mod rows;
+mod samples;
+mod secrets;
+
+use tempfile::TempDir;
+
+use super::{Commit, Durability, Journal, OpenError, SledStore, Tally};
+use crate::domain::{
+    Millis,
+    tests::history::{Act, Lived},
+};
+
+/// A history and the store that keeps it.
+pub(crate) struct Kept {
+    pub(crate) lived: Lived,
+    pub(crate) store: SledStore,
+    pub(crate) dir: TempDir,
+}
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        Self { lived: Lived::new(), store: open(&dir), dir }
+    }
+
+    /// Lives through commits and keeps each.
+    pub(crate) fn keep(&mut self, commits: &[(Millis, Vec<Act>)]) {
+        for (later, acts) in commits {
+            let changes = self.lived.live(*later, acts).to_vec();
+            if !changes.is_empty() {
+                let stamp = self.lived.world.queue.last_stamp();
+                let commit = Commit { stamp, changes, forget: Vec::new() };
+                self.store.append(&commit, &Tally::default()).unwrap();
+            }
+        }
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) fn reopen(self) -> Self {
+        let Self { lived, store, dir } = self;
+        drop(store);
+        Self { lived, store: open(&dir), dir }
+    }
+}
+
+/// Opens a store that survives the end of the process: no test can cut the power. sled gives its lock back a moment
+/// after the last handle is gone.
+pub(crate) fn open(dir: &TempDir) -> SledStore {
+    loop {
+        match SledStore::open(dir.path(), Durability::Process) {
+            Err(OpenError::InUse(_)) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What is stored is read back as it was; what this program cannot read, it says so.
+
+use proptest::prelude::*;
+
+use super::samples::{KINDS, change, record, requested};
+use crate::{
+    domain::{Change, RequestKey},
+    journal::{
+        FormatError,
+        keys::Place,
+        stored::{
+            StoredCommit, StoredLive, StoredMessage, StoredMeta, StoredRequest, StoredState, decode, encode,
+        },
+    },
+};
+
+proptest! {
+    #[test]
+    fn a_message_survives_its_row(record in record()) {
+        let place = Place::new(record.content.conversation, record.content.posted);
+        let bytes = encode(&StoredMessage::of(&record));
+        let again = decode::<StoredMessage>(&bytes).unwrap().into_record(place).unwrap();
+        prop_assert_eq!(again, record);
+    }
+
+    #[test]
+    fn a_live_state_survives_its_row(record in record()) {
+        let again = decode::<StoredLive>(&encode(&StoredLive::of(&record))).unwrap();
+        let posted = record.content.posted;
+        prop_assert_eq!(again.place(posted).unwrap(), Place::new(record.content.conversation, posted));
+        prop_assert_eq!(StoredState::into_state(again.state).unwrap(), record.state);
+    }
+
+    #[test]
+    fn a_commit_survives_its_row(stamp: i64, changes in prop::collection::vec(change(), 1..5)) {
+        let again = decode::<StoredCommit>(&encode(&StoredCommit::of(stamp, &changes))).unwrap();
+        prop_assert_eq!(again.stamp, stamp);
+        prop_assert_eq!(again.changes.len(), changes.len());
+        for (stored, change) in again.changes.iter().zip(&changes) {
+            prop_assert_eq!(&again.domains[stored.domain as usize], &change.record.content.domain);
+            prop_assert_eq!(stored.seq(), change.seq());
+            // The message's row as it was at this change.
+            prop_assert_eq!(&stored.to_change(&change.record).unwrap(), change);
+        }
+    }
+
+    #[test]
+    fn a_request_survives_its_row(request in requested()) {
+        let bytes = encode(&StoredRequest::of(&request));
+        let again = decode::<StoredRequest>(&bytes).unwrap().into_requested(request.key).unwrap();
+        prop_assert_eq!(again, request);
+    }
+
+    #[test]
+    fn a_row_of_another_version_is_refused_with_its_number(record in record(), version: u8) {
+        prop_assume!(version != 1);
+        let mut bytes = encode(&StoredMessage::of(&record));
+        bytes[0] = version;
+        let refusal = decode::<StoredMessage>(&bytes).unwrap_err();
+        prop_assert!(matches!(refusal, FormatError::Version(found) if found == version));
+    }
+
+    #[test]
+    fn fields_of_a_later_version_of_the_program_are_passed_over(record in record()) {
+        let place = Place::new(record.content.conversation, record.content.posted);
+        let mut bytes = encode(&StoredMessage::of(&record));
+        // Field 1000, a number, 7.
+        bytes.extend([0xc0, 0x3e, 7]);
+        let again = decode::<StoredMessage>(&bytes).unwrap().into_record(place).unwrap();
+        prop_assert_eq!(again, record);
+    }
+
+    #[test]
+    fn no_bytes_make_reading_panic(bytes: Vec<u8>, place: [u8; 16]) {
+        let place = Place { conversation: place, posted: 1 };
+        let bytes = [&[1][..], &bytes].concat();
+        let _ = decode::<StoredMessage>(&bytes).map(|row| row.into_record(place));
+        let _ = decode::<StoredLive>(&bytes).map(|row| (row.place(1), row.state.into_state()));
+        let _ = decode::<StoredCommit>(&bytes).map(|row| row.changes.iter().all(|c| c.place().is_ok()));
+        let _ = decode::<StoredRequest>(&bytes).map(|row| row.into_requested(RequestKey([0; 16])));
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused_in_words_that_say_what_to_do() {
+    let refusal = decode::<StoredMeta>(&[2]).unwrap_err().to_string();
+    assert_eq!(
+        refusal,
+        "it has format version 2, this program reads 1; start a newer version of the program"
+    );
+}
+
+#[test]
+fn an_empty_row_is_damaged() {
+    let refusal = decode::<StoredMeta>(&[]).unwrap_err().to_string();
+    assert_eq!(refusal, "it is damaged: its field version makes no sense");
+}
+
+#[test]
+fn every_kind_of_change_has_a_number_of_its_own() {
+    let record = sample();
+    for kind in KINDS {
+        let change = Change { kind, record: record.clone(), request: None };
+        let stored = decode::<StoredCommit>(&encode(&StoredCommit::of(0, &[change]))).unwrap();
+        assert_eq!(stored.changes[0].to_change(&record).unwrap().kind, kind);
+    }
+}
+
+#[test]
+fn a_commit_names_each_domain_once() {
+    let changes = vec![Change { kind: KINDS[0], record: sample(), request: None }; 3];
+    assert_eq!(StoredCommit::of(0, &changes).domains.len(), 1);
+}
+
+#[test]
+fn a_deletion_reaches_back_into_earlier_changes_and_takes_errors_that_may_quote_the_text() {
+    let mut earlier = sample();
+    earlier.state.work.as_mut().unwrap().errors = vec!["cannot answer \"my phone number is\"".to_owned()];
+    let mut now = earlier.clone();
+    now.state.deleted = true;
+    let change = Change { kind: KINDS[0], record: earlier, request: None };
+    let read = StoredCommit::of(0, &[change]).changes[0].to_change(&now).unwrap();
+    assert!(read.record.state.deleted);
+    assert_eq!(read.record.state.work.unwrap().errors, [""; 0]);
+}
+
+fn sample() -> crate::domain::Record {
+    let mut lived = crate::domain::tests::history::Lived::new();
+    lived.world.post(crate::domain::tests::world::question("ann", "bot"))
+}

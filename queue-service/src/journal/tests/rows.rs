@@ -1,0 +1,203 @@
+//! Which rows a commit writes: the costs of each step, and nothing that a restart or a reader would miss.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        Change, Failure, QueueRules, Request, RequestKey, Update,
+        tests::world::{World, failure, lease, question, remark},
+    },
+    journal::{Commit, appended::rows, keys::Key},
+};
+
+/// A world of which the test looks at the rows of each step.
+struct Steps {
+    world: World,
+    seen: usize,
+}
+
+impl Steps {
+    fn new() -> Self {
+        Self { world: World::new(QueueRules::default()), seen: 0 }
+    }
+
+    /// The rows of what happened since the last look: their letters, with `-` before those that are removed.
+    fn rows(&mut self) -> String {
+        let changes = self.world.log[self.seen..].to_vec();
+        self.seen = self.world.log.len();
+        letters(changes, Vec::new())
+    }
+
+    fn asked(&mut self) -> Uuid {
+        self.world.post(question("ann", "bot")).content.id
+    }
+}
+
+fn letters(changes: Vec<Change>, forget: Vec<RequestKey>) -> String {
+    let rows = rows(&Commit { stamp: 0, changes, forget });
+    let mut letters: Vec<_> = rows
+        .iter()
+        .map(|(key, value)| {
+            let sign = if value.is_some() { "" } else { "-" };
+            format!("{sign}{}", char::from(key.to_bytes()[0]))
+        })
+        .collect();
+    letters.sort();
+    letters.join(" ")
+}
+
+#[test]
+fn a_post_without_work_writes_the_message_and_its_id() {
+    let mut steps = Steps::new();
+    steps.world.post(remark("ann"));
+    assert_eq!(steps.rows(), "d i j m");
+}
+
+#[test]
+fn a_question_writes_its_live_row_too() {
+    let mut steps = Steps::new();
+    steps.asked();
+    assert_eq!(steps.rows(), "d i j l m");
+}
+
+#[test]
+fn a_post_with_an_idempotency_key_writes_the_key_too() {
+    let mut steps = Steps::new();
+    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16] };
+    steps.world.try_post(remark("ann"), Some(request)).unwrap();
+    assert_eq!(steps.rows(), "d i j k m");
+}
+
+#[test]
+fn a_claim_a_release_and_an_expiry_rewrite_only_the_live_row() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    steps.rows();
+    let leased = steps.world.claim(id, "w").unwrap();
+    assert_eq!(steps.rows(), "d j l");
+    steps.world.release(&lease(&leased)).unwrap();
+    assert_eq!(steps.rows(), "d j l");
+    steps.world.claim(id, "w").unwrap();
+    steps.world.pass(10_000);
+    assert_eq!(steps.rows(), "d j l");
+}
+
+#[test]
+fn a_renewal_writes_nothing() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.rows();
+    steps.world.renew(&lease(&leased)).unwrap();
+    assert_eq!(steps.rows(), "");
+}
+
+#[test]
+fn a_completion_moves_the_state_into_the_message_and_removes_the_live_row() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.rows();
+    steps.world.complete(&lease(&leased), None).unwrap();
+    assert_eq!(steps.rows(), "-l d j m");
+}
+
+#[test]
+fn a_completion_with_a_reply_writes_both_messages_in_one_commit() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.rows();
+    steps.world.complete(&lease(&leased), Some("It is not.")).unwrap();
+    assert_eq!(steps.rows(), "-l d i j m m");
+}
+
+#[test]
+fn a_retryable_failure_rewrites_the_live_row_and_a_final_one_lists_the_message_as_failed() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.rows();
+    steps.world.fail(&lease(&leased), failure("busy")).unwrap();
+    assert_eq!(steps.rows(), "d j l");
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.rows();
+    steps.world.fail(&lease(&leased), Failure { retryable: false, ..failure("no") }).unwrap();
+    assert_eq!(steps.rows(), "-l d f j m");
+}
+
+#[test]
+fn a_retry_lists_the_message_as_live_again_and_not_as_failed() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    steps.world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
+    assert_eq!(steps.rows(), "-l d f i j m");
+    steps.world.run(&[id], |queue, _| queue.retry(id)).unwrap();
+    assert_eq!(steps.rows(), "-f d j l");
+}
+
+#[test]
+fn an_edit_rewrites_the_message_and_where_it_is_live_its_live_row() {
+    let mut steps = Steps::new();
+    let asked = steps.asked();
+    let said = steps.world.post(remark("ann")).content.id;
+    steps.rows();
+    for (id, expected) in [(asked, "d j l m"), (said, "d j m")] {
+        let update = Update { text: Some("edited".to_owned()), ..Update::default() };
+        steps.world.run(&[id], |queue, at| queue.update(id, update, at)).unwrap();
+        assert_eq!(steps.rows(), expected);
+    }
+}
+
+#[test]
+fn a_deletion_rewrites_the_message_and_lists_it_nowhere() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    steps.rows();
+    steps.world.run(&[id], |queue, _| queue.delete(id)).unwrap();
+    assert_eq!(steps.rows(), "-f -l d j m");
+}
+
+#[test]
+fn of_several_changes_of_a_message_in_one_commit_the_last_one_stands() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    let leased = steps.world.claim(id, "w").unwrap();
+    steps.world.complete(&lease(&leased), None).unwrap();
+    assert_eq!(steps.rows(), "-l d i j m");
+}
+
+#[test]
+fn messages_in_two_domains_are_listed_in_both() {
+    let mut steps = Steps::new();
+    steps.world.post(remark("ann"));
+    steps.world.post(crate::domain::NewMessage { domain: "elsewhere".to_owned(), ..remark("ann") });
+    assert_eq!(steps.rows(), "d d i i j m m");
+}
+
+#[test]
+fn a_key_that_is_over_is_removed_and_without_changes_nothing_else_is_written() {
+    assert_eq!(letters(Vec::new(), vec![RequestKey([1; 16])]), "-k");
+}
+
+#[test]
+fn a_key_that_is_over_and_used_again_in_the_same_commit_stays() {
+    let mut steps = Steps::new();
+    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16] };
+    steps.world.try_post(remark("ann"), Some(request)).unwrap();
+    assert_eq!(letters(steps.world.log.clone(), vec![RequestKey([1; 16])]), "d i j k m");
+}
+
+#[test]
+fn the_row_of_a_claim_is_small_however_long_the_text_is() {
+    let mut steps = Steps::new();
+    let long = crate::domain::NewMessage { text: "x".repeat(16_384), ..question("ann", "bot") };
+    let id = steps.world.post(long).content.id;
+    let before = steps.world.log.len();
+    steps.world.claim(id, "w").unwrap();
+    let changes = steps.world.log[before..].to_vec();
+    let rows = rows(&Commit { stamp: 0, changes, forget: Vec::new() });
+    assert!(!rows.keys().any(|key| matches!(key, Key::Message(_))));
+    let bytes: usize = rows.values().flatten().map(Vec::len).sum();
+    assert!(bytes < 400, "a claim writes {bytes} bytes");
+}
