@@ -72,7 +72,11 @@ impl Row {
     /// The row of a load.
     pub(crate) fn new(load: &Load, measured: &Measured, before: &Meters, after: &Meters) -> Self {
         let (operations, seconds) = (measured.latencies.count(), measured.elapsed.as_secs_f64());
-        let each = |total: f64| if operations == 0 { 0.0 } else { total / operations as f64 };
+        // A restart takes the meters with it: what they show afterwards is one start.
+        let started_anew = load.scenario == Scenario::Restart;
+        let nothing = Meters::default();
+        let (before, runs) = if started_anew { (&nothing, 1) } else { (before, operations) };
+        let each = |total: f64| if runs == 0 { 0.0 } else { total / runs as f64 };
         let spent = |calls: usize| {
             let sum = |meters: &Meters| meters.storage.values().map(|cost| cost[calls]).sum::<u64>();
             sum(after).saturating_sub(sum(before)) as f64

@@ -14,15 +14,26 @@ pub(crate) const DOMAIN: &str = "load.example";
 pub(crate) const ENTITY: &str = "load";
 /// Posts in one batch: as many as the service takes.
 const BATCH: u64 = 256;
+/// Messages that have a timestamp of their own, so that the newest page is as long as asked for.
+const NEWEST: u64 = 50;
 /// Batches that are on their way at the same time.
 const AT_ONCE: u64 = 4;
 
-/// Stores `count` messages that no bot has to answer.
+/// Stores `count` messages that no bot has to answer. The newest of them are stored one by one: the messages of one
+/// commit share a timestamp, and a page never ends inside one.
 ///
 /// # Errors
 /// Where one is refused.
 pub(crate) async fn stored(world: &World, count: u64, text_bytes: u32) -> Result<(), Error> {
-    many(world, count, move |number| platform_post(&format!("Human {}", number % 1_000), text_bytes)).await
+    let single = count.min(NEWEST);
+    let message = move |number| platform_post(&format!("Human {}", number % 1_000), text_bytes);
+    many(world, count - single, message).await?;
+    let mut queue = world.one_grpc().await?;
+    for number in 0..single {
+        let message = Some(message(number));
+        queue.post_message(PostMessageRequest { message, idempotency_key: None }).await?;
+    }
+    Ok(())
 }
 
 /// Stores `count` messages for the bot, each in a conversation of its own.

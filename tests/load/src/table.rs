@@ -84,7 +84,7 @@ fn dash() -> String {
 
 /// A number with the digits that mean something, and commas.
 pub(crate) fn number(value: f64) -> String {
-    if value < 10.0 {
+    if value < 10.0 && value.fract() != 0.0 {
         return format!("{value:.1}");
     }
     let digits = format!("{value:.0}");
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn numbers_and_times_are_written_for_people() {
-        assert_eq!([2.26, 999.6, 1_234_567.0].map(number), ["2.3", "1,000", "1,234,567"]);
+        assert_eq!([0.0, 2.26, 999.6, 1_234_567.0].map(number), ["0", "2.3", "1,000", "1,234,567"]);
         assert_eq!(
             [0.0, 7.4, 1_234.0, 12_345.0, 2_500_000.0].map(time),
             ["–", "7 µs", "1.23 ms", "12 ms", "2.50 s"]

@@ -1,14 +1,17 @@
 //! Getting messages through lease streams and completing them with a reply. `clients` is how many messages are worked on
 //! at the same time, over up to four streams.
 
-use std::time::Duration;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use repartee_proto::v1::{GetStatsRequest, StreamPendingResponse, Work};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use super::{
@@ -27,14 +30,19 @@ use crate::{
 /// Most streams.
 const STREAMS: u32 = 4;
 
-/// Work that waits comes at once; a place that waits longer waits in vain.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What waited at the start. A message may wait in the buffer of another stream, so a place cannot know by itself that
+/// nothing will come any more.
+struct Backlog {
+    left: AtomicU64,
+    over: CancellationToken,
+}
 
 /// One place of a worker: takes a message when it is free, completes it, is free again.
 struct Place {
     queue: Grpc,
     free: mpsc::Sender<oneshot::Sender<Work>>,
     reply: String,
+    backlog: Arc<Backlog>,
 }
 
 pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Error> {
@@ -42,7 +50,9 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
     if waiting == 0 {
         return Err(Error::Setting("nothing waits for a worker: seed some with --pending".to_owned()));
     }
-    let limit = Limit { operations: load.limit.operations.min(waiting), ..load.limit };
+    let left = AtomicU64::new(load.limit.operations.min(waiting));
+    let backlog = Arc::new(Backlog { left, over: CancellationToken::new() });
+    let limit = Limit { operations: u64::MAX, ..load.limit };
     let workers = STREAMS.min(load.clients);
     let each = load.clients / workers;
     let (mut readers, mut places) = (JoinSet::new(), Vec::new());
@@ -54,6 +64,7 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
             queue: queue.clone(),
             free: free.clone(),
             reply: text(load.text_bytes),
+            backlog: Arc::clone(&backlog),
         }));
     }
     let (measured, places) = drive(places, load.pace.clone(), limit).await;
@@ -79,10 +90,21 @@ impl Client for Place {
         if self.free.send(place).await.is_err() {
             return Outcome::Failed("the stream ended".to_owned());
         }
-        match timeout(PATIENCE, work).await {
-            Err(_) => Outcome::Failed("no work came".to_owned()),
-            Ok(Ok(work)) => outcome(self.queue.complete_message(completion(work, self.reply.clone())).await),
-            Ok(Err(_)) => Outcome::Failed("the stream ended".to_owned()),
+        let work = tokio::select! {
+            work = work => work,
+            () = self.backlog.over.cancelled() => return Outcome::Drained,
+        };
+        let Ok(work) = work else { return Outcome::Failed("the stream ended".to_owned()) };
+        let completed = self.queue.complete_message(completion(work, self.reply.clone())).await;
+        self.backlog.one_less();
+        outcome(completed)
+    }
+}
+
+impl Backlog {
+    fn one_less(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.over.cancel();
         }
     }
 }
