@@ -26,8 +26,9 @@ pub trait Settings: Parser + Serialize {
     fn check(&self) -> Result<(), String>;
 }
 
-/// Runs a binary: parses the settings, prints them where that was asked, checks them, starts logs, runs `serve` until it ends or a signal cancels its
-/// token, and turns the outcome into an exit code: 0 after a clean stop, 64 for wrong settings, 1 for anything else.
+/// Runs a binary: parses the settings, prints them where that was asked, checks them, starts logs, runs `serve` until
+/// it ends or a signal cancels its token, and turns the outcome into an exit code: 0 after a clean stop, 64 for wrong
+/// settings, 1 for anything else.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "usage and settings are for the terminal")]
 pub fn main<S, F, Fut, E>(serve: F) -> ExitCode
 where

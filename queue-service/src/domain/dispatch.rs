@@ -12,7 +12,7 @@ impl Queue {
             self.set_taker(posted, None);
         }
         if let Some(session_id) = session_id {
-            self.adopt(&session_id, id, now);
+            self.adopt(&session_id, id, Some(now));
         }
     }
 
@@ -29,7 +29,8 @@ impl Queue {
         let newest =
             self.takers.sessions.get(&session_id).and_then(|session| session.streams.last()).copied();
         if let Some(other) = newest {
-            self.adopt(&session_id, other, now);
+            // Nobody came back: the other stream may be as dead, so the leases stay as short as they are.
+            self.adopt(&session_id, other, None);
         }
     }
 
@@ -39,6 +40,9 @@ impl Queue {
         while served && !self.lines.is_empty() {
             served = false;
             for id in self.takers.in_turn() {
+                if self.lines.is_empty() {
+                    return;
+                }
                 served |= self.serve(id, at);
             }
         }
@@ -68,14 +72,17 @@ impl Queue {
         true
     }
 
-    /// Gives the leases of a session that count against no stream to one of its streams.
-    fn adopt(&mut self, session_id: &str, id: TakerId, now: Millis) {
+    /// Gives the leases of a session that count against no stream to one of its streams. They are renewed where the
+    /// session came back at a time.
+    fn adopt(&mut self, session_id: &str, id: TakerId, back: Option<Millis>) {
         let Some(session) = self.takers.sessions.get(session_id) else { return };
         for posted in session.leases.clone() {
             let orphan = self.live(posted).filter(|l| l.term.as_ref().is_some_and(|t| t.taker.is_none()));
             let Some(record) = orphan.map(|live| live.record.clone()) else { continue };
             self.set_taker(posted, Some(id));
-            self.welcome_back(posted, now);
+            if let Some(now) = back {
+                self.welcome_back(posted, now);
+            }
             if let Some(leased) = self.leased(record) {
                 self.events.push(Event::Work(id, Box::new(leased)));
             }

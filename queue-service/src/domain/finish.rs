@@ -70,6 +70,9 @@ impl Queue {
                 return Ok(Completed { record, reply: work.reply, late: false, already_completed: true });
             }
         };
+        if reply.is_some() {
+            at.check_clock()?;
+        }
         let reply = reply.map(|reply| self.post_reply(&record, reply, at));
         let record = self.completed(record, reply, at.now);
         Ok(Completed { record, reply, late, already_completed: false })

@@ -108,6 +108,7 @@ impl Queue {
             let record = record_of(new, conversation, first.id, first.posted, first.timestamp);
             return Ok(Posted { record, replayed: true });
         }
+        at.check_clock()?;
         self.check_room(&new)?;
         let (id, posted) = (at.uuid(), self.next_seq());
         let record = record_of(new, conversation, id, posted, at.stamp);

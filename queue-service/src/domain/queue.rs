@@ -11,7 +11,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, ChangeKind, Content, Event, Record, RequestKey, Requested, State, Status, TakerId, Work,
+    Change, ChangeKind, Content, Event, Record, Rejection, RequestKey, Requested, State, Status, TakerId, Work,
     lines::Lines, takers::Takers,
 };
 
@@ -28,7 +28,17 @@ pub struct At<'a> {
     pub fresh: &'a mut dyn FnMut() -> [u8; 16],
 }
 
+/// How far the time stamps may be ahead of the clock before messages are refused: the clock has stepped back.
+const CLOCK_BEHIND_MS: Millis = 3_000;
+
 impl At<'_> {
+    /// Checks that a message can be stamped soon. The writer waits for a clock that is a little behind; one that has
+    /// stepped back would stop everything else for as long.
+    pub(super) fn check_clock(&self) -> Result<(), Rejection> {
+        let behind_ms = self.stamp.saturating_sub(self.now);
+        if behind_ms > CLOCK_BEHIND_MS { Err(Rejection::ClockBehind { behind_ms }) } else { Ok(()) }
+    }
+
     /// A random UUID, version 4.
     pub(super) fn uuid(&mut self) -> Uuid {
         uuid::Builder::from_random_bytes((self.fresh)()).into_uuid()

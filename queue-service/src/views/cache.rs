@@ -143,14 +143,16 @@ impl Cache {
         domain: Option<&str>,
         limit: usize,
     ) -> Result<Page<Arc<Record>>, BeforeCache> {
-        let items: Vec<_> = match self.feed(domain) {
+        let items: Vec<Arc<Record>> = match self.feed(domain) {
             Some(feed) => {
                 feed.newest(limit).filter_map(|post| self.records.get(&post.posted)).cloned().collect()
             }
             None => Vec::new(),
         };
         let floor = self.floor(domain);
-        if items.len() < limit && floor.stamp > 0 {
+        // Of the oldest time stamp a part may have been dropped.
+        let is_cut = items.first().is_some_and(|oldest| oldest.content.timestamp <= floor.stamp);
+        if floor.stamp > 0 && (items.len() < limit || is_cut) {
             return Err(BeforeCache { floor, tail: self.tail });
         }
         Ok(Page { items, more: false, tail: self.tail })
@@ -261,7 +263,13 @@ impl Cache {
 
     fn evict(&mut self) {
         while self.all.posts.len() > self.limits.messages || self.bytes > self.limits.bytes {
-            let Some(oldest) = self.all.posts.front().copied() else { break };
+            let Some(oldest) = self.all.posts.front().copied() else {
+                if self.all.changes.is_empty() {
+                    break;
+                }
+                self.drop_change();
+                continue;
+            };
             while self.all.changes.front().is_some_and(|change| change.seq() <= oldest.posted) {
                 self.drop_change();
             }

@@ -172,3 +172,17 @@ fn a_replay_is_answered_also_where_the_queue_is_full() {
     let (first, _) = posted(world.try_post(question("ann", "bot"), keyed(1, 1)));
     assert_eq!(posted(world.try_post(question("ann", "bot"), keyed(1, 1))), (first, true));
 }
+
+#[test]
+fn a_clock_that_stepped_back_refuses_messages_and_nothing_else() {
+    let mut world = World::new(QueueRules::default());
+    let asked = world.post(question("Ann", "echo"));
+    let leased = world.claim(asked.content.id, "worker").expect("it waits");
+    world.now -= 3_600_000;
+    let refused = world.try_post(remark("Bob"), None).expect_err("its stamp would be an hour ahead");
+    assert_eq!(refused, Rejection::ClockBehind { behind_ms: 3_600_001 });
+    assert!(world.renew(&lease(&leased)).is_ok(), "a renewal needs no stamp");
+    let refused = world.complete(&lease(&leased), Some("Hello.")).expect_err("a reply needs one");
+    assert_eq!(refused, Rejection::ClockBehind { behind_ms: 3_600_001 });
+    assert!(world.complete(&lease(&leased), None).is_ok());
+}

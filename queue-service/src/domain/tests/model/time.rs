@@ -70,7 +70,7 @@ impl Model {
             }
         }
         self.takers.insert(id, taker);
-        self.adopt(session);
+        self.adopt(session, true);
     }
 
     pub(super) fn part(&mut self, id: TakerId) {
@@ -82,11 +82,11 @@ impl Model {
                 *lease = Lease { ends: lease.ends.min(latest), taker: None };
             }
         }
-        self.adopt(taker.session);
+        self.adopt(taker.session, false);
     }
 
-    /// Gives the leases of a session that no stream of it has to its newest stream.
-    fn adopt(&mut self, session: Option<u8>) {
+    /// Gives the leases of a session that no stream of it has to its newest stream; extended where it came back.
+    fn adopt(&mut self, session: Option<u8>, came_back: bool) {
         let of_session = |(_, taker): &(&TakerId, &Taker)| session.is_some() && taker.session == session;
         let Some((&id, _)) = self.takers.iter().rfind(of_session) else { return };
         for message in 0..self.messages.len() {
@@ -95,7 +95,7 @@ impl Model {
             if self.claims[claim].session != session {
                 continue;
             }
-            let ends = ends.max(self.full_end(claim));
+            let ends = if came_back { ends.max(self.full_end(claim)) } else { ends };
             self.work(message).lease = Some(Lease { ends, taker: Some(id) });
             self.told.push(Told::Work { taker: id, claim, ends });
         }

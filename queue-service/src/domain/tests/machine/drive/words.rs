@@ -57,6 +57,7 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::Failed => Refusal::Failed,
         Rejection::WrongStatus(_) => Refusal::WrongStatus,
         Rejection::QueueFull { .. } => Refusal::QueueFull,
+        Rejection::ClockBehind { .. } => panic!("the clock of this test never steps back"),
         Rejection::IdempotencyConflict => Refusal::IdempotencyConflict,
     }
 }
