@@ -100,10 +100,15 @@ impl Reads {
                 Ok(Listed { items: page.items, next: page.tail, more: false, reads: 0 })
             }
             Err(BeforeCache { tail, .. }) => {
-                let find = move |reads: &Self, tally: &Tally| {
-                    reads.store.newest_posts(domain.as_deref(), limit, tally)
-                };
+                let before = domain.as_deref().map(|domain| self.views.pin(domain));
+                let of = domain.clone();
+                let find =
+                    move |reads: &Self, tally: &Tally| reads.store.newest_posts(of.as_deref(), limit, tally);
                 let (posts, reads) = self.on_disk("ListMessages", find).await?;
+                // A domain in which nobody has written yet: from now on the cache knows all of it.
+                if let (Some(domain), Some(before), true) = (domain, before, posts.records.is_empty()) {
+                    self.views.learn(&domain, before, Floor { stamp: 0, seq: before.seq });
+                }
                 Ok(Listed { items: self.visible(posts.records, tail), next: tail, more: false, reads })
             }
         }
