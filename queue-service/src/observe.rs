@@ -1,6 +1,6 @@
 //! What operators see: metrics of the calls, and of the queue as it is when it is asked for.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{Request, State},
@@ -64,7 +64,7 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
     gauge!("repartee_cache_changes").set(fill.changes as f64);
     gauge!("repartee_cache_bytes").set(fill.bytes as f64);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
-    let open = grpc.streams.most - grpc.streams.room.available_permits();
-    gauge!("repartee_open_streams").set(open as f64);
-    gauge!("repartee_watchers").set(grpc.streams.watchers.load(Ordering::Relaxed) as f64);
+    let streams = &grpc.streams;
+    gauge!("repartee_worker_streams").set(streams.taken(&streams.workers) as f64);
+    gauge!("repartee_watchers").set(streams.taken(&streams.watchers) as f64);
 }

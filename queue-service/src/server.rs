@@ -1,11 +1,6 @@
 //! Building the service from its settings, and running it until it is told to stop.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
@@ -14,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, service::interceptor::InterceptedService, transport::server::TcpIncoming};
 
 use crate::{
-    grpc::{QueueGrpc, StreamRules, refuse_while_draining},
+    grpc::{QueueGrpc, StreamRules, programs_only, refuse_while_draining},
     journal::{Costs, EditSecret, JournalError, OpenError, SledStore},
     observe,
     reads::Reads,
@@ -23,10 +18,10 @@ use crate::{
     writer::{Clock, Running, SystemClock, Writer},
 };
 
-/// Largest request: a batch of 256 posts with the longest texts.
-const REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Largest request; a batch has a bound of its own below it.
+const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// How long open calls may take to end after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often connections are checked for life.
@@ -104,7 +99,7 @@ impl Server {
         repartee_process::recorder();
         let Self { grpc, running, listener, .. } = self;
         let Running { failed, thread } = running;
-        let (draining, streams) = (grpc.draining.clone(), grpc.streams.clone());
+        let (draining, streams) = (grpc.streams.draining.clone(), grpc.streams.clone());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve_grpc(grpc, listener, stop.clone()));
         let outcome = tokio::select! {
@@ -113,9 +108,11 @@ impl Server {
         };
         draining.cancel();
         outcome?;
-        let all_streams = u32::try_from(streams.most).unwrap_or(u32::MAX);
+        let all = u32::try_from(streams.most).unwrap_or(u32::MAX);
         // Whether all of them have said goodbye or not: the connections are closed next.
-        let _ = timeout(GOODBYE, streams.room.acquire_many(all_streams)).await;
+        let goodbye =
+            async { tokio::join!(streams.workers.acquire_many(all), streams.watchers.acquire_many(all)) };
+        let _ = timeout(GOODBYE, goodbye).await;
         stop.cancel();
         if let Ok(served) = timeout(DRAIN, serving).await {
             served.map_err(|_| Error::Writer)??;
@@ -153,14 +150,14 @@ fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
         limits: Arc::new(settings.limits.clone()),
         secret,
         streams: StreamRules {
-            room: Arc::new(Semaphore::new(settings.max_streams as usize)),
+            workers: Arc::new(Semaphore::new(settings.max_streams as usize)),
+            watchers: Arc::new(Semaphore::new(settings.max_streams as usize)),
             most: settings.max_streams as usize,
             heartbeat: Settings::seconds(settings.heartbeat),
             age: Settings::seconds(settings.stream_age),
             patience: Settings::seconds(settings.stream_patience),
-            watchers: Arc::new(AtomicU64::new(0)),
+            draining: CancellationToken::new(),
         },
-        draining: CancellationToken::new(),
     };
     Ok((grpc, running))
 }
@@ -168,7 +165,7 @@ fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
 async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueueServiceServer<QueueGrpc>>().await;
-    let draining = grpc.draining.clone();
+    let draining = grpc.streams.draining.clone();
     tokio::spawn(async move {
         draining.cancelled().await;
         health.set_not_serving::<QueueServiceServer<QueueGrpc>>().await;
@@ -178,19 +175,21 @@ async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationTo
         .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let admission = refuse_while_draining(grpc.draining.clone());
+    let admission = refuse_while_draining(grpc.streams.draining.clone());
     let metrics = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let routes = Routes::from(metrics)
+    let calls = Routes::from(Router::new())
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(InterceptedService::new(queue, admission));
-    let timed = routes.into_axum_router().layer(axum::middleware::from_fn(observe::time_call));
+        .add_service(InterceptedService::new(queue, admission))
+        .into_axum_router()
+        .layer(axum::middleware::from_fn(programs_only))
+        .layer(axum::middleware::from_fn(observe::time_call));
     tonic::transport::Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_routes(Routes::from(timed))
+        .add_routes(Routes::from(calls.merge(metrics)))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stop.cancelled_owned(),

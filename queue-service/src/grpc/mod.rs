@@ -5,6 +5,7 @@
 mod answer;
 mod batch;
 mod check;
+mod door;
 mod drain;
 mod outlet;
 mod rights;
@@ -16,11 +17,13 @@ mod work;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::{domain::Limits, journal::EditSecret, reads::Reads, writer::QueueHandle};
 
+pub(crate) use door::programs_only;
 pub(crate) use drain::refuse_while_draining;
 
 /// QueueService over gRPC; cheap to clone.
@@ -31,15 +34,16 @@ pub(crate) struct QueueGrpc {
     pub(crate) limits: Arc<Limits>,
     pub(crate) secret: EditSecret,
     pub(crate) streams: StreamRules,
-    pub(crate) draining: CancellationToken,
 }
 
 /// How streams live and end.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamRules {
-    /// Room for open streams of both kinds.
-    pub room: Arc<Semaphore>,
-    /// Most open streams of both kinds.
+    /// Room for streams of work, and for claims that wait.
+    pub workers: Arc<Semaphore>,
+    /// Room for watches: readers take nothing away from workers.
+    pub watchers: Arc<Semaphore>,
+    /// How much room each of them has.
     pub most: usize,
     /// How often a stream says that it is alive.
     pub heartbeat: Duration,
@@ -47,6 +51,21 @@ pub(crate) struct StreamRules {
     pub age: Duration,
     /// A stream whose client reads nothing for this long is ended.
     pub patience: Duration,
-    /// Open watches, for statistics.
-    pub watchers: Arc<std::sync::atomic::AtomicU64>,
+    /// Cancelled once the service stops.
+    pub draining: CancellationToken,
+}
+
+impl StreamRules {
+    /// A place in one of the rooms.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED where it is full.
+    fn enter(&self, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
+        room.clone().try_acquire_owned().map_err(|_| status::too_many_streams(self.most))
+    }
+
+    /// How many places of a room are taken.
+    pub(crate) fn taken(&self, room: &Semaphore) -> usize {
+        self.most.saturating_sub(room.available_permits())
+    }
 }

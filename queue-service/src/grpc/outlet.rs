@@ -1,13 +1,17 @@
 //! The server's end of a stream: bounded, with the last word kept free, so that even a client that does not read is
 //! told why its stream ended.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::timeout,
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, error::TrySendError},
+    },
+    time::sleep,
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{StreamRules, status};
@@ -23,36 +27,40 @@ pub(super) struct Outlet<T> {
     sender: mpsc::Sender<Result<T, Status>>,
     last_word: Option<mpsc::OwnedPermit<Result<T, Status>>>,
     patience: Duration,
-    _room: OwnedSemaphorePermit,
+    draining: CancellationToken,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The stream is over: its client went away, or does not read.
 pub(super) struct Over;
 
 impl<T> Outlet<T> {
-    /// Opens a stream.
+    /// Opens a stream in one of the rooms.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED where too many streams are open.
-    pub(super) fn open(rules: &StreamRules) -> Result<(Self, Inlet<T>), Status> {
-        let room =
-            rules.room.clone().try_acquire_owned().map_err(|_| status::too_many_streams(rules.most))?;
+    pub(super) fn open(rules: &StreamRules, room: &Arc<Semaphore>) -> Result<(Self, Inlet<T>), Status> {
+        let place = rules.enter(room)?;
         let (sender, receiver) = mpsc::channel(ROOM + 1);
         let last_word = sender.clone().try_reserve_owned().ok();
-        let outlet = Self { sender, last_word, patience: rules.patience, _room: room };
+        let (patience, draining) = (rules.patience, rules.draining.clone());
+        let outlet = Self { sender, last_word, patience, draining, _place: place };
         Ok((outlet, ReceiverStream::new(receiver)))
     }
 
-    /// Sends an event, and waits for room as long as a slow client is given.
+    /// Sends an event, and waits for room as long as a slow client is given; a service that stops waits for nobody.
     pub(super) async fn send(&mut self, event: T) -> Result<(), Over> {
-        match timeout(self.patience, self.sender.send(Ok(event))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Over),
-            Err(_) => {
-                self.end(Err(status::slow_reader()));
-                Err(Over)
-            }
-        }
+        let why = match self.sender.try_send(Ok(event)) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Over),
+            Err(TrySendError::Full(event)) => tokio::select! {
+                sent = self.sender.send(event) => return sent.map_err(|_| Over),
+                () = sleep(self.patience) => status::slow_reader(),
+                () = self.draining.cancelled() => status::draining(),
+            },
+        };
+        self.end(Err(why));
+        Err(Over)
     }
 
     /// Sends the last event or error; there is always room for it.

@@ -1,7 +1,5 @@
 //! GetStats: the queue, its sessions, the cache, and the cost of the calls.
 
-use std::sync::atomic::Ordering;
-
 use repartee_proto::v1;
 use tonic::Status;
 
@@ -32,7 +30,7 @@ impl QueueGrpc {
             calls: self.reads.costs.by_call().into_iter().map(call).collect(),
             sessions: sessions.into_iter().map(session).collect(),
             cache: Some(cache(views.fill())),
-            watchers: self.streams.watchers.load(Ordering::Relaxed),
+            watchers: self.streams.taken(&self.streams.watchers) as u64,
             entities: depths.into_iter().map(|depth| entity(depth, now)).collect(),
         })
     }

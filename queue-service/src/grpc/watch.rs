@@ -1,7 +1,5 @@
 //! WatchMessages: the feed as a stream. Each watcher re-reads the views at its own cursor; none is ever skipped.
 
-use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
-
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -23,28 +21,11 @@ const PAGE: usize = 256;
 /// When a client that is sent away may come back.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Counts a watcher as long as it lives.
-struct Counted(Arc<AtomicU64>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicU64>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 struct Watcher {
     grpc: QueueGrpc,
     domain: Option<String>,
     seq: u64,
     outlet: Outlet<v1::WatchMessagesResponse>,
-    _counted: Counted,
 }
 
 impl QueueGrpc {
@@ -63,9 +44,8 @@ impl QueueGrpc {
             Some(Ok(seq)) => (seq, WatchMode::Resumed, None),
             Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
         };
-        let (outlet, inlet) = Outlet::open(&self.streams)?;
-        let counted = Counted::new(&self.streams.watchers);
-        let watcher = Watcher { grpc: self.clone(), domain, seq, outlet, _counted: counted };
+        let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.watchers)?;
+        let watcher = Watcher { grpc: self.clone(), domain, seq, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
     }
@@ -92,7 +72,7 @@ impl Watcher {
 
     async fn follow(&mut self) -> Result<(), Over> {
         let mut tail = self.grpc.reads.views.subscribe();
-        let draining = self.grpc.draining.clone();
+        let draining = self.grpc.streams.draining.clone();
         let end = Instant::now() + jittered(self.grpc.streams.age);
         let heartbeat = self.grpc.streams.heartbeat;
         let mut next_heartbeat = Instant::now() + heartbeat;
@@ -124,7 +104,7 @@ impl Watcher {
             self.send(Event::Change(answer::change(&self.grpc.reads, &change))).await?;
         }
         self.seq = next;
-        Ok(more && !self.grpc.draining.is_cancelled())
+        Ok(more && !self.grpc.streams.draining.is_cancelled())
     }
 
     async fn send(&mut self, event: Event) -> Result<(), Over> {

@@ -41,7 +41,7 @@ impl QueueGrpc {
         let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
         let worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
-        let (outlet, inlet) = Outlet::open(&self.streams)?;
+        let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.workers)?;
         let stream = WorkStream {
             grpc: self.clone(),
             entities: worker.entities.clone(),
@@ -71,13 +71,18 @@ impl QueueGrpc {
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
         let until = Some(SystemClock.now().saturating_add(wait_ms));
         let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
+        let _place = self.streams.enter(&self.streams.workers)?;
         let mut seat = self.queue.join(taker, 1).map_err(status::command)?;
         let event = tokio::select! {
             event = seat.next() => event,
-            () = self.draining.cancelled() => return Err(status::draining()),
+            () = self.streams.draining.cancelled() => return Err(status::draining()),
         };
         match event {
-            Some(domain::Event::Work(_, leased)) => Ok(Some(self.work(&leased, worker.context).await?)),
+            Some(domain::Event::Work(_, leased)) => {
+                let work = self.work(&leased, worker.context).await?;
+                seat.accept();
+                Ok(Some(work))
+            }
             Some(domain::Event::Nothing(_) | domain::Event::Cancelled(..)) => Ok(None),
             None => Err(status::draining()),
         }
@@ -110,7 +115,7 @@ impl WorkStream {
 
     async fn serve_leases(&mut self, seat: &mut Seat, context: usize) -> Result<(), Over> {
         self.hello().await?;
-        let draining = self.grpc.draining.clone();
+        let draining = self.grpc.streams.draining.clone();
         loop {
             tokio::select! {
                 event = seat.next() => match event {

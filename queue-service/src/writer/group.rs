@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    Clock, SWEEP_EVERY_MS, State,
+    Clock, SWEEP_EVERY_MS, SWEEP_ON_MS, State,
     job::{Answer, Command, Job},
 };
 use crate::{
@@ -36,17 +36,16 @@ impl<J: Journal, C: Clock> State<J, C> {
                     costs.push((command.call, tally));
                     answers.push((command.decide)(&mut self.with.queue, &mut at));
                 }
+                // A seat that was given up before its turn never joins.
+                Job::Join(_, _, events) if events.is_closed() => {}
                 Job::Join(id, taker, events) => {
                     self.streams.insert(id, events);
                     self.with.queue.join(id, taker, now);
                 }
-                Job::Part(id, unseen) => {
-                    self.streams.remove(&id);
-                    self.with.queue.part(id, now);
-                    self.undelivered.extend(unseen);
-                }
+                Job::Wake => {}
             }
         }
+        self.let_go(now);
         self.with.queue.dispatch(&mut at);
         self.commit(stamp)?;
         for (call, tally) in costs {
@@ -55,6 +54,16 @@ impl<J: Journal, C: Clock> State<J, C> {
         answers.into_iter().for_each(|answer: Answer| answer());
         self.deliver();
         Ok(())
+    }
+
+    /// Takers that are gone take nothing more.
+    fn let_go(&mut self, now: Millis) {
+        let gone = std::mem::take(&mut *self.parted.lock());
+        for (id, unseen) in gone {
+            self.streams.remove(&id);
+            self.with.queue.part(id, now);
+            self.undelivered.extend(unseen);
+        }
     }
 
     /// Loads what the rule will ask for and the queue does not hold: finished messages, posts, idempotency keys.
@@ -102,10 +111,11 @@ impl<J: Journal, C: Clock> State<J, C> {
         if now < self.next_sweep {
             return Ok(Vec::new());
         }
-        self.next_sweep = now.saturating_add(SWEEP_EVERY_MS);
         let tally = Tally::default();
         let requests = self.with.store.requests_after(self.swept_to, SWEEP_KEYS, &tally)?;
         self.swept_to = requests.last().filter(|_| requests.len() == SWEEP_KEYS).map(|request| request.key);
+        let pause = if self.swept_to.is_some() { SWEEP_ON_MS } else { SWEEP_EVERY_MS };
+        self.next_sweep = now.saturating_add(pause);
         self.with.costs.note("Sweep", &tally);
         Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
     }

@@ -9,7 +9,7 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::job::{Command, Job};
+use super::job::{Command, Job, Parted};
 use crate::domain::{
     At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
     Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
@@ -19,6 +19,7 @@ use crate::domain::{
 #[derive(Clone)]
 pub struct QueueHandle {
     jobs: SyncSender<Job>,
+    parted: Parted,
     next_taker: Arc<AtomicU64>,
 }
 
@@ -40,8 +41,8 @@ pub enum CommandError {
 pub type Post = (NewMessage, Option<Request>);
 
 impl QueueHandle {
-    pub(super) fn new(jobs: SyncSender<Job>) -> Self {
-        Self { jobs, next_taker: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(jobs: SyncSender<Job>, parted: Parted) -> Self {
+        Self { jobs, parted, next_taker: Arc::new(AtomicU64::new(1)) }
     }
 
     /// Stores messages in one commit; one outcome each, in their order.
@@ -145,7 +146,7 @@ impl QueueHandle {
         let id = self.next_taker.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(room);
         self.send(Job::Join(id, taker, sender))?;
-        Ok(Seat { id, events, jobs: self.jobs.clone() })
+        Ok(Seat { id, events, unaccepted: None, jobs: self.jobs.clone(), parted: Arc::clone(&self.parted) })
     }
 
     async fn decide<T: Send + 'static>(
@@ -171,28 +172,38 @@ impl QueueHandle {
 pub struct Seat {
     id: TakerId,
     events: mpsc::Receiver<Event>,
+    /// What a claim that waited has got and not accepted yet.
+    unaccepted: Option<LeaseRef>,
     jobs: SyncSender<Job>,
+    parted: Parted,
 }
 
 impl Seat {
     /// What happens next; `None` once the seat was taken away because its reader fell behind, or the writer ended.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        let event = self.events.recv().await?;
+        if event.is_last() {
+            self.unaccepted = event.unseen_lease();
+        }
+        Some(event)
+    }
+
+    /// The caller of a claim that waited is about to get its work: from now on it is not given back with the seat.
+    pub fn accept(&mut self) {
+        self.unaccepted = None;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.events.close();
-        let mut unseen = Vec::new();
+        let mut unseen = Vec::from_iter(self.unaccepted.take());
         while let Ok(event) = self.events.try_recv() {
             // A session gets its leases back when it returns; a claim that waited does not return.
             unseen.extend(event.unseen_lease().filter(|_| event.is_last()));
         }
-        // Must not be lost where the channel is full just now: a thread of its own waits for room.
-        if let Err(TrySendError::Full(job)) = self.jobs.try_send(Job::Part(self.id, unseen)) {
-            let jobs = self.jobs.clone();
-            std::thread::spawn(move || jobs.send(job));
-        }
+        self.parted.lock().push((self.id, unseen));
+        // Where the channel is full, the writer is awake and looks at the list by itself.
+        let _ = self.jobs.try_send(Job::Wake);
     }
 }

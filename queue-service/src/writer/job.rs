@@ -1,5 +1,8 @@
 //! What goes through the writer's channel.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -11,9 +14,13 @@ pub(super) enum Job {
     Command(Command),
     /// Hand out work to a taker.
     Join(TakerId, Taker, mpsc::Sender<Event>),
-    /// A taker is gone; what it had not looked at yet is to be given back.
-    Part(TakerId, Vec<LeaseRef>),
+    /// Look at the list of takers that are gone.
+    Wake,
 }
+
+/// The takers that are gone, each with what it had not looked at yet, to be given back. A list beside the channel: a
+/// seat that is given up must not be lost where the channel is full. It is as short as there are seats.
+pub(super) type Parted = Arc<Mutex<Vec<(TakerId, Vec<LeaseRef>)>>>;
 
 /// A command: which messages and keys it has to see, and the rule that decides it.
 pub(super) struct Command {

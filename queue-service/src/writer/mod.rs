@@ -30,13 +30,15 @@ use crate::{
 pub use clock::{Clock, SystemClock};
 pub use handle::{CommandError, Post, QueueHandle, Seat};
 
-use job::Job;
+use job::{Job, Parted};
 
 /// Most commands that are committed together.
 const GROUP: usize = 256;
 
-/// How often keys of old requests are looked for.
+/// How often the keys of old requests are gone through.
 const SWEEP_EVERY_MS: Millis = 60_000;
+/// Pause between two steps of going through them.
+const SWEEP_ON_MS: Millis = 100;
 
 /// Everything that the writer works with.
 pub struct Writer<J, C> {
@@ -70,7 +72,8 @@ impl<J: Journal, C: Clock> Writer<J, C> {
     pub fn start(self, capacity: usize) -> std::io::Result<(QueueHandle, Running)> {
         let (sender, receiver) = sync_channel(capacity);
         let (failure, failed) = oneshot::channel();
-        let state = State::new(self);
+        let parted = Parted::default();
+        let state = State::new(self, Arc::clone(&parted));
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             if let Err(error) = state.run(&receiver) {
                 tracing::error!(%error, "the journal failed: stopping; nothing that was acknowledged is lost");
@@ -78,13 +81,14 @@ impl<J: Journal, C: Clock> Writer<J, C> {
                 let _ = failure.send(error);
             }
         })?;
-        Ok((QueueHandle::new(sender), Running { failed, thread }))
+        Ok((QueueHandle::new(sender, parted), Running { failed, thread }))
     }
 }
 
 struct State<J, C> {
     with: Writer<J, C>,
     streams: HashMap<TakerId, mpsc::Sender<Event>>,
+    parted: Parted,
     /// Work that could not be delivered, to be released in the next group.
     undelivered: Vec<LeaseRef>,
     next_sweep: Millis,
@@ -92,9 +96,9 @@ struct State<J, C> {
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
-    fn new(with: Writer<J, C>) -> Self {
+    fn new(with: Writer<J, C>, parted: Parted) -> Self {
         let next_sweep = with.clock.now();
-        Self { with, streams: HashMap::new(), undelivered: Vec::new(), next_sweep, swept_to: None }
+        Self { with, streams: HashMap::new(), parted, undelivered: Vec::new(), next_sweep, swept_to: None }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), JournalError> {

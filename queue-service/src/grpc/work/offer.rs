@@ -62,7 +62,7 @@ impl WorkStream {
 
     async fn serve_offers(&mut self) -> Result<(), Over> {
         self.hello().await?;
-        let draining = self.grpc.draining.clone();
+        let draining = self.grpc.streams.draining.clone();
         let mut tail = self.grpc.reads.views.subscribe();
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
         let mut seq = *tail.borrow_and_update();
@@ -94,7 +94,7 @@ impl WorkStream {
             self.note(&change.record, offers).await?;
         }
         *seq = next;
-        Ok(more && !self.grpc.draining.is_cancelled())
+        Ok(more && !self.grpc.streams.draining.is_cancelled())
     }
 
     /// Offers a message that waits, and takes an offer back that needs no answer any more.
