@@ -3,7 +3,7 @@
 use crate::{
     domain::{Change, ChangeKind, Millis, Queue, QueueRules},
     journal::{Costs, JournalError, SledStore, Tally},
-    views::{CacheLimits, Floor, Views},
+    views::{self, CacheLimits, Floor, Views},
 };
 
 /// The state and the views of a log.
@@ -35,6 +35,7 @@ pub(crate) fn restore(
 struct Newest {
     commits: Vec<Vec<Change>>,
     messages: usize,
+    bytes: usize,
     floor: Floor,
 }
 
@@ -45,13 +46,13 @@ impl Newest {
         last: (u64, Millis),
         tally: &Tally,
     ) -> Result<Self, JournalError> {
-        let mut newest =
-            Self { commits: Vec::new(), messages: 0, floor: Floor { seq: last.0, stamp: last.1 } };
+        let floor = Floor { seq: last.0, stamp: last.1 };
+        let mut newest = Self { commits: Vec::new(), messages: 0, bytes: 0, floor };
         let mut changes = 0;
         store.newest_commits(tally, |commit| {
             changes += commit.len();
             newest.take(commit);
-            newest.messages < limits.messages && changes < limits.changes()
+            newest.messages < limits.messages && newest.bytes < limits.bytes && changes < limits.changes()
         })?;
         // The first change of all has the number 1: then nothing is older.
         if newest.floor.seq == 0 {
@@ -62,6 +63,7 @@ impl Newest {
 
     fn take(&mut self, commit: Vec<Change>) {
         for change in &commit {
+            self.bytes += views::bytes(change);
             self.floor.seq = self.floor.seq.min(change.seq() - 1);
             if change.kind == ChangeKind::Posted {
                 self.messages += 1;

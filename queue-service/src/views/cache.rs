@@ -93,9 +93,8 @@ impl Cache {
             let post = post(&change.record);
             self.domain(&change.record.content.domain).posts.push_back(post);
             self.all.posts.push_back(post);
-            self.bytes += message_bytes(&change.record);
         }
-        self.bytes += CHANGE_BYTES;
+        self.bytes += bytes(&change);
         if matches!(change.kind, ChangeKind::Edited | ChangeKind::Deleted) {
             self.all.rewrite(&change);
             self.domain(&change.record.content.domain).rewrite(&change);
@@ -310,6 +309,12 @@ fn post(record: &Record) -> Post {
 fn is_live(record: &Record) -> bool {
     let status = record.state.work.as_ref().map(|work| work.status);
     matches!(status, Some(Status::Pending | Status::Processing))
+}
+
+/// What a change takes in memory, by estimate; with its message, where it posted that.
+pub(crate) fn bytes(change: &Change) -> usize {
+    let message = if change.kind == ChangeKind::Posted { message_bytes(&change.record) } else { 0 };
+    CHANGE_BYTES + message
 }
 
 /// What a message takes in memory, by estimate.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::domain::{Change, ChangeKind, Millis, Record};
 
+pub(crate) use cache::bytes;
 pub use cache::{CacheFill, CacheLimits};
 pub use feed::Floor;
 pub use pending::EntityDepth;
@@ -73,7 +74,7 @@ impl Views {
         for change in changes {
             cache.publish(change);
         }
-        drop(cache);
+        // Under the lock: whoever reads a cursor from the cache finds it within the tail.
         self.tail.send_replace(tail);
     }
 
@@ -158,3 +159,6 @@ impl Views {
         self.cache.read().counts()
     }
 }
+
+#[cfg(test)]
+mod tests;
