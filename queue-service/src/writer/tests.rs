@@ -1,0 +1,159 @@
+//! The writer with a clock that the test turns and a journal that the test holds up or lets fail.
+
+mod commits;
+mod seats;
+mod time;
+
+use std::{
+    pin::Pin,
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio::sync::mpsc as events;
+
+use super::{Clock, CommandError, QueueHandle, Running, Writer};
+use crate::{
+    domain::{
+        Millis, NewMessage, Posted, Queue, QueueRules, Record, Request,
+        tests::world::{START, question, remark},
+    },
+    journal::{Commit, Costs, Journal, JournalError, SledStore, Tally, tests::open},
+    views::{CacheLimits, Floor, Views},
+};
+
+/// A clock that stands still until the test turns it; what is waited for is there at once.
+#[derive(Clone)]
+struct Turned(Arc<Mutex<(Millis, Vec<Millis>)>>);
+
+impl Turned {
+    fn turn(&self, ms: Millis) {
+        self.0.lock().0 += ms;
+    }
+
+    /// The times that the clock had to be turned to because they were waited for.
+    fn waited_for(&self) -> Vec<Millis> {
+        self.0.lock().1.clone()
+    }
+}
+
+impl Clock for Turned {
+    fn now(&self) -> Millis {
+        self.0.lock().0
+    }
+
+    fn wait_until(&self, time: Millis) {
+        let mut clock = self.0.lock();
+        if time > clock.0 {
+            clock.0 = time;
+            clock.1.push(time);
+        }
+    }
+}
+
+/// A journal that tells the test of every commit, and waits until the test says what becomes of it.
+struct Held {
+    store: SledStore,
+    commits: events::Sender<Commit>,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// What becomes of a commit.
+enum Order {
+    Go,
+    Fail,
+}
+
+impl Journal for Held {
+    fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
+        let told = self.commits.blocking_send(commit.clone());
+        match told.ok().and_then(|()| self.orders.recv().ok()) {
+            Some(Order::Go) => self.store.append(commit, tally),
+            Some(Order::Fail) | None => {
+                Err(JournalError::Sync(Arc::new(std::io::Error::other("no space left on device"))))
+            }
+        }
+    }
+}
+
+/// A running writer and everything around it.
+struct Bench {
+    queue: QueueHandle,
+    running: Running,
+    views: Arc<Views>,
+    store: SledStore,
+    costs: Costs,
+    clock: Turned,
+    _dir: TempDir,
+}
+
+impl Bench {
+    /// A writer that keeps what it commits.
+    fn start() -> Self {
+        Self::start_with(64, |store| store)
+    }
+
+    /// A writer whose commits wait for orders.
+    fn start_held(capacity: usize) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+        let (told, commits) = events::channel(64);
+        let (give, orders) = mpsc::sync_channel(64);
+        (Self::start_with(capacity, |store| Held { store, commits: told, orders }), commits, give)
+    }
+
+    fn start_with<J: Journal>(capacity: usize, journal: impl FnOnce(SledStore) -> J) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (store, rules) = (open(&dir), QueueRules::default());
+        let limits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
+        let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
+        let (views, costs, clock) =
+            (Arc::new(views), Costs::default(), Turned(Arc::new(Mutex::new((START, Vec::new())))));
+        let writer = Writer {
+            queue: Queue::restore(rules, (0, 0), Vec::new(), START),
+            journal: journal(store.clone()),
+            store: store.clone(),
+            views: Arc::clone(&views),
+            costs: costs.clone(),
+            clock: clock.clone(),
+        };
+        let (queue, running) = writer.start(capacity).unwrap();
+        Self { queue, running, views, store, costs, clock, _dir: dir }
+    }
+
+    async fn post(&self, new: NewMessage) -> Record {
+        self.try_post(new, None).await.unwrap().record
+    }
+
+    async fn try_post(&self, new: NewMessage, request: Option<Request>) -> Result<Posted, CommandError> {
+        let mut outcomes = self.queue.post("PostMessage", vec![(new, request)]).await?;
+        Ok(outcomes.pop().expect("one post has one outcome")?)
+    }
+
+    async fn say(&self) -> Record {
+        self.post(remark("ann")).await
+    }
+
+    async fn ask(&self, human: &str) -> Record {
+        self.post(question(human, "bot")).await
+    }
+
+    /// Returns once the writer has done all that was asked before.
+    async fn settled(&self) {
+        self.queue.sessions().await.unwrap();
+    }
+
+    /// Number of the newest change that readers see.
+    fn tail(&self) -> u64 {
+        *self.views.subscribe().borrow()
+    }
+
+    fn shown(&self, record: &Record) -> Option<Record> {
+        self.views.message(record.content.id).map(|record| (*record).clone())
+    }
+}
+
+/// Polls a future once: enough to send a command.
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
