@@ -109,7 +109,8 @@ impl Reads {
                 if let (Some(domain), Some(before), true) = (domain, before, posts.records.is_empty()) {
                     self.views.learn(&domain, before, Floor { stamp: 0, seq: before.seq });
                 }
-                Ok(Listed { items: self.visible(posts.records, tail), next: tail, more: false, reads })
+                let items = self.visible(posts.records, tail).await;
+                Ok(Listed { items, next: tail, more: false, reads })
             }
         }
     }
@@ -138,7 +139,7 @@ impl Reads {
             let newest = posts.records.iter().rfind(older).map_or(after, |record| record.content.timestamp);
             self.views.learn(&domain, before, Floor { stamp: newest, seq: before.seq });
         }
-        Ok(listed(self.visible(posts.records, tail), posts.more, tail, reads))
+        Ok(listed(self.visible(posts.records, tail).await, posts.more, tail, reads))
     }
 
     /// Changes after number `seq`, oldest first.
@@ -182,6 +183,7 @@ impl Reads {
         }
         let (found, reads) =
             self.on_disk("GetMessage", move |reads, tally| reads.store.find(id, tally)).await?;
+        self.until_durable(found.as_slice()).await;
         Ok((found.map(|record| self.present(record)), reads))
     }
 
@@ -197,6 +199,7 @@ impl Reads {
         let find =
             move |reads: &Self, tally: &Tally| reads.store.conversation(conversation, before, limit, tally);
         let (records, reads) = self.on_disk(call, find).await?;
+        self.until_durable(&records).await;
         Ok((records.into_iter().map(|record| self.present(record)).collect(), reads))
     }
 
@@ -206,20 +209,22 @@ impl Reads {
         self.views.pending(entity, limit, now)
     }
 
-    /// The failed messages, newest first, those posted before `before`.
+    /// The failed messages, newest first, those posted before `before`; none at all where there is no such message.
     pub(crate) async fn failed(
         &self,
         before: Option<Uuid>,
         limit: usize,
-    ) -> Result<(Vec<Record>, u64), JournalError> {
+    ) -> Result<(Option<Vec<Record>>, u64), JournalError> {
         let find = move |reads: &Self, tally: &Tally| {
             let from = match before {
-                Some(id) => reads.store.find(id, tally)?.map_or(0, |record| record.content.posted),
-                None => u64::MAX,
+                Some(id) => reads.store.find(id, tally)?.map(|record| record.content.posted),
+                None => Some(u64::MAX),
             };
-            reads.store.failed(from, limit, tally)
+            from.map(|from| reads.store.failed(from, limit, tally)).transpose()
         };
-        self.on_disk("ListFailed", find).await
+        let (failed, reads) = self.on_disk("ListFailed", find).await?;
+        self.until_durable(failed.as_deref().unwrap_or_default()).await;
+        Ok((failed, reads))
     }
 
     /// How many messages are failed.
@@ -243,8 +248,17 @@ impl Reads {
         tokio::task::spawn_blocking(look).await.expect("a look into the storage does not panic")
     }
 
+    /// The storage shows a row a moment before it is durable: whoever has read one waits for its commit. Where the
+    /// commit fails, the process ends.
+    async fn until_durable(&self, records: &[Record]) {
+        let Some(seq) = records.iter().map(|record| record.state.seq).max() else { return };
+        // The sender lives as long as the views do.
+        let _ = self.views.subscribe().wait_for(|tail| *tail >= seq).await;
+    }
+
     /// Of what the storage holds, only what the views show already.
-    fn visible(&self, records: Vec<Record>, tail: u64) -> Vec<Arc<Record>> {
+    async fn visible(&self, records: Vec<Record>, tail: u64) -> Vec<Arc<Record>> {
+        self.until_durable(&records).await;
         let shown = records.into_iter().filter(|record| record.content.posted <= tail);
         shown.map(|record| self.present(record)).collect()
     }

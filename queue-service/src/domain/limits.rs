@@ -8,8 +8,8 @@ pub struct Limits {
     /// Longest text of a message, in bytes of UTF-8.
     #[arg(long, env = "REPARTEE_MAX_TEXT_BYTES", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=49_152))]
     pub max_text_bytes: u32,
-    /// Longest name (username, entity, worker id, session id), in characters.
-    #[arg(long, env = "REPARTEE_MAX_NAME_CHARS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    /// Longest name (username, entity, worker id, God Mode session), in characters.
+    #[arg(long, env = "REPARTEE_MAX_NAME_CHARS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=1_024))]
     pub max_name_chars: u32,
     /// Longest color, in characters.
     #[arg(long, env = "REPARTEE_MAX_COLOR_CHARS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_024))]

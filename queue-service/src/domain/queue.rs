@@ -11,8 +11,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, ChangeKind, Content, Event, Record, Rejection, RequestKey, Requested, State, Status, TakerId, Work,
-    lines::Lines, takers::Takers,
+    Change, ChangeKind, Content, Event, Record, Rejection, RequestKey, Requested, State, Status, TakerId,
+    Work, lines::Lines, takers::Takers,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.

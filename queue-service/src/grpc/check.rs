@@ -2,6 +2,8 @@
 
 mod post;
 
+use std::collections::BTreeSet;
+
 use prost_types::Duration;
 use repartee_proto::v1;
 use uuid::Uuid;
@@ -24,6 +26,10 @@ const ERROR_BYTES: usize = 1_024;
 const ENTITIES: usize = 100;
 /// Most items of a batch that is committed together.
 const BATCH: usize = 256;
+/// Most bytes of texts in such a batch: its messages share a time stamp, and so stand on one page.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Longest id of a worker's session, in characters.
+const WORKER_SESSION_CHARS: u32 = 64;
 /// Most leases renewed at once.
 const RENEWALS: usize = 1_000;
 /// Most messages a page may be asked for.
@@ -155,6 +161,8 @@ pub(super) fn worker(
         checks.name(&format!("entities[{index}]"), entity);
     }
     let lease_ms = lease_ms(&mut checks, lease).unwrap_or(LEASE_MS);
+    // In one order: the same stream opened again is known by them.
+    let entities = Vec::from_iter(BTreeSet::from_iter(entities));
     checks.range("context_limit", i64::from(context_limit), 0, i64::from(CONTEXT));
     checks.done()?;
     Ok(Worker { worker_id, entities, lease_ms, context: context_limit as usize })
@@ -184,7 +192,7 @@ pub(super) fn wait(limits: &Limits, wait: Option<Duration>) -> Result<Millis, Re
 /// The session and the room of a stream.
 pub(super) fn stream(limits: &Limits, request: &v1::StreamPendingRequest) -> Result<usize, Rejection> {
     let mut checks = Checks::new(limits);
-    checks.name("session_id", &request.session_id);
+    checks.chars("session_id", &request.session_id, 1, WORKER_SESSION_CHARS);
     checks.range("max_in_flight", i64::from(request.max_in_flight), 0, 1_000);
     if v1::StreamMode::try_from(request.mode).is_err() {
         checks.refuse("mode", format!("must be LEASE or OFFER, is {}", request.mode));
@@ -193,10 +201,14 @@ pub(super) fn stream(limits: &Limits, request: &v1::StreamPendingRequest) -> Res
     Ok(request.max_in_flight.max(1) as usize)
 }
 
-/// How many items a batch has.
-pub(super) fn batch(limits: &Limits, count: usize) -> Result<(), Rejection> {
+/// How many items a batch has, and how many bytes their texts have together.
+pub(super) fn batch(limits: &Limits, texts: impl ExactSizeIterator<Item = usize>) -> Result<(), Rejection> {
     let mut checks = Checks::new(limits);
-    checks.range("items", count as i64, 1, BATCH as i64);
+    checks.range("items", texts.len() as i64, 1, BATCH as i64);
+    let bytes: usize = texts.sum();
+    if bytes > BATCH_BYTES {
+        checks.refuse("items", format!("must have at most {BATCH_BYTES} bytes of text in all, have {bytes}"));
+    }
     checks.done()
 }
 

@@ -40,7 +40,8 @@ impl QueueService for QueueGrpc {
         request: Request<v1::PostMessagesRequest>,
     ) -> Answer<v1::PostMessagesResponse> {
         let items = request.into_inner().items;
-        check::batch(&self.limits, items.len()).map_err(refused)?;
+        let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
+        check::batch(&self.limits, texts).map_err(refused)?;
         let checked = items.into_iter().map(|item| check::post(&self.limits, item));
         let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
         let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
@@ -151,6 +152,9 @@ impl QueueService for QueueGrpc {
         let before =
             before_id.map(|id| check::id(&self.limits, "before_id", &id)).transpose().map_err(refused)?;
         let (records, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
+        let records = records.ok_or_else(|| {
+            refused(Rejection::field("before_id", "must be the id of a message, no message has this id"))
+        })?;
         let failed = records.iter().map(answer::failed).collect();
         Ok(Response::new(v1::ListFailedResponse { failed, kv_stats: answer::kv_stats(reads) }))
     }
@@ -229,7 +233,8 @@ impl QueueService for QueueGrpc {
     ) -> Answer<v1::CompleteMessagesResponse> {
         rights::local(&request)?;
         let items = request.into_inner().items;
-        check::batch(&self.limits, items.len()).map_err(refused)?;
+        let texts = items.iter().map(|item| item.reply.as_ref().map_or(0, |reply| reply.text.len()));
+        check::batch(&self.limits, texts).map_err(refused)?;
         let checked = items.into_iter().map(|item| check::completion(&self.limits, item));
         let outcomes = batch(checked, |items| self.queue.complete("CompleteMessages", items)).await?;
         let outcome = |outcome: Result<Completed, Rejection>| v1::CompleteOutcome {

@@ -81,6 +81,7 @@ impl SledStore {
         let log = Arc::new(File::open(data_dir.join("db")).map_err(unusable)?);
         log.sync_all().map_err(unusable)?;
         File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+        sync_parent(data_dir).map_err(unusable)?;
         let epoch = read_or_name_epoch(&db, &log).map_err(|error| damaged(Box::new(error)))?;
         Ok(Self { db, log: (durability == Durability::Power).then_some(log), epoch })
     }
@@ -112,6 +113,19 @@ impl Journal for SledStore {
         }
         self.db.apply_batch(batch)?;
         self.sync()
+    }
+}
+
+/// Makes the name of the data directory itself durable.
+fn sync_parent(data_dir: &Path) -> io::Result<()> {
+    match std::path::absolute(data_dir)?.parent() {
+        // Whoever may not read the folder above did not create the directory in it.
+        Some(parent) => match File::open(parent) {
+            Ok(folder) => folder.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        },
+        None => Ok(()),
     }
 }
 

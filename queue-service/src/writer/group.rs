@@ -42,7 +42,7 @@ impl<J: Journal, C: Clock> State<J, C> {
                     self.streams.insert(id, events);
                     self.with.queue.join(id, taker, now);
                 }
-                Job::Wake => {}
+                Job::Wake => self.let_go(now),
             }
         }
         self.let_go(now);

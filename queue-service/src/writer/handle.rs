@@ -9,7 +9,7 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::job::{Command, Job, Parted};
+use super::job::{Command, Job, Parted, Weight};
 use crate::domain::{
     At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
     Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
@@ -57,11 +57,13 @@ impl QueueHandle {
         let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
         let keys =
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
+        let bytes = posts.iter().map(|(new, _)| new.text.len()).sum();
+        let weight = Weight { items: posts.len(), bytes };
         let rule = move |queue: &mut Queue, at: &mut At<'_>| {
             posts.into_iter().map(|(new, request)| queue.post(new, request, at)).collect()
         };
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Command(Command { ids, keys, ..Command::new(call, reply, rule) }))?;
+        self.send(Job::Command(Command { ids, keys, weight, ..Command::new(call, reply, rule) }))?;
         outcome.await.map_err(|_| CommandError::Stopped)
     }
 
@@ -111,7 +113,9 @@ impl QueueHandle {
         items: Vec<(LeaseRef, Option<Reply>)>,
     ) -> Result<Vec<Result<Completed, Rejection>>, CommandError> {
         let ids = items.iter().map(|(lease, _)| lease.id).collect();
-        self.decide(call, ids, move |queue, at| {
+        let texts = items.iter().filter_map(|(_, reply)| reply.as_ref()).map(|reply| reply.text.len());
+        let weight = Weight { items: items.len(), bytes: texts.sum() };
+        self.decide_weighing(weight, call, ids, move |queue, at| {
             Ok(items.into_iter().map(|(lease, reply)| queue.complete(&lease, reply, at)).collect())
         })
         .await
@@ -155,8 +159,18 @@ impl QueueHandle {
         ids: Vec<Uuid>,
         rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, CommandError> {
+        self.decide_weighing(Weight { items: 1, bytes: 0 }, call, ids, rule).await
+    }
+
+    async fn decide_weighing<T: Send + 'static>(
+        &self,
+        weight: Weight,
+        call: &'static str,
+        ids: Vec<Uuid>,
+        rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, CommandError> {
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Command(Command { ids, ..Command::new(call, reply, rule) }))?;
+        self.send(Job::Command(Command { ids, weight, ..Command::new(call, reply, rule) }))?;
         Ok(outcome.await.map_err(|_| CommandError::Stopped)??)
     }
 

@@ -30,7 +30,25 @@ pub(super) struct Command {
     pub(super) ids: Vec<Uuid>,
     /// Idempotency keys that it asks for.
     pub(super) keys: Vec<RequestKey>,
+    /// How many items it has and how many bytes of texts: a group of commands has a bound in both.
+    pub(super) weight: Weight,
     pub(super) decide: Decide,
+}
+
+/// What a command adds to its commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Weight {
+    pub(super) items: usize,
+    pub(super) bytes: usize,
+}
+
+impl Job {
+    pub(super) fn weight(&self) -> Weight {
+        match self {
+            Self::Command(command) => command.weight,
+            Self::Join(..) | Self::Wake => Weight { items: 1, bytes: 0 },
+        }
+    }
 }
 
 /// Lets a rule decide, and keeps its outcome until the commit.
@@ -56,6 +74,12 @@ impl Command {
                 let _ = reply.send(outcome);
             })
         };
-        Self { call, ids: Vec::new(), keys: Vec::new(), decide: Box::new(decide) }
+        Self {
+            call,
+            ids: Vec::new(),
+            keys: Vec::new(),
+            weight: Weight { items: 1, bytes: 0 },
+            decide: Box::new(decide),
+        }
     }
 }

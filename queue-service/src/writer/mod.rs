@@ -32,8 +32,10 @@ pub use handle::{CommandError, Post, QueueHandle, Seat};
 
 use job::{Job, Parted};
 
-/// Most commands that are committed together.
-const GROUP: usize = 256;
+/// From so many items on, a group takes no more commands. The last one may be a batch of as many.
+const GROUP_ITEMS: usize = 256;
+/// The same in bytes of texts: all messages of a commit share a time stamp, and a page never ends inside one.
+const GROUP_BYTES: usize = 1024 * 1024;
 
 /// How often the keys of old requests are gone through.
 const SWEEP_EVERY_MS: Millis = 60_000;
@@ -109,7 +111,13 @@ impl<J: Journal, C: Clock> State<J, C> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            group.extend(jobs.try_iter().take(GROUP - group.len()));
+            let mut weight = group.first().map(Job::weight).unwrap_or_default();
+            while weight.items < GROUP_ITEMS && weight.bytes < GROUP_BYTES {
+                let Ok(job) = jobs.try_recv() else { break };
+                weight.items += job.weight().items;
+                weight.bytes += job.weight().bytes;
+                group.push(job);
+            }
             self.serve(group)?;
         }
     }
@@ -124,3 +132,6 @@ impl<J: Journal, C: Clock> State<J, C> {
         Duration::from_millis(wait.unsigned_abs())
     }
 }
+
+#[cfg(test)]
+mod tests;

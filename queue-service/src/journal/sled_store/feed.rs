@@ -68,11 +68,15 @@ impl SledStore {
         let seq = self.seq_at(after, tally)?;
         let mut found = Posts::default();
         for commit in self.commits(seq, domain, tally) {
+            let commit = commit?;
             if found.records.len() >= limit {
-                found.more = true;
-                break;
+                found.more = of_domain(&commit, domain).any(StoredChange::is_post);
+                if found.more {
+                    break;
+                }
+                continue;
             }
-            found.records.extend(self.posts(&commit?, domain, tally)?);
+            found.records.extend(self.posts(&commit, domain, tally)?);
         }
         Ok(found)
     }
