@@ -55,7 +55,11 @@ impl FromRequestParts<App> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let Some(key) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let mut keys = parts.headers.get_all("idempotency-key").iter();
+        let Some(key) = keys.next() else { return Ok(Self(None)) };
+        if keys.next().is_some() {
+            return Err(Problem::field("", "header Idempotency-Key: has to be there once"));
+        }
         let text = key
             .to_str()
             .map_err(|_| Problem::field("", "header Idempotency-Key: has to be visible ASCII"))?;

@@ -14,6 +14,7 @@ mod json;
 mod layers;
 mod observe;
 mod page;
+mod peers;
 mod pointer;
 mod probes;
 mod problem;

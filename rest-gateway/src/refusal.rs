@@ -119,7 +119,7 @@ fn code_of(status: &Status) -> Code {
 fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
     match code {
         Code::InvalidArgument if reason == Some(IDEMPOTENCY_CONFLICT) => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
@@ -129,7 +129,8 @@ fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::Cancelled | Code::Unknown => StatusCode::BAD_GATEWAY,
-        Code::Ok | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+        // tonic says OUT_OF_RANGE of an answer that is too large for it; the queue-service never does.
+        Code::Ok | Code::Internal | Code::DataLoss | Code::OutOfRange => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -137,7 +138,6 @@ fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
 fn inner(code: Code) -> Option<&'static str> {
     match code {
         Code::InvalidArgument
-        | Code::OutOfRange
         | Code::Unauthenticated
         | Code::PermissionDenied
         | Code::NotFound
@@ -157,7 +157,7 @@ fn inner(code: Code) -> Option<&'static str> {
         Code::Cancelled | Code::Unknown => Some(
             "the call broke off; whether the request took effect is unknown, so read before repeating it",
         ),
-        Code::Ok | Code::Internal | Code::DataLoss => Some(
+        Code::Ok | Code::Internal | Code::DataLoss | Code::OutOfRange => Some(
             "an error inside the server; whether the request took effect is unknown, so read before repeating it",
         ),
     }

@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{StatusCode, header, request::Parts};
 use repartee_proto::v1::queue_service_client::QueueServiceClient;
 use tonic::{
     Request, Status,
@@ -15,7 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{observe::RequestId, problem::Problem, server::App};
+use crate::{observe::RequestId, peers, problem::Problem, server::App};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A dead link is noticed after the interval and the timeout together.
@@ -23,10 +23,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 1,000 messages of 16 KiB is 17 MB, and may be longer by those that share a timestamp.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// More than any token has; longer metadata would break the connection to the queue-service.
+const MAX_AUTHORIZATION_BYTES: usize = 4_096;
 /// The longest wait of a call that waits; more is refused by the queue-service.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A client whose calls carry a [`Caller`].
 pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>;
@@ -76,6 +76,13 @@ impl FromRequestParts<App> for Queue {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let longest = parts.headers.get(header::AUTHORIZATION).map_or(0, |value| value.len());
+        if longest > MAX_AUTHORIZATION_BYTES {
+            let detail = format!(
+                "header Authorization: has to have at most {MAX_AUTHORIZATION_BYTES} bytes, has {longest}"
+            );
+            return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
+        }
         let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout };
         Ok(Self { channel: app.channel.clone(), caller })
     }
@@ -98,37 +105,7 @@ fn metadata(parts: &Parts) -> Vec<(&'static str, MetadataValue<tonic::metadata::
     let values = [
         ("authorization", authorization),
         ("x-request-id", request_id),
-        ("x-forwarded-for", Some(forwarded_for(&parts.headers, peer))),
+        ("x-forwarded-for", Some(peers::chain(parts, peer))),
     ];
     values.into_iter().filter_map(|(name, value)| Some((name, value?.try_into().ok()?))).collect()
-}
-
-/// The chain of peers: what the request came with, and the one who sent it. It is for the queue-service to judge; bytes
-/// that are no address go with it, so that nobody becomes local by writing nonsense.
-fn forwarded_for(headers: &HeaderMap, peer: Option<SocketAddr>) -> Vec<u8> {
-    let received = headers.get_all(FORWARDED_FOR).iter().map(|value| value.as_bytes().to_vec());
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string());
-    received.chain([peer.into_bytes()]).collect::<Vec<_>>().join(&b", "[..])
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderMap;
-
-    use super::forwarded_for;
-
-    #[test]
-    fn the_peer_is_the_last_of_the_chain() {
-        let mut headers = HeaderMap::new();
-        let peer = "[::ffff:127.0.0.1]:4711".parse().ok();
-        assert_eq!(forwarded_for(&headers, peer), b"127.0.0.1");
-        headers.append("x-forwarded-for", "203.0.113.9, 10.0.0.1".parse().unwrap());
-        headers.append("x-forwarded-for", "::1".parse().unwrap());
-        assert_eq!(forwarded_for(&headers, peer), b"203.0.113.9, 10.0.0.1, ::1, 127.0.0.1");
-    }
-
-    #[test]
-    fn a_caller_without_a_known_peer_is_not_local() {
-        assert_eq!(forwarded_for(&HeaderMap::new(), None), b"unknown");
-    }
 }

@@ -194,3 +194,26 @@ async fn a_bots_reply_is_not_edited_with_the_questions_token() {
     let reply_id = client.complete(held(&work), reply("Well.")).await.unwrap().reply_id.unwrap();
     assert_eq!(edit(&client, &reply_id, Some(&posted.edit_token)).await, Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_is_not_a_local_caller() {
+    let world = World::start().await;
+    let id = world.grpc().await.post(question("echo", "Well?")).await.unwrap().id;
+    let (http, grpc) = (world.gateway.http_addr(), world.queue.grpc_addr());
+    let client = reqwest::Client::new();
+    let remove = || client.delete(format!("http://{http}/api/comments/{id}"));
+    for (name, value) in
+        [("origin", "http://evil.example"), ("host", "evil.example"), ("forwarded", "for=203.0.113.7")]
+    {
+        let refused = remove().header(name, value).send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{name}: {value}");
+    }
+    let simple = client.post(format!("http://{grpc}/repartee.v1.QueueService/DeleteMessage"));
+    let body = [&[0, 0, 0, 0, 38, 10, 36], id.as_bytes()].concat();
+    let refused = simple.header("content-type", "text/plain").body(body.clone()).send().await.unwrap();
+    assert_eq!(refused.status(), 415);
+    let named = client.post(format!("http://{grpc}/repartee.v1.QueueService/DeleteMessage"));
+    let named = named.header("content-type", "application/grpc").header("origin", "http://evil.example");
+    assert_eq!(named.body(body).send().await.unwrap().status(), 403);
+    assert!(!world.grpc().await.get(&id).await.unwrap().deleted, "nothing was done");
+}

@@ -24,7 +24,7 @@ async fn every_code_has_its_status() {
         (Code::ResourceExhausted, 429),
         (Code::FailedPrecondition, 409),
         (Code::Aborted, 409),
-        (Code::OutOfRange, 400),
+        (Code::OutOfRange, 500),
         (Code::Unimplemented, 501),
         (Code::Internal, 500),
         (Code::Unavailable, 503),

@@ -1,0 +1,110 @@
+//! Who stands behind a request: the chain of peers that the queue-service judges. Local callers may do what workers and
+//! operators do, so whatever may come from elsewhere has to show in the chain.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Stands in the chain for somebody whose address is not known; it is no address, so nobody becomes local by it.
+const UNKNOWN: &[u8] = b"unknown";
+
+/// The chain: what the request came with, the peer that sent it, and an unknown one where a page of another site may
+/// have made the browser of a local person send it. Bytes that are no address go with it for the queue-service to judge.
+pub(crate) fn chain(parts: &Parts, peer: Option<SocketAddr>) -> Vec<u8> {
+    let headers = &parts.headers;
+    let received = [FORWARDED_FOR, REAL_IP].map(|name| headers.get_all(name).iter().collect::<Vec<_>>());
+    let mut chain: Vec<Vec<u8>> =
+        received.into_iter().flatten().map(|value| value.as_bytes().to_vec()).collect();
+    chain.push(peer.map_or(UNKNOWN.to_vec(), |peer| peer.ip().to_canonical().to_string().into_bytes()));
+    if headers.contains_key(header::FORWARDED) || !is_own_page(&parts.uri, headers) {
+        chain.push(UNKNOWN.to_vec());
+    }
+    chain.join(&b", "[..])
+}
+
+/// True unless a page of another site may have sent this: it names its origin, or it reached this server under a name
+/// that somebody else's name server made up (DNS rebinding).
+fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(host) = host(uri, headers) else { return true };
+    let origin = headers.get(header::ORIGIN);
+    let same = origin.is_none_or(|origin| {
+        let authority =
+            origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(&host))
+    });
+    same && is_local_name(&host)
+}
+
+/// What the client calls this server, with the port: HTTP/2 says it in the target, HTTP/1 in a header.
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    match uri.authority() {
+        Some(authority) => Some(authority.to_string()),
+        None => Some(headers.get(header::HOST)?.to_str().unwrap_or("?").to_owned()),
+    }
+}
+
+fn is_local_name(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().to_canonical().is_loopback();
+    }
+    let name = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(name, _)| name);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::chain;
+
+    /// The chain of a request by a peer on this machine.
+    fn local(headers: &[(&str, &str)]) -> String {
+        let mut request = Request::builder().uri("/api/comments");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        String::from_utf8(chain(&parts, "[::ffff:127.0.0.1]:4711".parse().ok())).unwrap()
+    }
+
+    #[test]
+    fn the_peer_is_the_last_of_the_chain() {
+        assert_eq!(local(&[]), "127.0.0.1");
+        let received = [("x-forwarded-for", "203.0.113.9, 10.0.0.1"), ("x-forwarded-for", "::1")];
+        assert_eq!(local(&received), "203.0.113.9, 10.0.0.1, ::1, 127.0.0.1");
+        assert_eq!(local(&[("x-real-ip", "203.0.113.9")]), "203.0.113.9, 127.0.0.1");
+    }
+
+    #[test]
+    fn a_caller_without_a_known_peer_is_not_local() {
+        let (parts, ()) = Request::new(()).into_parts();
+        assert_eq!(chain(&parts, None), b"unknown");
+    }
+
+    #[test]
+    fn our_own_page_and_programs_are_local() {
+        for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "[::1]", "127.0.0.1"] {
+            assert_eq!(local(&[("host", host)]), "127.0.0.1", "{host}");
+            let origin = format!("http://{host}");
+            assert_eq!(local(&[("host", host), ("origin", &origin)]), "127.0.0.1", "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_can_send_is_not_local() {
+        let elsewhere = "127.0.0.1, unknown";
+        let here = ("host", "127.0.0.1:8080");
+        assert_eq!(local(&[here, ("origin", "http://evil.example")]), elsewhere);
+        assert_eq!(local(&[here, ("origin", "http://127.0.0.1:9090")]), elsewhere);
+        assert_eq!(local(&[here, ("origin", "null")]), elsewhere);
+        assert_eq!(local(&[("host", "evil.example:8080")]), elsewhere);
+        assert_eq!(local(&[("host", "evil.example"), ("origin", "http://evil.example")]), elsewhere);
+        assert_eq!(local(&[("host", "127.0.0.1.evil.example")]), elsewhere);
+        assert_eq!(local(&[here, ("forwarded", "for=203.0.113.9")]), elsewhere);
+    }
+}
