@@ -1,6 +1,12 @@
 //! The frame of a `main`: settings in, exit code out.
 
-use std::{error::Error, future::Future, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
@@ -16,6 +22,11 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// The settings of one binary. They serialise for `--print-config`; a [`crate::Secret`] among them stays masked.
 pub trait Settings: Parser + Serialize {
+    /// What `--print-config` shows: the settings themselves, unless parts of the process have some of their own.
+    fn effective(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("settings are plain values")
+    }
+
     /// True where the user asked to see the effective settings instead of a start (`--print-config`).
     fn print_config(&self) -> bool;
 
@@ -49,8 +60,8 @@ where
         }
     };
     if settings.print_config() {
-        let shown = serde_json::to_string_pretty(&settings).expect("settings are plain values");
-        println!("{shown}");
+        // Whoever reads only the first lines (`| head`) has what was wanted.
+        let _ = writeln!(io::stdout(), "{:#}", settings.effective());
         return ExitCode::SUCCESS;
     }
     if let Err(wrong) = settings.check() {

@@ -6,6 +6,7 @@ use e2e::{Process, Refused, Service, World, watch_live, work};
 use repartee_proto::v1::watch_messages_response::Event as Seen;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic::Code;
 
 const BINARIES: [&str; 4] = ["queue-service", "rest-gateway", "bot-worker", "repartee"];
@@ -60,6 +61,20 @@ async fn sigterm_ends_gateway_worker_and_the_one_process_cleanly() {
 }
 
 #[tokio::test]
+async fn half_open_connections_do_not_hold_a_stop_up() {
+    let mut repartee = Service::repartee(&[]).await;
+    let mut open = Vec::new();
+    for address in [repartee.grpc_addr(), repartee.http_addr()] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(b"POST /api/comments HTTP/1.1\r\nHost: localhost\r\nContent-Le").await.unwrap();
+        open.push(connection);
+    }
+    let asked = Instant::now();
+    assert_eq!(repartee.terminate().await, Some(0));
+    assert!(asked.elapsed().as_secs() < STOP_LIMIT_SECONDS);
+}
+
+#[tokio::test]
 async fn an_unknown_setting_ends_with_64_and_the_usage() {
     for name in BINARIES {
         let mut process = Process::spawn(name, &["--no-such-setting"]);
@@ -83,6 +98,15 @@ async fn a_wrong_value_ends_with_64_and_names_the_setting() {
         let mut process = Process::spawn(name, &[format!("{setting}={value}")]);
         assert_eq!(process.exit_code().await, Some(64), "{name} {setting} {value}");
         assert!(process.log().contains(setting), "{name}: {}", process.log());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_setting_of_a_part_ends_the_one_process_with_64() {
+    for variable in [("REPARTEE_MAX_PENDING", "abc"), ("REPARTEE_CORS_ORIGINS", "nonsense")] {
+        let mut process = Process::spawn_with::<&str>("repartee", &[], &[variable]);
+        assert_eq!(process.exit_code().await, Some(64), "{variable:?}");
+        assert!(process.log().contains(variable.1), "{variable:?}: {}", process.log());
     }
 }
 

@@ -6,6 +6,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Parser;
 use queue_service::journal::Durability;
 use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Where the gateway finds the queue is known once that is bound.
+const PLACEHOLDER_URL: &str = "http://127.0.0.1:50051";
 
 /// Repartee in one process: people and bots talk in public, and every browser sees it.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -46,8 +50,19 @@ impl repartee_process::Settings for Settings {
         self.print_config
     }
 
+    fn effective(&self) -> Value {
+        let mut shown = json!(self);
+        // What is wrong in the environment is told by the check; here it is only left out.
+        if let (Ok(queue), Ok(gateway)) = (self.queue_service(), self.rest_gateway(PLACEHOLDER_URL)) {
+            shown["queue-service"] = queue.effective();
+            shown["rest-gateway"] = gateway.effective();
+        }
+        shown
+    }
+
     fn check(&self) -> Result<(), String> {
-        Ok(())
+        self.queue_service().map_err(|wrong| wrong.to_string())?.check()?;
+        self.rest_gateway(PLACEHOLDER_URL).map_err(|wrong| wrong.to_string())?.check()
     }
 }
 
