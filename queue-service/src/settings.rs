@@ -35,7 +35,7 @@ pub struct Settings {
     /// Most commands that may wait for the writer; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_COMMANDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_commands: u32,
-    /// Most open streams, watchers and workers together; more are refused with RESOURCE_EXHAUSTED.
+    /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_streams: u32,
     /// Seconds of waiting that count as one level of priority; 0 makes priority strict.
