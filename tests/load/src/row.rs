@@ -104,7 +104,12 @@ impl Row {
             per_second: measured.per_second(),
             latency: measured.latencies.quantiles(),
             refusal_latency: (measured.refusals.count() > 0).then(|| measured.refusals.quantiles()),
-            servers: after.servers.iter().map(usage).collect(),
+            servers: after
+                .servers
+                .iter()
+                .filter(|(name, _)| !started_anew || *name == "queue-service")
+                .map(usage)
+                .collect(),
             storage_reads_per_operation: each(spent(1)),
             storage_writes_per_operation: each(spent(2)),
             ceiling: None,
