@@ -2,52 +2,35 @@
 
 use axum::{
     Json as Answer,
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use repartee_proto::v1;
 
 use crate::{
-    conditional,
-    extract::{Id, IdempotencyKey, Json, Query},
+    extract::{Id, IdempotencyKey, Json, from_query},
     json::{EditComment, ListQuery, Message, NewComment, Posted, StorageReads, present},
+    polls,
     problem::Problem,
+    server::App,
+    tail::{Shown, Wanted},
     upstream::Queue,
 };
-
-/// Shared caches may answer the polls of many browsers from one request a second.
-const POLLED: &str = "public, max-age=0, s-maxage=1, stale-while-revalidate=5";
 
 /// The messages after a timestamp, oldest first; without one, the newest page.
 #[utoipa::path(get, path = "/api/comments", tag = "comments",
     params(ListQuery, ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has")),
     responses(
         (status = 200, description = "A page of the feed", body = Vec<Message>, headers(
-            ("ETag" = String, description = "Tag for If-None-Match"),
+            ("ETag" = String, description = "Tag for If-None-Match; it names the last change of the domain"),
             ("X-Next-Cursor" = String, description = "The position behind this page"),
             ("X-More" = bool, description = "True where more can be read at once"),
             ("X-Storage-Reads" = u64, description = "Storage reads of this call; 0 within the cache"))),
         (status = 304, description = "The client has this page already")))]
-pub(crate) async fn list(
-    queue: Queue,
-    asked: HeaderMap,
-    Query(query): Query<ListQuery>,
-) -> Result<Response, Problem> {
-    let page = queue.client().list_messages(v1::ListMessagesRequest::try_from(query)?).await?.into_inner();
-    Ok(feed_page(&asked, page))
-}
-
-/// A page as an answer. A reset is for one reader only: it is neither cached nor tagged.
-fn feed_page(asked: &HeaderMap, page: v1::ListMessagesResponse) -> Response {
-    let messages: Vec<Message> = page.messages.into_iter().map(Message::from).collect();
-    let position = [("x-next-cursor", page.next_cursor), ("x-more", page.more.to_string())];
-    let reads = StorageReads::from(page.kv_stats);
-    if page.reset {
-        return (position, reads, Answer(messages)).into_response();
-    }
-    let body = serde_json::to_vec(&messages).expect("a message is plain values");
-    let answer = conditional::respond(asked, "application/json", body);
-    ([(header::CACHE_CONTROL, POLLED)], position, reads, answer).into_response()
+pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let wanted = Wanted::try_from(from_query::<ListQuery>(request.uri())?)?;
+    polls::answer(&app, request, &wanted).await
 }
 
 /// Stores a message.
@@ -62,11 +45,13 @@ fn feed_page(asked: &HeaderMap, page: v1::ListMessagesResponse) -> Response {
         (status = 422, description = "The key stands for another message; take a new key")))]
 pub(crate) async fn post(
     queue: Queue,
+    shown: Shown,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(comment): Json<NewComment>,
 ) -> Result<Response, Problem> {
     let request = v1::PostMessageRequest { message: Some(comment.into()), idempotency_key };
     let answer = queue.client().post_message(request).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     let replayed = answer.replayed.then_some([("idempotent-replayed", "true")]);
     let posted = Posted::try_from(answer)?;
     let location = [(header::LOCATION, format!("/api/comments/{}", posted.id))];
@@ -101,11 +86,13 @@ pub(crate) async fn read(
         (status = 409, description = "The status allows no such step")))]
 pub(crate) async fn edit(
     queue: Queue,
+    shown: Shown,
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
     let answer = queue.client().update_message(edit.of(id)?).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the message")?.into()))
 }
 
@@ -116,8 +103,13 @@ pub(crate) async fn edit(
     responses(
         (status = 200, description = "The tombstone", body = Message),
         (status = 404, description = "No message has this id")))]
-pub(crate) async fn delete(queue: Queue, Id(message_id): Id) -> Result<Answer<Message>, Problem> {
+pub(crate) async fn delete(
+    queue: Queue,
+    shown: Shown,
+    Id(message_id): Id,
+) -> Result<Answer<Message>, Problem> {
     let answer = queue.client().delete_message(v1::DeleteMessageRequest { message_id }).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the tombstone")?.into()))
 }

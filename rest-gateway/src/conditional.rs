@@ -10,41 +10,79 @@ use sha2::{Digest as _, Sha256};
 /// How much of the hash makes the tag: 128 bits are more than enough to tell answers apart.
 const TAG_BYTES: usize = 16;
 
-/// Answers `body` under a strong tag made of its bytes, or 304 where `asked` names that tag (RFC 9110, 13.1.2).
+/// Answers `body` under a strong tag made of its bytes, or 304 where `asked` names that tag.
 pub(crate) fn respond(
     asked: &HeaderMap,
     content_type: &str,
     body: impl Into<Body> + AsRef<[u8]>,
 ) -> Response {
     let tag = tag(body.as_ref());
-    let mut response = if matches(asked, &tag) {
+    respond_as(asked, &tag, content_type, body)
+}
+
+/// Answers `body` under this tag, or 304 where `asked` names it (RFC 9110, 13.1.2).
+pub(crate) fn respond_as(
+    asked: &HeaderMap,
+    tag: &str,
+    content_type: &str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = if matches(asked, tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let mut response = Response::new(body.into());
-        let content_type = HeaderValue::from_str(content_type).expect("a media type is a header value");
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        response
+        untagged(content_type, body)
     };
-    response.headers_mut().insert(header::ETAG, tag.parse().expect("a quoted hex string is a header value"));
+    response.headers_mut().insert(header::ETAG, header(tag));
     response
+}
+
+/// Answers `body` to a client that cannot ask for it again.
+pub(crate) fn untagged(content_type: &str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, header(content_type));
+    response
+}
+
+/// The tag of an answer that was compressed: the same content in other bytes, so a weak one (RFC 9110, 8.8.1).
+pub(crate) fn weaken<B>(mut response: Response<B>) -> Response<B> {
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        if let Some(weak) = tag.filter(|tag| tag.starts_with('"')).map(|tag| format!("W/{tag}")) {
+            response.headers_mut().insert(header::ETAG, header(&weak));
+        }
+    }
+    response
+}
+
+/// What this gateway or the queue-service wrote, as a header.
+pub(crate) fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("tags, positions and media types are visible ASCII")
 }
 
 fn tag(body: &[u8]) -> String {
     format!("\"{}\"", hex::encode(&Sha256::digest(body)[..TAG_BYTES]))
 }
 
-/// The weak comparison, as it is meant for `If-None-Match`.
+/// True where the client has an answer with this tag, or asks whether there is any.
 fn matches(asked: &HeaderMap, tag: &str) -> bool {
+    tags(asked).any(|asked| asked == "*") || names(asked, tag)
+}
+
+/// True where the client has an answer with this tag: the weak comparison, as it is meant for `If-None-Match`.
+pub(crate) fn names(asked: &HeaderMap, tag: &str) -> bool {
+    tags(asked).any(|asked| asked.strip_prefix("W/").unwrap_or(asked) == tag)
+}
+
+fn tags(asked: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-    tags.any(|asked| asked == "*" || asked.strip_prefix("W/").unwrap_or(asked) == tag)
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, header::IF_NONE_MATCH};
 
-    use super::{matches, tag};
+    use super::{matches, names, tag};
 
     #[test]
     fn a_tag_is_found_in_every_form_that_clients_send() {
@@ -61,6 +99,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, asked.parse().unwrap());
             assert_eq!(matches(&headers, &tag), found, "{asked}");
+            assert_eq!(names(&headers, &tag), found && asked != "*", "{asked}");
         }
     }
 }

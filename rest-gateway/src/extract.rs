@@ -93,7 +93,7 @@ fn no_json(error: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("the body is not valid JSON: {error}"))
 }
 
-fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+pub(crate) fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let query = uri.query().unwrap_or_default();
     check_escapes(query, "the query")?;
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));

@@ -1,8 +1,8 @@
 //! rest-gateway: JSON over HTTP for Repartee. It translates requests into gRPC calls of the queue-service and answers
 //! back, serves the page, and describes itself in OpenAPI.
 //!
-//! It owns no state: what a message may be and who may do what is decided by the queue-service, and every refusal of
-//! it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
+//! It owns no state but a bounded copy of the newest messages (`tail/`): what a message may be and who may do what is
+//! decided by the queue-service, and every refusal of it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
 
 mod body;
 mod comments;
@@ -16,6 +16,7 @@ mod observe;
 mod page;
 mod peers;
 mod pointer;
+mod polls;
 mod probes;
 mod problem;
 mod queue;
@@ -24,6 +25,7 @@ mod routes;
 mod server;
 mod settings;
 mod stats;
+mod tail;
 mod upstream;
 
 pub use server::{Error, Server, run};

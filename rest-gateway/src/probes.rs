@@ -65,24 +65,35 @@ pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The gateway can serve: the queue-service is reached and says that it serves. At most 2 s old.
+/// The gateway can serve: the queue-service is reached and says that it serves, at most 2 s ago, and its changes come.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "The queue-service serves", body = str, content_type = "text/plain"),
               (status = 503, description = "It does not, or cannot be reached")))]
 pub(crate) async fn readyz(State(mut app): State<App>) -> Result<&'static str, Problem> {
+    if !is_ready(&mut app).await {
+        let detail = "the queue-service does not serve; this gateway goes on trying";
+        return Err(Problem::unavailable(detail));
+    }
+    if app.tail.live_within(CHECK_INTERVAL).await {
+        Ok("ok\n")
+    } else {
+        Err(Problem::unavailable("the changes of the queue-service do not come; this gateway goes on trying"))
+    }
+}
+
+async fn is_ready(app: &mut App) -> bool {
     let found = app.readiness.wait_for(|readiness| *readiness != Readiness::Unknown).await;
     match found.as_deref() {
-        Ok(Readiness::Ready) => Ok("ok\n"),
-        Ok(Readiness::NotReady | Readiness::Unknown) | Err(_) => {
-            Err(Problem::unavailable("the queue-service does not serve; this gateway goes on trying"))
-        }
+        Ok(Readiness::Ready) => true,
+        Ok(Readiness::NotReady | Readiness::Unknown) | Err(_) => false,
     }
 }
 
 /// Counters and latencies in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
-pub(crate) async fn metrics() -> impl IntoResponse {
+pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    app.tail.measure();
     const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
     (TYPE, repartee_process::recorder().render())
 }

@@ -18,6 +18,7 @@ use crate::{
     },
     problem::Problem,
     server::App,
+    tail::Shown,
     upstream::Queue,
 };
 
@@ -42,8 +43,13 @@ pub(crate) async fn pending(
         (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is not pending")))]
-pub(crate) async fn claim(queue: Queue, Json(claim): Json<Claim>) -> Result<Answer<Claimed>, Problem> {
+pub(crate) async fn claim(
+    queue: Queue,
+    shown: Shown,
+    Json(claim): Json<Claim>,
+) -> Result<Answer<Claimed>, Problem> {
     let answer = queue.client().claim_message(v1::ClaimMessageRequest::from(claim)).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }
 
@@ -56,6 +62,7 @@ pub(crate) async fn claim(queue: Queue, Json(claim): Json<Claim>) -> Result<Answ
         (status = 204, description = "Nothing is pending; ask again")))]
 pub(crate) async fn claim_next(
     queue: Queue,
+    shown: Shown,
     State(app): State<App>,
     Json(claim): Json<ClaimNext>,
 ) -> Result<Response, Problem> {
@@ -65,6 +72,7 @@ pub(crate) async fn claim_next(
         answer = client.claim_next(v1::ClaimNextRequest::from(claim)) => answer?.into_inner().work,
         () = app.stopping.cancelled() => None,
     };
+    shown.wait_for(work.as_ref().and_then(|work| work.message.as_ref())).await;
     let claimed = work.map(Claimed::try_from).transpose()?;
     Ok(claimed
         .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |claimed| Answer(claimed).into_response()))
@@ -91,8 +99,13 @@ pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answ
         (status = 200, description = "The message is pending again", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The lease is lost")))]
-pub(crate) async fn release(queue: Queue, Json(release): Json<Release>) -> Result<Answer<Done>, Problem> {
+pub(crate) async fn release(
+    queue: Queue,
+    shown: Shown,
+    Json(release): Json<Release>,
+) -> Result<Answer<Done>, Problem> {
     let answer = queue.client().release_message(v1::ReleaseMessageRequest::from(release)).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
 
@@ -106,10 +119,12 @@ pub(crate) async fn release(queue: Queue, Json(release): Json<Release>) -> Resul
         (status = 409, description = "The message is another claim's, or finished by it")))]
 pub(crate) async fn complete(
     queue: Queue,
+    shown: Shown,
     Json(complete): Json<Complete>,
 ) -> Result<Answer<Completed>, Problem> {
     let answer =
         queue.client().complete_message(v1::CompleteMessageRequest::from(complete)).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.into()))
 }
 
@@ -121,8 +136,13 @@ pub(crate) async fn complete(
         (status = 200, description = "The failure is counted", body = Failed),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The lease is lost")))]
-pub(crate) async fn fail(queue: Queue, Json(fail): Json<Fail>) -> Result<Answer<Failed>, Problem> {
+pub(crate) async fn fail(
+    queue: Queue,
+    shown: Shown,
+    Json(fail): Json<Fail>,
+) -> Result<Answer<Failed>, Problem> {
     let answer = queue.client().fail_message(v1::FailMessageRequest::try_from(fail)?).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }
 
@@ -148,9 +168,14 @@ pub(crate) async fn failed(
         (status = 200, description = "The message is pending again", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is not failed")))]
-pub(crate) async fn retry(queue: Queue, Json(named): Json<MessageRef>) -> Result<Answer<Done>, Problem> {
+pub(crate) async fn retry(
+    queue: Queue,
+    shown: Shown,
+    Json(named): Json<MessageRef>,
+) -> Result<Answer<Done>, Problem> {
     let request = v1::RetryMessageRequest { message_id: named.message_id };
     let answer = queue.client().retry_message(request).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
 
@@ -162,8 +187,13 @@ pub(crate) async fn retry(queue: Queue, Json(named): Json<MessageRef>) -> Result
         (status = 200, description = "The message is failed with the error \"cancelled\"", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is finished already")))]
-pub(crate) async fn cancel(queue: Queue, Json(named): Json<MessageRef>) -> Result<Answer<Done>, Problem> {
+pub(crate) async fn cancel(
+    queue: Queue,
+    shown: Shown,
+    Json(named): Json<MessageRef>,
+) -> Result<Answer<Done>, Problem> {
     let request = v1::CancelMessageRequest { message_id: named.message_id };
     let answer = queue.client().cancel_message(request).await?.into_inner();
+    shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }

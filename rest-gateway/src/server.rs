@@ -1,11 +1,11 @@
 //! The life of the server: bind, serve, drain.
 
-use std::{future::IntoFuture as _, io, net::SocketAddr, time::Duration};
+use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt as _;
 use repartee_process::{Ready, ReadyFileError};
 use tokio::{net::TcpListener, sync::watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     probes::{self, Readiness},
     routes,
     settings::Settings,
-    upstream,
+    tail::{Follower, Tail},
+    upstream::{self, Pool},
 };
 
 /// How long open requests may go on after the stop; a stop has 10 s in all.
@@ -22,8 +23,10 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
-    /// The connection to the queue-service.
-    pub(crate) channel: Channel,
+    /// The connections to the queue-service.
+    pub(crate) pool: Pool,
+    /// What polls are answered from.
+    pub(crate) tail: Arc<Tail>,
     /// The deadline of a call, and of a body on its way in.
     pub(crate) request_timeout: Duration,
     /// The largest body, in bytes.
@@ -39,7 +42,9 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     settings: Settings,
-    channel: Channel,
+    pool: Pool,
+    /// For what the gateway asks for itself: health, and the stream of changes.
+    own: Channel,
 }
 
 /// Why a gateway cannot start or go on.
@@ -91,12 +96,13 @@ impl Server {
     /// # Errors
     /// Where the address cannot be bound, or the queue-service's is none.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
-        let channel = upstream::connect(&settings.queue_url)
-            .map_err(|source| Error::QueueUrl { url: settings.queue_url.clone(), source })?;
+        let url_error = |source| Error::QueueUrl { url: settings.queue_url.clone(), source };
+        let pool = Pool::to(&settings.queue_url, settings.queue_connections).map_err(url_error)?;
+        let own = upstream::connect(&settings.queue_url).map_err(url_error)?;
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
         let listener = TcpListener::bind(settings.http_addr).await.map_err(bind_error)?;
         let addr = listener.local_addr().map_err(bind_error)?;
-        Ok(Self { listener, addr, settings, channel })
+        Ok(Self { listener, addr, settings, pool, own })
     }
 
     /// The bound address, with the port that was found where 0 was asked for.
@@ -111,9 +117,19 @@ impl Server {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         // Counting starts with the first request, so the recorder has to be there before it.
         repartee_process::recorder();
-        let (prober, readiness) = probes::watch_queue(self.channel.clone());
+        let (prober, readiness) = probes::watch_queue(self.own.clone());
+        let tail = Arc::new(Tail::new(self.settings.tail()));
+        let follower = Follower {
+            tail: Arc::clone(&tail),
+            channel: self.own,
+            max_answer_bytes: upstream::MAX_ANSWER_BYTES,
+            seed: self.settings.tail_seed,
+            patience: self.settings.watch_patience,
+        };
+        let _follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
         let app = App {
-            channel: self.channel,
+            pool: self.pool,
+            tail,
             request_timeout: self.settings.request_timeout,
             max_body_bytes: self.settings.max_body_bytes,
             readiness,

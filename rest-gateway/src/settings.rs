@@ -6,6 +6,8 @@ use clap::Parser;
 use http::{HeaderValue, Uri};
 use serde::{Serialize, Serializer};
 
+use crate::tail::Limits;
+
 /// The longest `--request-timeout`: nothing that a browser waits for takes this long.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -31,6 +33,23 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_REQUEST_TIMEOUT", default_value = "10", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub request_timeout: Duration,
+    /// Connections to the queue-service, over which calls are spread.
+    #[arg(long, env = "REPARTEE_QUEUE_CONNECTIONS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub queue_connections: u32,
+    /// Most messages that the gateway keeps to answer polls from; older ones are asked for from the queue-service.
+    #[arg(long, env = "REPARTEE_TAIL_MESSAGES", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub tail_messages: u32,
+    /// Most bytes that these messages and their changes take, by estimate.
+    #[arg(long, env = "REPARTEE_TAIL_BYTES", default_value_t = 32 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(65_536..))]
+    pub tail_bytes: u64,
+    /// The newest messages that are listed when the gateway starts, so that polls need not wait for new ones.
+    #[arg(long, env = "REPARTEE_TAIL_SEED", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub tail_seed: u32,
+    /// How long the stream of changes from the queue-service may be silent, in seconds, fractions allowed, before it is
+    /// opened again: twice its heartbeat.
+    #[arg(long, env = "REPARTEE_WATCH_PATIENCE", default_value = "30", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub watch_patience: Duration,
     /// A file that is written once the gateway serves: `{"http":"ADDRESS"}`.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -54,6 +73,13 @@ impl repartee_process::Settings for Settings {
             return Err("--cors-origin * allows all origins: name it alone".into());
         }
         self.cors_origins.iter().filter(|origin| *origin != "*").try_for_each(|origin| check_origin(origin))
+    }
+}
+
+impl Settings {
+    pub(crate) fn tail(&self) -> Limits {
+        let bytes = usize::try_from(self.tail_bytes).unwrap_or(usize::MAX);
+        Limits { messages: self.tail_messages as usize, bytes }
     }
 }
 

@@ -1,9 +1,16 @@
-//! The way to the queue-service: one connection that is made when it is first needed and made again by itself, and what
+//! The way to the queue-service: a few connections, each made when it is first needed and made again by itself, and what
 //! every call carries: who calls, under which request id, and until when an answer is of use.
 //!
 //! Calls are never repeated here. Whether a second try is safe is known to the caller only.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{StatusCode, header, request::Parts};
@@ -22,11 +29,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 1,000 messages of 16 KiB is 17 MB, and may be longer by those that share a timestamp.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// More than any token has; longer metadata would break the connection to the queue-service.
 const MAX_AUTHORIZATION_BYTES: usize = 4_096;
 /// The longest wait of a call that waits; more is refused by the queue-service.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+/// The connections that calls are spread over: one HTTP/2 connection carries fewer calls than the queue-service can take.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    channels: Arc<[Channel]>,
+    next: Arc<AtomicUsize>,
+}
 
 /// A client whose calls carry a [`Caller`].
 pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>;
@@ -58,6 +72,23 @@ pub(crate) fn connect(url: &str) -> Result<Channel, tonic::transport::Error> {
     Ok(endpoint.connect_lazy())
 }
 
+impl Pool {
+    /// `size` connections, at least one; nothing is sent before the first call.
+    ///
+    /// # Errors
+    /// Where `url` is no address.
+    pub(crate) fn to(url: &str, size: u32) -> Result<Self, tonic::transport::Error> {
+        let channels = (0..size.max(1)).map(|_| connect(url)).collect::<Result<_, _>>()?;
+        Ok(Self { channels, next: Arc::default() })
+    }
+
+    /// The connections in turn.
+    fn channel(&self) -> Channel {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len();
+        self.channels[turn].clone()
+    }
+}
+
 impl Queue {
     /// For calls that answer at once.
     pub(crate) fn client(self) -> Client {
@@ -84,7 +115,7 @@ impl FromRequestParts<App> for Queue {
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
         let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout };
-        Ok(Self { channel: app.channel.clone(), caller })
+        Ok(Self { channel: app.pool.channel(), caller })
     }
 }
 

@@ -58,6 +58,22 @@ impl Browser {
         self.post("/api/comments", comment).await.ok(201)
     }
 
+    /// The newest comments, once they are so: what was not written through this gateway takes a moment to be seen there.
+    ///
+    /// # Panics
+    /// Where they are refused, or do not become so.
+    pub async fn comments_once(&self, so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let seen = async {
+            loop {
+                let comments = self.comments().await;
+                if so(&comments) {
+                    return comments;
+                }
+            }
+        };
+        crate::within_deadline("comments to be seen through the gateway", seen).await
+    }
+
     /// The newest comments.
     ///
     /// # Panics

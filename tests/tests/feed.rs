@@ -104,7 +104,7 @@ async fn a_domain_shows_its_own_messages_only() {
     let request = ListMessagesRequest { domain: "elsewhere.example".to_owned(), ..Default::default() };
     let page = client.raw().list_messages(request).await.unwrap().into_inner();
     assert_eq!(page.messages, [there]);
-    let all = world.browser().comments().await;
+    let all = world.browser().comments_once(|comments| comments.len() == 2).await;
     let one = world.browser().get("/api/comments?domain=elsewhere.example").await.ok(200);
     let none = world.browser().get("/api/comments?domain=nowhere.example").await.ok(200);
     assert_eq!([all.len(), one.as_array().unwrap().len(), none.as_array().unwrap().len()], [2, 1, 0]);

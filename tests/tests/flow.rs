@@ -26,7 +26,9 @@ async fn answered(watch: &mut Watch, question_id: &str) -> String {
 
 /// Checks that a browser sees the question as complete, and beside it the reply that says `text`.
 async fn assert_both_shown(browser: &Browser, question_id: &str, reply_id: &str, text: &str) {
-    let comments = browser.comments().await;
+    let completed =
+        |comment: &Value| comment["id"] == question_id && comment["botParams"]["status"] == "complete";
+    let comments = browser.comments_once(|comments| comments.iter().any(completed)).await;
     let shown =
         |id: &str| comments.iter().find(|comment| comment["id"] == id).cloned().expect("it is in the feed");
     let (question, reply) = (shown(question_id), shown(reply_id));

@@ -231,7 +231,9 @@ async fn a_queue_service_that_never_answers_is_504() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let gateway = Service::gateway(&url, &["--request-timeout", "1"]).await;
-    gateway.browser().get("/api/comments").await.problem(504);
+    gateway.browser().get("/api/stats").await.problem(504);
+    // A poll waits for the stream of changes, and asks nobody until it is there.
+    gateway.browser().get("/api/comments").await.problem(503);
 }
 
 #[tokio::test]

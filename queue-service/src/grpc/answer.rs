@@ -76,12 +76,13 @@ pub(super) fn kind(kind: ChangeKind) -> v1::ChangeKind {
     }
 }
 
-pub(super) fn change(reads: &Reads, change: &Change) -> v1::Change {
+pub(super) fn change(reads: &Reads, change: &Change, caught_up: bool) -> v1::Change {
     v1::Change {
         seq: change.seq(),
         cursor: reads.cursor(change.seq()).to_string(),
         kind: kind(change.kind).into(),
         message: Some(message(&change.record)),
+        caught_up,
     }
 }
 

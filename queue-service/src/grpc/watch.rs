@@ -100,8 +100,10 @@ impl Watcher {
             Ok(listed) => listed,
             Err(error) => return Err(self.fail(error)),
         };
+        let last = if more { None } else { items.last().map(|change| change.seq()) };
         for change in items {
-            self.send(Event::Change(answer::change(&self.grpc.reads, &change))).await?;
+            let caught_up = last == Some(change.seq());
+            self.send(Event::Change(answer::change(&self.grpc.reads, &change, caught_up))).await?;
         }
         self.seq = next;
         Ok(more && !self.grpc.streams.draining.is_cancelled())

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One comment, by a human or by an AI, as it was after its last change.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Message {
     /// Random UUID (v4).
@@ -39,7 +39,7 @@ pub(crate) struct Message {
     #[schema(required)]
     bot_params: Option<BotParams>,
     /// True, and present, once the message is deleted.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     deleted: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) enum Status {
 }
 
 /// The work in a message that is addressed to a bot.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct BotParams {
     /// Where the work stands.
@@ -103,6 +103,19 @@ struct BotParams {
     /// Why the last attempt failed.
     #[schema(required)]
     error: Option<String>,
+}
+
+impl Message {
+    /// The message as JSON.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a message is plain values")
+    }
+
+    /// The JSON of an earlier state, with what is said in the message now.
+    pub(crate) fn rewritten(json: &[u8], text: &str, deleted: bool) -> Vec<u8> {
+        let earlier: Self = serde_json::from_slice(json).expect("only what was written here is read here");
+        Self { text: text.to_owned(), deleted: earlier.deleted || deleted, ..earlier }.to_json()
+    }
 }
 
 impl From<v1::Message> for Message {

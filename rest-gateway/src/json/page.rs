@@ -7,10 +7,12 @@ use serde::{
 };
 use utoipa::IntoParams;
 
-use crate::problem::Problem;
+use crate::{problem::Problem, tail::Wanted};
 
 /// The most entries that one page may ask for.
 const MAX_LIMIT: u32 = 1_000;
+/// Messages on a page of the feed whose reader did not say.
+const USUAL_LIMIT: u32 = 50;
 
 /// Which part of the feed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -84,7 +86,7 @@ pub(crate) struct FailedQuery {
     before_id: Option<String>,
 }
 
-impl TryFrom<ListQuery> for v1::ListMessagesRequest {
+impl TryFrom<ListQuery> for Wanted {
     type Error = Problem;
 
     fn try_from(query: ListQuery) -> Result<Self, Problem> {
@@ -94,13 +96,20 @@ impl TryFrom<ListQuery> for v1::ListMessagesRequest {
                     format!("query parameter: {since} differs from `after`, {after}; give one of them");
                 return Err(Problem::field("/since", detail));
             }
-            (after, since) => after.or(since).filter(|after| *after > 0),
+            (after, since) => after.or(since).unwrap_or_default(),
         };
-        Ok(Self {
-            domain: query.domain,
-            limit: query.limit.unwrap_or_default(),
+        Ok(Self { domain: query.domain, after, limit: query.limit.unwrap_or(USUAL_LIMIT) })
+    }
+}
+
+impl From<&Wanted> for v1::ListMessagesRequest {
+    fn from(wanted: &Wanted) -> Self {
+        let after = Some(wanted.after).filter(|after| *after > 0);
+        Self {
+            domain: wanted.domain.clone(),
+            limit: wanted.limit,
             position: after.map(v1::list_messages_request::Position::After),
-        })
+        }
     }
 }
 

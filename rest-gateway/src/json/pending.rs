@@ -59,6 +59,13 @@ pub(crate) struct KvStats {
 /// The header `X-Storage-Reads`: what a call cost, in point reads and range reads.
 pub(crate) struct StorageReads(u64);
 
+impl StorageReads {
+    /// How many.
+    pub(crate) fn count(&self) -> u64 {
+        self.0
+    }
+}
+
 impl From<Option<v1::KvStats>> for StorageReads {
     fn from(stats: Option<v1::KvStats>) -> Self {
         Self(KvStats::from(stats).reads)

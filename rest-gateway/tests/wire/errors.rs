@@ -133,7 +133,8 @@ async fn a_peer_that_takes_connections_and_never_speaks_is_504() {
     let addr = listener.local_addr().unwrap();
     let guard = CancellationToken::new().drop_guard();
     let world = World::in_front_of(addr, Fake::default(), guard, &["--request-timeout", "0.2"]).await;
-    world.get("/api/comments").await.problem(504);
+    world.get("/api/stats").await.problem(504);
+    world.get("/api/comments").await.problem(503);
     drop(listener);
 }
 

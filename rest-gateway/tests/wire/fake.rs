@@ -1,8 +1,10 @@
-//! A queue-service without state: it answers what it was told, and remembers what it was asked.
+//! A queue-service without state: it answers what it was told, and remembers what it was asked. Its log of changes is in
+//! `log.rs`.
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -11,6 +13,8 @@ use futures_util::Stream;
 use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use crate::log::Log;
 
 /// A handle on the fake; clones share one script.
 #[derive(Clone, Default)]
@@ -22,6 +26,8 @@ struct Script {
     refusal: Mutex<Option<Status>>,
     calls: Mutex<Vec<(MetadataMap, Box<dyn Any + Send>)>>,
     silent: CancellationToken,
+    log: Arc<Log>,
+    peers: Mutex<HashSet<SocketAddr>>,
 }
 
 impl Fake {
@@ -40,7 +46,17 @@ impl Fake {
         self.0.silent.cancel();
     }
 
-    /// How many calls came.
+    /// Its changes, and who follows them.
+    pub(crate) fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// Over how many connections calls came.
+    pub(crate) fn connections(&self) -> usize {
+        self.0.peers.lock().unwrap().len()
+    }
+
+    /// How many calls came on behalf of clients.
     pub(crate) fn calls(&self) -> usize {
         self.0.calls.lock().unwrap().len()
     }
@@ -64,6 +80,7 @@ impl Fake {
         request: Request<Q>,
     ) -> Result<Response<A>, Status> {
         let metadata = request.metadata().clone();
+        self.0.peers.lock().unwrap().extend(request.remote_addr());
         self.0.calls.lock().unwrap().push((metadata, Box::new(request.into_inner())));
         if self.0.silent.is_cancelled() {
             std::future::pending::<()>().await;
@@ -88,9 +105,20 @@ macro_rules! unary {
 
             async fn watch_messages(
                 &self,
-                _: Request<v1::WatchMessagesRequest>,
+                request: Request<v1::WatchMessagesRequest>,
             ) -> Result<Response<Self::WatchMessagesStream>, Status> {
-                Err(Status::unimplemented("the gateway does not watch yet"))
+                Ok(Response::new(Box::pin(self.0.log.watch(request.into_inner())?)))
+            }
+
+            async fn list_messages(
+                &self,
+                request: Request<v1::ListMessagesRequest>,
+            ) -> Result<Response<v1::ListMessagesResponse>, Status> {
+                // What the gateway asks for itself is asked on behalf of nobody.
+                match request.metadata().get("x-forwarded-for") {
+                    Some(_) => self.serve(request).await,
+                    None => Ok(Response::new(self.0.log.newest())),
+                }
             }
 
             async fn stream_pending(
@@ -113,7 +141,6 @@ unary! {
     get_message(GetMessageRequest) -> GetMessageResponse;
     update_message(UpdateMessageRequest) -> UpdateMessageResponse;
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
-    list_messages(ListMessagesRequest) -> ListMessagesResponse;
     get_conversation(GetConversationRequest) -> GetConversationResponse;
     list_pending(ListPendingRequest) -> ListPendingResponse;
     list_failed(ListFailedRequest) -> ListFailedResponse;

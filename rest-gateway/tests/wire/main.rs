@@ -10,5 +10,7 @@ mod fake;
 mod headers;
 mod input;
 mod life;
+mod log;
 mod queue;
+mod tail;
 mod world;

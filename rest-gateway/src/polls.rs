@@ -1,0 +1,103 @@
+//! Answers to polls of the feed: from the number of the last change, from the tail, or from the queue-service.
+//!
+//! The three say the same; they differ in what they cost.
+
+use axum::{
+    extract::{FromRequestParts as _, Request},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use metrics::counter;
+use repartee_proto::v1;
+
+use crate::{
+    conditional,
+    json::{Message, StorageReads},
+    problem::Problem,
+    server::App,
+    tail::{Older, Page, Wanted},
+    upstream::Queue,
+};
+
+/// Shared caches may answer the polls of many browsers from one request a second.
+const POLLED: HeaderValue =
+    HeaderValue::from_static("public, max-age=0, s-maxage=1, stale-while-revalidate=5");
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
+const MORE: HeaderName = HeaderName::from_static("x-more");
+const STORAGE_READS: HeaderName = HeaderName::from_static("x-storage-reads");
+
+/// Answers one poll.
+///
+/// # Errors
+/// 503 where the changes of the queue-service do not come, or what it refuses.
+pub(crate) async fn answer(app: &App, request: Request, wanted: &Wanted) -> Result<Response, Problem> {
+    if let Some(response) = unchanged(app, request.headers(), wanted) {
+        counter!("repartee_polls_total", "from" => "tag").increment(1);
+        return Ok(response);
+    }
+    match app.tail.page(wanted).await? {
+        Ok(page) => {
+            counter!("repartee_polls_total", "from" => "tail").increment(1);
+            Ok(from_tail(request.headers(), page))
+        }
+        Err(older) => {
+            counter!("repartee_polls_total", "from" => "queue").increment(1);
+            from_queue(app, request, wanted, older).await
+        }
+    }
+}
+
+/// 304 where the client has what the domain showed after its last change. No feed is looked at for it.
+fn unchanged(app: &App, asked: &HeaderMap, wanted: &Wanted) -> Option<Response> {
+    if !asked.contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
+    let (tag, position) = app.tail.tag(&wanted.domain)?;
+    conditional::names(asked, &tag).then(|| {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(header::ETAG, conditional::header(&tag));
+        told(&mut response, &position, false, 0);
+        response
+    })
+}
+
+fn from_tail(asked: &HeaderMap, page: Page) -> Response {
+    let mut response = conditional::respond_as(asked, &page.tag, "application/json", page.body);
+    told(&mut response, &page.next_cursor, page.more, 0);
+    response
+}
+
+async fn from_queue(app: &App, request: Request, wanted: &Wanted, older: Older) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let queue = Queue::from_request_parts(&mut parts, app).await?;
+    let page = queue.client().list_messages(v1::ListMessagesRequest::from(wanted)).await?.into_inner();
+    app.tail.learn(wanted, older, &page);
+    // The next poll may be answered from the tail, and must not show less than this one.
+    app.tail.reach_cursor(&page.next_cursor, app.request_timeout).await;
+    Ok(feed_page(&parts.headers, page))
+}
+
+/// A page from upstream as an answer. A reset is for one reader only: it is neither cached nor tagged.
+fn feed_page(asked: &HeaderMap, page: v1::ListMessagesResponse) -> Response {
+    let messages: Vec<Message> = page.messages.into_iter().map(Message::from).collect();
+    let body = serde_json::to_vec(&messages).expect("a message is plain values");
+    let reads = StorageReads::from(page.kv_stats).count();
+    if page.reset {
+        let mut response = conditional::untagged("application/json", body);
+        told(&mut response, &page.next_cursor, page.more, reads);
+        response.headers_mut().remove(header::CACHE_CONTROL);
+        return response;
+    }
+    let mut response = conditional::respond(asked, "application/json", body);
+    told(&mut response, &page.next_cursor, page.more, reads);
+    response
+}
+
+/// Where the page ends, and what it cost.
+fn told(response: &mut Response, next_cursor: &str, more: bool, reads: u64) {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, POLLED);
+    headers.insert(NEXT_CURSOR, conditional::header(next_cursor));
+    headers.insert(MORE, HeaderValue::from_static(if more { "true" } else { "false" }));
+    headers.insert(STORAGE_READS, reads.into());
+}

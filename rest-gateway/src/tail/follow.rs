@@ -1,0 +1,191 @@
+//! The loop that keeps the tail: one stream from the queue-service, opened again from its cursor whenever it ends.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use metrics::counter;
+use repartee_proto::v1::{
+    self, WatchHello, WatchMode, queue_service_client::QueueServiceClient, watch_messages_response::Event,
+};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Request, Status, Streaming, transport::Channel};
+
+use super::{
+    Tail,
+    change::Change,
+    cursor,
+    unsettled::{Gap, Unsettled},
+};
+
+/// Between two attempts, at random: never sooner than the first, never later than the second.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A stream that lived this long and ended is opened again at once.
+const LIVED: Duration = Duration::from_secs(1);
+/// How long the newest page may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Follows the queue-service for one tail.
+pub(crate) struct Follower {
+    /// What is kept.
+    pub(crate) tail: Arc<Tail>,
+    /// A connection of its own: pages on their way to browsers never stand before a change.
+    pub(crate) channel: Channel,
+    /// The most bytes of one answer.
+    pub(crate) max_answer_bytes: usize,
+    /// Messages to begin with.
+    pub(crate) seed: u32,
+    /// A stream that is silent for longer is dead.
+    pub(crate) patience: Duration,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("{0}")]
+    Refused(#[from] Status),
+    #[error("it was silent for longer than {0:?}")]
+    Silent(Duration),
+    #[error("it ended")]
+    Ended,
+    #[error("the position is lost: {0}")]
+    Reset(String),
+    #[error("the queue-service broke the contract: {0}")]
+    Contract(&'static str),
+}
+
+/// How a stream ended that nothing is wrong with.
+struct SentAway;
+
+impl Follower {
+    /// Keeps the tail for as long as it is polled.
+    pub(crate) async fn run(self) -> Infallible {
+        let mut failures = 0_u32;
+        loop {
+            let began = Instant::now();
+            let ended = self.follow().await;
+            let was_live = self.tail.go_away();
+            if let Err(Lost::Reset(_) | Lost::Contract(_)) = &ended {
+                counter!("repartee_tail_resets_total").increment(1);
+                self.tail.forget();
+            }
+            failures = if was_live { 0 } else { failures.saturating_add(1) };
+            match ended {
+                Ok(SentAway) if was_live && began.elapsed() >= LIVED => continue,
+                Ok(SentAway) => tracing::debug!("the queue-service sent the stream of changes away"),
+                // Told once; a queue-service that stays away is told of by the health check.
+                Err(lost) if was_live || failures == 1 => {
+                    tracing::warn!(%lost, "the stream of changes is away")
+                }
+                Err(lost) => tracing::debug!(%lost, "the stream of changes is still away"),
+            }
+            sleep(pause(failures)).await;
+        }
+    }
+
+    /// Opens the stream and follows it to its end.
+    async fn follow(&self) -> Result<SentAway, Lost> {
+        counter!("repartee_tail_streams_total").increment(1);
+        let position = self.tail.position();
+        let cursor = position.as_ref().map(|(epoch, seq)| cursor::format(epoch, *seq));
+        let request = v1::WatchMessagesRequest { cursor, domain: String::new() };
+        let opened = timeout(self.patience, self.client().watch_messages(request)).await;
+        let mut stream = opened.map_err(|_| Lost::Silent(self.patience))??.into_inner();
+        let Event::Hello(hello) = self.next(&mut stream).await? else {
+            return Err(Lost::Contract("a stream of changes begins with hello"));
+        };
+        let goal = self.begin(&hello, position.as_ref()).await?;
+        let from = self.tail.position().map_or(0, |(_, seq)| seq);
+        self.keep(stream, Unsettled::after(from), goal).await
+    }
+
+    /// Makes sure that the tail holds what was before the stream. Gives the number that it has to reach to be live.
+    async fn begin(&self, hello: &WatchHello, position: Option<&(String, u64)>) -> Result<u64, Lost> {
+        let (epoch, tail) = cursor::parse(&hello.tail).ok_or(Lost::Contract("hello has no cursor"))?;
+        match (hello.mode(), position) {
+            (WatchMode::Resumed, Some((ours, _))) if ours == epoch => Ok(tail),
+            (WatchMode::Live, None) => self.seed(epoch, tail).await,
+            (WatchMode::Live | WatchMode::Resumed | WatchMode::Reset | WatchMode::Unspecified, _) => {
+                Err(Lost::Reset(format!("{:?} of {}", hello.mode(), hello.tail)))
+            }
+        }
+    }
+
+    /// Lists the newest page. The stream is open and begins after `seq`, so nothing is missed between.
+    async fn seed(&self, epoch: &str, seq: u64) -> Result<u64, Lost> {
+        let request = v1::ListMessagesRequest { limit: self.seed, ..v1::ListMessagesRequest::default() };
+        let mut request = Request::new(request);
+        request.set_timeout(LIST_TIMEOUT);
+        let page = self.client().list_messages(request).await?.into_inner();
+        let (of, listed) = cursor::parse(&page.next_cursor).ok_or(Lost::Contract("a page has no cursor"))?;
+        if of != epoch || listed < seq {
+            return Err(Lost::Reset("the log was replaced in the middle of the seed".to_owned()));
+        }
+        let complete = page.messages.len() < self.seed as usize;
+        self.tail.seed(epoch, seq, listed, page.messages, complete);
+        Ok(listed)
+    }
+
+    /// Shows what the stream brings, until it ends.
+    async fn keep(
+        &self,
+        mut stream: Streaming<v1::WatchMessagesResponse>,
+        mut unsettled: Unsettled,
+        goal: u64,
+    ) -> Result<SentAway, Lost> {
+        let mut live = false;
+        loop {
+            if !live && self.tail.position().is_some_and(|(_, seq)| seq >= goal) {
+                live = true;
+                self.tail.go_live();
+                tracing::info!(seq = goal, "the tail of the feed is live");
+            }
+            match self.next(&mut stream).await? {
+                Event::Change(change) => {
+                    let caught_up = change.caught_up;
+                    let change = Change::read(change).ok_or(Lost::Contract("a change has no message"))?;
+                    let whole = unsettled.take_in(change, caught_up);
+                    self.tail.show(whole.map_err(|Gap(_, _)| Lost::Contract("a change is missing"))?);
+                }
+                Event::Heartbeat(_) => self.tail.show(unsettled.settle()),
+                Event::GoingAway(_) => return Ok(SentAway),
+                Event::Reset(reset) => return Err(Lost::Reset(reset.reason)),
+                Event::Hello(_) => return Err(Lost::Contract("hello comes once")),
+            }
+        }
+    }
+
+    async fn next(&self, stream: &mut Streaming<v1::WatchMessagesResponse>) -> Result<Event, Lost> {
+        loop {
+            let message = timeout(self.patience, stream.message()).await;
+            let response = message.map_err(|_| Lost::Silent(self.patience))??.ok_or(Lost::Ended)?;
+            // An event of a kind that this gateway does not know concerns newer ones.
+            if let Some(event) = response.event {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn client(&self) -> QueueServiceClient<Channel> {
+        QueueServiceClient::new(self.channel.clone()).max_decoding_message_size(self.max_answer_bytes)
+    }
+}
+
+/// Full jitter: gateways that lost the same queue-service do not come back together.
+fn pause(failures: u32) -> Duration {
+    let most = SHORTEST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+    SHORTEST_PAUSE + (most - SHORTEST_PAUSE).mul_f64(rand::random::<f64>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_PAUSE, SHORTEST_PAUSE, pause};
+
+    #[test]
+    fn pauses_stay_within_their_bounds() {
+        for failures in [0, 1, 5, 6, 31, u32::MAX] {
+            let pause = pause(failures);
+            assert!((SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&pause), "{failures}: {pause:?}");
+        }
+        assert_eq!(pause(0), SHORTEST_PAUSE);
+    }
+}
