@@ -12,7 +12,7 @@ use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{logs, shutdown};
+use crate::{logs, metrics, shutdown};
 
 /// `EX_USAGE` of BSD's `sysexits.h`: the command was used incorrectly.
 const EXIT_USAGE: u8 = 64;
@@ -76,7 +76,10 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(async { serve(settings, shutdown::on_signal()).await });
+    let outcome = runtime.block_on(async {
+        tokio::spawn(metrics::upkeep());
+        serve(settings, shutdown::on_signal()).await
+    });
     runtime.shutdown_timeout(BLOCKING_GRACE);
     match outcome {
         Ok(()) => {
