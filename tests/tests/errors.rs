@@ -1,6 +1,9 @@
 //! Every error that the contract names, provoked over the wire on gRPC.
 
-use e2e::{Refused, Service, held, platform_post, question, question_from, refused, watch_from, watch_live};
+use e2e::{
+    Refused, Service, held, platform_post, question, question_from, refused, watch_from, watch_live,
+    within_deadline, work,
+};
 use repartee_proto::v1::{LeaseRef, NewMessage, UpdateMessageRequest, list_messages_request::Position};
 use tonic::Code;
 use uuid::Uuid;
@@ -164,4 +167,38 @@ async fn a_service_that_stops_says_unavailable_and_nothing_else() {
     let status = client.post(question("echo", "Still there?")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert_eq!(queue.process().exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn too_many_watches_are_refused_and_take_no_room_from_workers() {
+    let queue = Service::queue_service(&["--max-streams", "1"]).await;
+    let client = queue.grpc().await;
+    let _first = client.watch(watch_live()).await.unwrap();
+    let refused = Refused::from(&client.watch(watch_live()).await.unwrap_err());
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "TOO_MANY_STREAMS"));
+    assert!(refused.retry_after.is_some());
+    let _worker = client.stream(work("worker 1", &["echo"], 1)).await.unwrap();
+    let refused = Refused::from(&client.claim_next("worker 2", &[], 0).await.unwrap_err());
+    assert_eq!(refused.reason, "TOO_MANY_STREAMS", "a claim that may wait takes a place, too");
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_read_is_ended_and_says_so() {
+    let queue = Service::queue_service(&["--stream-patience", "1"]).await;
+    let client = queue.grpc().await;
+    let mut watch = queue.grpc().await.watch(watch_live()).await.unwrap();
+    let text = "x".repeat(16_384);
+    // More than the connection and the stream hold between them, so that the server has to wait for the reader.
+    for _ in 0..1_024 {
+        client.post(platform_post("Human", &text)).await.unwrap();
+    }
+    within_deadline("the end of the watch", async { while client.stats().await.unwrap().watchers > 0 {} })
+        .await;
+    let refused = loop {
+        match watch.event().await {
+            Ok(event) => assert!(event.is_some(), "a watch does not end without a word"),
+            Err(status) => break Refused::from(&status),
+        }
+    };
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "SLOW_READER"));
 }
