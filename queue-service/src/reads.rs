@@ -183,11 +183,12 @@ impl Reads {
         }
         let (found, reads) =
             self.on_disk("GetMessage", move |reads, tally| reads.store.find(id, tally)).await?;
-        self.until_durable(found.as_slice()).await;
+        self.until_durable(&found).await;
         Ok((found.map(|record| self.present(record)), reads))
     }
 
-    /// The last messages of a conversation that were posted before number `before`, oldest first: one range read.
+    /// The last messages of a conversation that were posted before number `before`, oldest first: one range read, and
+    /// one read for each message that has left the cache.
     pub(crate) async fn conversation(
         &self,
         call: &'static str,
@@ -196,11 +197,32 @@ impl Reads {
         limit: usize,
     ) -> Result<(Vec<Arc<Record>>, u64), JournalError> {
         let before = before.min(self.tail().saturating_add(1));
-        let find =
-            move |reads: &Self, tally: &Tally| reads.store.conversation(conversation, before, limit, tally);
+        let find = move |reads: &Self, tally: &Tally| {
+            let mut records = Vec::new();
+            for posted in reads.store.conversation(conversation, before, tally) {
+                // Retention may have taken a message that a run still names.
+                let Some(record) = reads.posted(posted?, tally)? else { continue };
+                if !record.state.deleted {
+                    records.push(record);
+                }
+                if records.len() == limit {
+                    break;
+                }
+            }
+            records.reverse();
+            Ok(records)
+        };
         let (records, reads) = self.on_disk(call, find).await?;
-        self.until_durable(&records).await;
-        Ok((records.into_iter().map(|record| self.present(record)).collect(), reads))
+        self.until_durable(records.iter().map(AsRef::as_ref)).await;
+        Ok((records, reads))
+    }
+
+    /// The message that was posted under a number, as readers see it.
+    fn posted(&self, posted: u64, tally: &Tally) -> Result<Option<Arc<Record>>, JournalError> {
+        if let Some(shown) = self.views.posted(posted) {
+            return Ok(Some(shown));
+        }
+        Ok(self.store.message(posted, tally)?.map(|record| self.present(record)))
     }
 
     /// The first pending messages in the order in which they are handed out.
@@ -223,7 +245,7 @@ impl Reads {
             from.map(|from| reads.store.failed(from, limit, tally)).transpose()
         };
         let (failed, reads) = self.on_disk("ListFailed", find).await?;
-        self.until_durable(failed.as_deref().unwrap_or_default()).await;
+        self.until_durable(failed.iter().flatten()).await;
         Ok((failed, reads))
     }
 
@@ -250,8 +272,8 @@ impl Reads {
 
     /// The storage shows a row a moment before it is durable: whoever has read one waits for its commit. Where the
     /// commit fails, the process ends.
-    async fn until_durable(&self, records: &[Record]) {
-        let Some(seq) = records.iter().map(|record| record.state.seq).max() else { return };
+    async fn until_durable<'a>(&self, records: impl IntoIterator<Item = &'a Record>) {
+        let Some(seq) = records.into_iter().map(|record| record.state.seq).max() else { return };
         // The sender lives as long as the views do.
         let _ = self.views.subscribe().wait_for(|tail| *tail >= seq).await;
     }

@@ -6,15 +6,15 @@ use crate::{
     views::{self, CacheLimits, Floor, Views},
 };
 
-/// The state and the views of a log.
+/// The state and the views of a log. `tally` has counted what opening it cost.
 pub(crate) fn restore(
     store: &SledStore,
     rules: QueueRules,
     limits: CacheLimits,
     costs: &Costs,
     now: Millis,
+    tally: Tally,
 ) -> Result<(Queue, Views), JournalError> {
-    let tally = Tally::default();
     let last = store.last(&tally)?;
     let live = store.live(&tally)?;
     let newest = Newest::read(store, limits, last, &tally)?;
@@ -28,7 +28,7 @@ pub(crate) fn restore(
     );
     let commits = newest.commits.into_iter().rev().flatten();
     let views = Views::restore(limits, rules.aging_ms, newest.floor, commits, &live, last.0);
-    Ok((Queue::restore(rules, last, live, now), views))
+    Ok((Queue::restore(rules, store.ids().clone(), last, live, now), views))
 }
 
 /// The newest commits, the newest first, as many as the cache holds.

@@ -10,7 +10,7 @@ use tonic::{service::Routes, service::interceptor::InterceptedService, transport
 
 use crate::{
     grpc::{QueueGrpc, StreamRules, programs_only, refuse_while_draining},
-    journal::{Costs, EditSecret, JournalError, OpenError, SledStore},
+    journal::{Costs, EditSecret, JournalError, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
     restore::restore,
@@ -127,13 +127,14 @@ impl Server {
 
 /// Opens the data and starts the writer. Blocks.
 fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
-    let store = SledStore::open(&settings.data_dir, settings.durability)?;
+    let tally = Tally::default();
+    let store = SledStore::open(&settings.data_dir, settings.durability, &tally)?;
     let secret = EditSecret::open(&settings.data_dir).map_err(Error::Secret)?;
     if settings.durability == crate::journal::Durability::Process {
         tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
     }
     let (costs, rules) = (Costs::default(), settings.rules());
-    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now())?;
+    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now(), tally)?;
     let views = Arc::new(views);
     let writer = Writer {
         queue,

@@ -140,13 +140,14 @@ impl Queue {
     }
 
     /// Stores a bot's answer: a message by the AI that was asked, in the conversation of the question.
-    fn post_reply(&mut self, question: &Record, reply: Reply, at: &mut At<'_>) -> Uuid {
+    fn post_reply(&mut self, question: &Record, reply: Reply, at: &At<'_>) -> Uuid {
         let asked = &question.content;
         let (username, color) = match &asked.address {
             Some(Address { ai_username, ai_color, .. }) => (ai_username.clone(), ai_color.clone()),
             None => (String::new(), String::new()),
         };
-        let (id, posted) = (at.uuid(), self.next_seq());
+        let posted = self.next_seq();
+        let id = self.ids.seal(posted);
         let content = Content {
             id,
             posted,

@@ -110,7 +110,8 @@ impl Queue {
         }
         at.check_clock()?;
         self.check_room(&new)?;
-        let (id, posted) = (at.uuid(), self.next_seq());
+        let posted = self.next_seq();
+        let id = self.ids.seal(posted);
         let record = record_of(new, conversation, id, posted, at.stamp);
         let request = request.map(|Request { key, fingerprint }| Requested {
             key,

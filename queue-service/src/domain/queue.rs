@@ -11,8 +11,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, ChangeKind, Content, Event, Record, Rejection, RequestKey, Requested, State, Status, TakerId,
-    Work, lines::Lines, takers::Takers,
+    Change, ChangeKind, Content, Event, Ids, Record, Rejection, RequestKey, Requested, State, Status,
+    TakerId, Work, lines::Lines, takers::Takers,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.
@@ -37,11 +37,6 @@ impl At<'_> {
     pub(super) fn check_clock(&self) -> Result<(), Rejection> {
         let behind_ms = self.stamp.saturating_sub(self.now);
         if behind_ms > CLOCK_BEHIND_MS { Err(Rejection::ClockBehind { behind_ms }) } else { Ok(()) }
-    }
-
-    /// A random UUID, version 4.
-    pub(super) fn uuid(&mut self) -> Uuid {
-        uuid::Builder::from_random_bytes((self.fresh)()).into_uuid()
     }
 }
 
@@ -93,6 +88,7 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub struct Queue {
     pub(super) rules: QueueRules,
+    pub(super) ids: Ids,
     last_seq: u64,
     last_stamp: Millis,
     live: HashMap<u64, Live>,
@@ -113,10 +109,11 @@ pub struct Queue {
 impl Queue {
     /// The queue as a log left it: its last number and time stamp, and the messages that are pending or processing.
     /// Every lease gets a fresh grace from `now` on.
-    pub fn restore(rules: QueueRules, last: (u64, Millis), live: Vec<Record>, now: Millis) -> Self {
+    pub fn restore(rules: QueueRules, ids: Ids, last: (u64, Millis), live: Vec<Record>, now: Millis) -> Self {
         let mut queue = Self {
             lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
             rules,
+            ids,
             last_seq: last.0,
             last_stamp: last.1,
             live: HashMap::new(),

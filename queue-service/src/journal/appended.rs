@@ -1,11 +1,12 @@
-//! Which rows a commit writes. A post writes three keys and a claim one small row, beside one row for the whole commit.
+//! Which rows a commit writes. A post writes one row, a question two, and a claim a small one, beside two rows for the
+//! whole commit.
 
 use std::collections::BTreeMap;
 
 use super::{
     Commit,
-    keys::{DomainHash, Key, Place},
-    stored::{StoredCommit, StoredLive, StoredMessage, StoredRequest, encode},
+    keys::{DomainHash, Key},
+    stored::{StoredCommit, StoredMessage, StoredRequest, StoredState, encode},
 };
 use crate::domain::{Change, ChangeKind, Status};
 
@@ -30,28 +31,24 @@ pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
 
 fn message_rows(change: &Change, rows: &mut BTreeMap<Key, Option<Vec<u8>>>) {
     let Change { kind, record, request } = change;
-    let content = &record.content;
-    let place = Place::new(content.conversation, content.posted);
+    let posted = record.content.posted;
     let status = record.state.work.as_ref().map(|work| work.status);
     let live = matches!(status, Some(Status::Pending | Status::Processing));
     let failed = status == Some(Status::Failed) && !record.state.deleted;
 
     let said = matches!(kind, ChangeKind::Posted | ChangeKind::Edited | ChangeKind::Deleted);
     if said || !live {
-        rows.insert(Key::Message(place), Some(encode(&StoredMessage::of(record))));
-    }
-    if *kind == ChangeKind::Posted {
-        rows.insert(Key::Id(content.id), Some(place.to_bytes().to_vec()));
+        rows.insert(Key::Message(posted), Some(encode(&StoredMessage::of(record))));
     }
     if live {
-        rows.insert(Key::Live(content.posted), Some(encode(&StoredLive::of(record))));
+        rows.insert(Key::Live(posted), Some(encode(&StoredState::of(&record.state))));
     } else if status.is_some() {
-        rows.insert(Key::Live(content.posted), None);
+        rows.insert(Key::Live(posted), None);
     }
     if failed {
-        rows.insert(Key::Failed(content.posted), Some(place.conversation.to_vec()));
+        rows.insert(Key::Failed(posted), Some(Vec::new()));
     } else if matches!(kind, ChangeKind::Retried | ChangeKind::Deleted) {
-        rows.insert(Key::Failed(content.posted), None);
+        rows.insert(Key::Failed(posted), None);
     }
     if let Some(request) = request {
         rows.insert(Key::Request(request.key), Some(encode(&StoredRequest::of(request))));

@@ -5,6 +5,7 @@
 
 mod appended;
 mod keys;
+mod runs;
 mod secret;
 mod sled_store;
 mod stored;

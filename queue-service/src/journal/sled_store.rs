@@ -13,14 +13,17 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::RwLock;
 use serde::Serialize;
 use sled::{Batch, Db};
 
 use super::{
-    Commit, Journal, JournalError, Tally, appended,
+    Commit, FormatError, Journal, JournalError, Tally, appended,
     keys::Key,
+    runs::Gathered,
     stored::{StoredMeta, decode, encode},
 };
+use crate::domain::Ids;
 
 /// Fixed when the store is created; smaller segments leak files for values over 16 KB.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
@@ -65,6 +68,9 @@ pub struct SledStore {
     /// sled's log file, to make it durable; absent with [`Durability::Process`].
     log: Option<Arc<File>>,
     epoch: Arc<str>,
+    ids: Ids,
+    /// Shared with readers; only the writer adds to it.
+    gathered: Arc<RwLock<Gathered>>,
 }
 
 impl SledStore {
@@ -72,7 +78,7 @@ impl SledStore {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(data_dir: &Path, durability: Durability) -> Result<Self, OpenError> {
+    pub fn open(data_dir: &Path, durability: Durability, tally: &Tally) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
         let damaged = |error| OpenError::Damaged(data_dir.to_owned(), error);
         std::fs::create_dir_all(data_dir).map_err(unusable)?;
@@ -82,13 +88,27 @@ impl SledStore {
         log.sync_all().map_err(unusable)?;
         File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(unusable)?;
         sync_parent(data_dir).map_err(unusable)?;
-        let epoch = read_or_name_epoch(&db, &log).map_err(|error| damaged(Box::new(error)))?;
-        Ok(Self { db, log: (durability == Durability::Power).then_some(log), epoch })
+        let meta = read_or_draw_meta(&db, &log).map_err(|error| damaged(Box::new(error)))?;
+        let key = meta.id_key.try_into().map_err(|_| damaged(Box::new(FormatError::Field("id_key"))))?;
+        let store = Self {
+            db,
+            log: (durability == Durability::Power).then_some(log),
+            epoch: meta.epoch.into(),
+            ids: Ids::new(key),
+            gathered: Arc::default(),
+        };
+        store.gather(tally).map_err(|error| damaged(Box::new(error)))?;
+        Ok(store)
     }
 
     /// Names this log; new only where the store is new.
     pub fn epoch(&self) -> &Arc<str> {
         &self.epoch
+    }
+
+    /// The ids of this log's messages.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
     }
 
     fn sync(&self) -> Result<(), JournalError> {
@@ -102,7 +122,9 @@ impl SledStore {
 
 impl Journal for SledStore {
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
-        let rows = appended::rows(commit);
+        let mut rows = appended::rows(commit);
+        let runs = self.gathered.read().next(&commit.changes);
+        rows.extend(runs.rows().map(|(key, value)| (key, Some(value))));
         tally.count_writes(rows.len() as u64);
         let mut batch = Batch::default();
         for (key, value) in rows {
@@ -112,7 +134,9 @@ impl Journal for SledStore {
             }
         }
         self.db.apply_batch(batch)?;
-        self.sync()
+        self.sync()?;
+        self.gathered.write().committed(runs, &commit.changes);
+        Ok(())
     }
 }
 
@@ -157,14 +181,15 @@ fn in_use(error: &sled::Error) -> bool {
     }
 }
 
-fn read_or_name_epoch(db: &Db, log: &File) -> Result<Arc<str>, JournalError> {
+fn read_or_draw_meta(db: &Db, log: &File) -> Result<StoredMeta, JournalError> {
     let key = Key::Meta.to_bytes();
     if let Some(row) = db.get(&key)? {
-        return Ok(decode::<StoredMeta>(&row)?.epoch.into());
+        return Ok(decode(&row)?);
     }
     let epoch = hex::encode(rand::random::<[u8; 8]>());
-    db.insert(key, encode(&StoredMeta { epoch: epoch.clone() }))?;
+    let meta = StoredMeta { epoch, id_key: rand::random::<[u8; 16]>().to_vec() };
+    db.insert(key, encode(&meta))?;
     db.flush()?;
     log.sync_data().map_err(|error| JournalError::Sync(Arc::new(error)))?;
-    Ok(epoch.into())
+    Ok(meta)
 }

@@ -8,13 +8,15 @@ mod convert;
 use prost::Message;
 
 /// The version byte of every value that this code writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A stored row that this program cannot read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FormatError {
-    /// Written by a newer version.
-    #[error("it has format version {0}, this program reads {VERSION}; start a newer version of the program")]
+    /// Written by another version.
+    #[error(
+        "it has format version {0}, this program reads {VERSION}; start the version that wrote it, or a newer one"
+    )]
     Version(u8),
     /// Not protobuf.
     #[error("it is damaged")]
@@ -39,14 +41,16 @@ pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, FormatErro
     }
 }
 
-/// The log's name.
+/// The log's name and the key of its ids; drawn once.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredMeta {
     #[prost(string, tag = "1")]
     pub(super) epoch: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) id_key: Vec<u8>,
 }
 
-/// A message as it was posted or finished; while it is live, its present state is in [`StoredLive`].
+/// A message as it was posted or finished; while it is live, its present state is in its live row.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredMessage {
     #[prost(bytes = "vec", tag = "1")]
@@ -69,6 +73,8 @@ pub(super) struct StoredMessage {
     address: Option<StoredAddress>,
     #[prost(message, required, tag = "10")]
     state: StoredState,
+    #[prost(bytes = "vec", optional, tag = "11")]
+    conversation: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -136,13 +142,18 @@ struct StoredClaim {
     lease_ms: i64,
 }
 
-/// The present state of a message that is pending or processing.
+/// Some messages of one conversation, by the numbers of their posts, oldest first.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct StoredLive {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) conversation: Vec<u8>,
-    #[prost(message, required, tag = "2")]
-    pub(super) state: StoredState,
+pub(super) struct StoredRun {
+    #[prost(uint64, repeated, tag = "1")]
+    pub(super) posted: Vec<u64>,
+}
+
+/// A place in the log.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredMark {
+    #[prost(uint64, tag = "1")]
+    pub(super) seq: u64,
 }
 
 /// One commit: its changes, each the state of a message from then on. What was said stands in the message's row.
@@ -166,10 +177,14 @@ pub(super) struct StoredChange {
     /// Index into the commit's domains.
     #[prost(uint32, tag = "2")]
     pub(super) domain: u32,
-    #[prost(bytes = "vec", tag = "3")]
-    place: Vec<u8>,
+    /// Number of the post of the message that it is about.
+    #[prost(uint64, tag = "3")]
+    pub(super) posted: u64,
     #[prost(message, required, tag = "4")]
     state: StoredState,
+    /// On a post: the conversation of the message.
+    #[prost(bytes = "vec", optional, tag = "5")]
+    conversation: Option<Vec<u8>>,
 }
 
 /// A request with an idempotency key that stored a message.

@@ -25,7 +25,8 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        Self { lived: Lived::new(), store: open(&dir), dir }
+        let store = open(&dir);
+        Self { lived: Lived::new(store.ids().clone()), store, dir }
     }
 
     /// Lives through commits and keeps each.
@@ -52,7 +53,7 @@ impl Kept {
 /// after the last handle is gone.
 pub(crate) fn open(dir: &TempDir) -> SledStore {
     loop {
-        match SledStore::open(dir.path(), Durability::Process) {
+        match SledStore::open(dir.path(), Durability::Process, &Tally::default()) {
             Err(OpenError::InUse(_)) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }

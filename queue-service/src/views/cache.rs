@@ -126,6 +126,10 @@ impl Cache {
         self.ids.get(&id).and_then(|posted| self.records.get(posted)).cloned()
     }
 
+    pub(super) fn posted(&self, posted: u64) -> Option<Arc<Record>> {
+        self.records.get(&posted).cloned()
+    }
+
     fn feed(&self, domain: Option<&str>) -> Option<&Feed> {
         match domain {
             Some(domain) => self.domains.get(domain),

@@ -88,6 +88,11 @@ impl Views {
         self.cache.read().message(id)
     }
 
+    /// The message that was posted under a number, where it is cached or live.
+    pub fn posted(&self, posted: u64) -> Option<Arc<Record>> {
+        self.cache.read().posted(posted)
+    }
+
     /// The newest messages of a domain or of all, whole time stamps, at least `limit` where there are as many.
     ///
     /// # Errors

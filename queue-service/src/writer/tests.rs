@@ -110,7 +110,7 @@ impl Bench {
         let (views, costs, clock) =
             (Arc::new(views), Costs::default(), Turned(Arc::new(Mutex::new((START, Vec::new())))));
         let writer = Writer {
-            queue: Queue::restore(rules, (0, 0), Vec::new(), START),
+            queue: Queue::restore(rules, store.ids().clone(), (0, 0), Vec::new(), START),
             journal: journal(store.clone()),
             store: store.clone(),
             views: Arc::clone(&views),

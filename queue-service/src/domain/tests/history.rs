@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::world::{World, by, failure, held, question, remark};
 use crate::domain::{
-    At, Author, Change, Failure, LeaseRef, Millis, NewMessage, Queue, QueueRules, Record, Reply, Token,
+    At, Author, Change, Failure, Ids, LeaseRef, Millis, NewMessage, Queue, QueueRules, Record, Reply, Token,
     Update,
 };
 
@@ -56,8 +56,8 @@ pub(crate) struct Lived {
 }
 
 impl Lived {
-    pub(crate) fn new() -> Self {
-        Self { world: World::new(QueueRules::default()), commits: Vec::new() }
+    pub(crate) fn new(ids: Ids) -> Self {
+        Self { world: World::with_ids(QueueRules::default(), ids), commits: Vec::new() }
     }
 
     /// Lives through one more commit, and returns what it changed.

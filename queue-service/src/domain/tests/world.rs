@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::domain::{
-    Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis,
+    Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis,
     NewMessage, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested, Status,
     Taker, TakerId, Token, Work,
 };
@@ -17,10 +17,16 @@ pub(crate) const START: Millis = 1_762_000_000_000;
 /// How long the first wait for a retry is: the random bits of a world say so.
 pub(crate) const BACKOFF_MS: Millis = 700;
 
+/// The ids of every world.
+pub(crate) fn ids() -> Ids {
+    Ids::new([7; 16])
+}
+
 /// A queue, its clock, and everything that it has committed.
 pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) rules: QueueRules,
+    ids: Ids,
     pub(crate) now: Millis,
     /// Every message as its last change left it.
     pub(crate) store: HashMap<Uuid, Record>,
@@ -33,9 +39,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(rules: QueueRules) -> Self {
+        Self::with_ids(rules, ids())
+    }
+
+    pub(crate) fn with_ids(rules: QueueRules, ids: Ids) -> Self {
         Self {
-            queue: Queue::restore(rules.clone(), (0, 0), Vec::new(), START),
+            queue: Queue::restore(rules.clone(), ids.clone(), (0, 0), Vec::new(), START),
             rules,
+            ids,
             now: START,
             store: HashMap::new(),
             log: Vec::new(),
@@ -112,7 +123,7 @@ impl World {
         let last = (self.queue.last_seq(), self.queue.last_stamp());
         let mut live: Vec<_> = self.store.values().filter(|record| is_live(record)).cloned().collect();
         live.sort_by_key(|record| record.content.posted);
-        self.queue = Queue::restore(self.rules.clone(), last, live, self.now);
+        self.queue = Queue::restore(self.rules.clone(), self.ids.clone(), last, live, self.now);
     }
 
     pub(crate) fn post(&mut self, new: NewMessage) -> Record {

@@ -10,7 +10,7 @@ use crate::{
     domain::{Change, Millis, Record},
     journal::{
         FormatError, JournalError, Tally,
-        keys::{DomainHash, Key, Place, last_number},
+        keys::{DomainHash, Key, last_number},
         stored::{StoredChange, StoredCommit, decode},
     },
 };
@@ -140,7 +140,7 @@ impl SledStore {
     }
 
     /// The commits with changes after number `seq`: all of them, or those that touch a domain.
-    fn commits<'a>(
+    pub(super) fn commits<'a>(
         &'a self,
         seq: u64,
         domain: Option<&str>,
@@ -177,7 +177,7 @@ impl SledStore {
 struct Said<'a> {
     store: &'a SledStore,
     tally: &'a Tally,
-    seen: HashMap<Place, Record>,
+    seen: HashMap<u64, Record>,
 }
 
 impl<'a> Said<'a> {
@@ -187,11 +187,10 @@ impl<'a> Said<'a> {
 
     /// The message of a change, with what is said in it now.
     fn now(&mut self, change: &StoredChange) -> Result<&Record, JournalError> {
-        let place = change.place()?;
-        Ok(match self.seen.entry(place) {
+        Ok(match self.seen.entry(change.posted) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => {
-                let message = self.store.message(place, self.tally)?;
+                let message = self.store.message(change.posted, self.tally)?;
                 unseen.insert(message.ok_or(FormatError::Field("message"))?)
             }
         })

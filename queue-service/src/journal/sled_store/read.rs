@@ -10,8 +10,8 @@ use crate::{
     domain::{ConversationId, Millis, Record, RequestKey, Requested},
     journal::{
         FormatError, JournalError, Tally,
-        keys::{Key, Place, last_number},
-        stored::{StoredCommit, StoredLive, StoredMessage, StoredRequest, StoredState, decode},
+        keys::{Key, last_number},
+        stored::{StoredCommit, StoredMark, StoredMessage, StoredRequest, StoredRun, StoredState, decode},
     },
 };
 
@@ -26,9 +26,10 @@ pub(super) fn all(row: u8) -> KeyRange {
 impl SledStore {
     /// One message by its id. A live message's state is as it was posted: the queue and the views know better.
     pub fn find(&self, id: Uuid, tally: &Tally) -> Result<Option<Record>, JournalError> {
-        let Some(row) = self.get(Key::Id(id), tally)? else { return Ok(None) };
-        let place = Place::from_bytes(&row).ok_or(FormatError::Field("place"))?;
-        self.message(place, tally)
+        match self.ids().open(id) {
+            Some(posted) => self.message(posted, tally),
+            None => Ok(None),
+        }
     }
 
     /// What the first request with an idempotency key stored.
@@ -57,30 +58,51 @@ impl SledStore {
         rows.map(request).collect()
     }
 
-    /// The last messages of a conversation, oldest first, up to those posted before `before`: one range read.
+    /// The numbers of the posts of a conversation before `before`, the newest first: one range read.
     pub fn conversation(
         &self,
         conversation: ConversationId,
         before: u64,
-        limit: usize,
         tally: &Tally,
-    ) -> Result<Vec<Record>, JournalError> {
-        let key = |posted| Key::Message(Place::new(Some(conversation), posted)).to_bytes();
-        let rows = self.range((Bound::Included(key(0)), Bound::Excluded(key(before))), tally).rev();
-        let mut records = Vec::new();
-        for row in rows {
-            let (key, value) = row?;
-            let place = Place::from_bytes(&key[1..]).ok_or(FormatError::Field("place"))?;
-            let record = decode::<StoredMessage>(&value)?.into_record(place)?;
-            if !record.state.deleted {
-                records.push(record);
+    ) -> impl Iterator<Item = Result<u64, JournalError>> + use<> {
+        // The memory first: what leaves it in between is in the rows then.
+        let gathered = self.gathered.read().before(conversation, before);
+        let key = |last| Key::Run(conversation, last).to_bytes();
+        let rows = self.range((Bound::Included(key(0)), Bound::Included(key(u64::MAX))), tally).rev();
+        let run = |row: Result<(IVec, IVec), JournalError>| -> Result<Vec<u64>, JournalError> {
+            Ok(decode::<StoredRun>(&row?.1)?.posted)
+        };
+        let stored = rows.flat_map(move |row| match run(row) {
+            Ok(posted) => posted.into_iter().rev().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        });
+        // After a kill a number may stand in two runs.
+        let mut last = before;
+        gathered.into_iter().map(Ok).chain(stored).filter(move |posted| match posted {
+            Ok(posted) if *posted < last => {
+                last = *posted;
+                true
             }
-            if records.len() == limit {
-                break;
+            Ok(_) => false,
+            Err(_) => true,
+        })
+    }
+
+    /// Gathers what stands in no run yet.
+    pub(super) fn gather(&self, tally: &Tally) -> Result<(), JournalError> {
+        let mark = match self.get(Key::RunsUpTo, tally)? {
+            Some(row) => decode::<StoredMark>(&row)?.seq,
+            None => 0,
+        };
+        let mut gathered = self.gathered.write();
+        for commit in self.commits(mark, None, tally) {
+            for change in commit?.changes {
+                if let Some(conversation) = change.posted_in()? {
+                    gathered.gather(conversation, change.posted);
+                }
             }
         }
-        records.reverse();
-        Ok(records)
+        Ok(())
     }
 
     /// All live work with its present state.
@@ -89,10 +111,8 @@ impl SledStore {
         for row in self.range(all(b'l'), tally) {
             let (key, value) = row?;
             let posted = last_number(&key).ok_or(FormatError::Field("posted"))?;
-            let stored = decode::<StoredLive>(&value)?;
-            let place = stored.place(posted)?;
-            let mut record = self.message(place, tally)?.ok_or(FormatError::Field("live"))?;
-            record.state = StoredState::into_state(stored.state)?;
+            let mut record = self.message(posted, tally)?.ok_or(FormatError::Field("live"))?;
+            record.state = decode::<StoredState>(&value)?.into_state()?;
             live.push(record);
         }
         Ok(live)
@@ -103,10 +123,8 @@ impl SledStore {
         let range = (all(b'f').0, Bound::Excluded(Key::Failed(before).to_bytes()));
         let mut failed = Vec::new();
         for row in self.range(range, tally).rev().take(limit) {
-            let (key, value) = row?;
-            let posted = last_number(&key).ok_or(FormatError::Field("posted"))?;
-            let conversation = value.as_ref().try_into().map_err(|_| FormatError::Field("conversation"))?;
-            failed.extend(self.message(Place { conversation, posted }, tally)?);
+            let posted = last_number(&row?.0).ok_or(FormatError::Field("posted"))?;
+            failed.extend(self.message(posted, tally)?);
         }
         Ok(failed)
     }
@@ -132,10 +150,10 @@ impl SledStore {
         }
     }
 
-    /// One message by its place.
-    pub(super) fn message(&self, place: Place, tally: &Tally) -> Result<Option<Record>, JournalError> {
-        let row = self.get(Key::Message(place), tally)?;
-        Ok(row.map(|row| decode::<StoredMessage>(&row)?.into_record(place)).transpose()?)
+    /// The message that was posted under a number. A live message's state is as it was posted.
+    pub fn message(&self, posted: u64, tally: &Tally) -> Result<Option<Record>, JournalError> {
+        let row = self.get(Key::Message(posted), tally)?;
+        Ok(row.map(|row| decode::<StoredMessage>(&row)?.into_record(posted)).transpose()?)
     }
 
     pub(super) fn get(&self, key: Key, tally: &Tally) -> Result<Option<IVec>, JournalError> {

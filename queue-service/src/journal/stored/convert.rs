@@ -5,15 +5,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredLive, StoredMessage,
-    StoredRequest, StoredState, StoredWork,
+    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredRequest,
+    StoredState, StoredWork,
 };
-use crate::{
-    domain::{
-        Address, Author, Change, ChangeKind, Claim, Content, Record, RequestKey, Requested, State, Status,
-        Token, Work,
-    },
-    journal::keys::Place,
+use crate::domain::{
+    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Record, RequestKey, Requested,
+    State, Status, Token, Work,
 };
 
 impl StoredMessage {
@@ -35,13 +32,14 @@ impl StoredMessage {
                 session_id: address.session_id.clone(),
             }),
             state: StoredState::of(&record.state),
+            conversation: content.conversation.map(|conversation| conversation.0.to_vec()),
         }
     }
 
-    pub(in crate::journal) fn into_record(self, place: Place) -> Result<Record, FormatError> {
+    pub(in crate::journal) fn into_record(self, posted: u64) -> Result<Record, FormatError> {
         let content = Content {
             id: uuid(&self.id, "id")?,
-            posted: place.posted,
+            posted,
             timestamp: self.timestamp,
             domain: self.domain,
             text: self.text,
@@ -49,7 +47,7 @@ impl StoredMessage {
             color: self.color,
             author: if self.by_ai { Author::Ai } else { Author::Human },
             reply_to: self.reply_to.map(|id| uuid(&id, "reply_to")).transpose()?,
-            conversation: place.conversation(),
+            conversation: conversation(self.conversation.as_deref())?,
             address: self.address.map(|address| Address {
                 entity: address.entity,
                 ai_username: address.ai_username,
@@ -144,17 +142,6 @@ impl StoredClaim {
     }
 }
 
-impl StoredLive {
-    pub(in crate::journal) fn of(record: &Record) -> Self {
-        let place = Place::new(record.content.conversation, record.content.posted);
-        Self { conversation: place.conversation.to_vec(), state: StoredState::of(&record.state) }
-    }
-
-    pub(in crate::journal) fn place(&self, posted: u64) -> Result<Place, FormatError> {
-        Ok(Place { conversation: bytes16(&self.conversation, "conversation")?, posted })
-    }
-}
-
 impl StoredCommit {
     pub(in crate::journal) fn of(stamp: i64, changes: &[Change]) -> Self {
         let mut commit = Self { stamp, domains: Vec::new(), changes: Vec::with_capacity(changes.len()) };
@@ -170,8 +157,12 @@ impl StoredCommit {
             commit.changes.push(StoredChange {
                 kind: kind_number(change.kind),
                 domain: domain as u32,
-                place: Place::new(content.conversation, content.posted).to_bytes().to_vec(),
+                posted: content.posted,
                 state: StoredState::of(&change.record.state),
+                conversation: content
+                    .conversation
+                    .filter(|_| change.kind == ChangeKind::Posted)
+                    .map(|conversation| conversation.0.to_vec()),
             });
         }
         commit
@@ -187,8 +178,9 @@ impl StoredChange {
         self.kind == kind_number(ChangeKind::Posted)
     }
 
-    pub(in crate::journal) fn place(&self) -> Result<Place, FormatError> {
-        Place::from_bytes(&self.place).ok_or(FormatError::Field("place"))
+    /// On a post: the conversation of the message, where it has one.
+    pub(in crate::journal) fn posted_in(&self) -> Result<Option<ConversationId>, FormatError> {
+        conversation(self.conversation.as_deref())
     }
 
     /// The change, its content taken from the message's row: where it was edited or deleted since, the later text.
@@ -258,6 +250,10 @@ fn kind_of(number: u32) -> Result<ChangeKind, FormatError> {
 
 fn bytes16(bytes: &[u8], field: &'static str) -> Result<[u8; 16], FormatError> {
     bytes.try_into().map_err(|_| FormatError::Field(field))
+}
+
+fn conversation(bytes: Option<&[u8]>) -> Result<Option<ConversationId>, FormatError> {
+    bytes.map(|bytes| Ok(ConversationId(bytes16(bytes, "conversation")?))).transpose()
 }
 
 fn uuid(bytes: &[u8], field: &'static str) -> Result<Uuid, FormatError> {

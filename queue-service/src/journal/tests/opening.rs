@@ -24,7 +24,7 @@ fn a_new_store_is_empty_and_has_a_name() {
 fn the_directory_is_created_with_the_folders_above_it() {
     let dir = TempDir::new().unwrap();
     let deep = dir.path().join("a/b/c");
-    SledStore::open(&deep, Durability::Power).unwrap();
+    SledStore::open(&deep, Durability::Power, &Tally::default()).unwrap();
     assert!(deep.join("db").exists());
 }
 
@@ -40,7 +40,7 @@ fn the_epoch_stays_and_every_log_has_its_own() {
 #[test]
 fn a_second_open_of_the_same_directory_is_refused_as_in_use() {
     let kept = Kept::new();
-    let second = SledStore::open(kept.dir.path(), Durability::Process).err();
+    let second = SledStore::open(kept.dir.path(), Durability::Process, &Tally::default()).err();
     assert!(matches!(second, Some(OpenError::InUse(_))), "{second:?}");
 }
 
@@ -49,7 +49,7 @@ fn a_directory_that_is_a_file_is_refused_as_a_directory() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "data of somebody").unwrap();
-    let refused = SledStore::open(&file, Durability::Process).err();
+    let refused = SledStore::open(&file, Durability::Process, &Tally::default()).err();
     assert!(matches!(refused, Some(OpenError::Directory(..))), "{refused:?}");
     assert_eq!(fs::read(&file).unwrap(), b"data of somebody");
 }
@@ -58,8 +58,8 @@ fn a_directory_that_is_a_file_is_refused_as_a_directory() {
 fn with_either_durability_what_was_appended_is_there_after_a_restart() {
     for durability in [Durability::Power, Durability::Process] {
         let dir = TempDir::new().unwrap();
-        let mut store = SledStore::open(dir.path(), durability).unwrap();
-        let mut lived = crate::domain::tests::history::Lived::new();
+        let mut store = SledStore::open(dir.path(), durability, &Tally::default()).unwrap();
+        let mut lived = crate::domain::tests::history::Lived::new(crate::domain::tests::world::ids());
         let changes = lived.live(0, &[Act::Say { site: 0, human: 0 }]).to_vec();
         let stamp = changes[0].record.content.timestamp;
         store.append(&Commit { stamp, changes, forget: Vec::new() }, &Tally::default()).unwrap();
@@ -95,7 +95,7 @@ fn a_damaged_configuration_is_said_to_be_damaged_and_nothing_is_deleted() {
     let dir = closed();
     fs::write(dir.path().join("conf"), "not what it was").unwrap();
     let before = files(dir.path());
-    let refused = SledStore::open(dir.path(), Durability::Process).err();
+    let refused = SledStore::open(dir.path(), Durability::Process, &Tally::default()).err();
     assert!(matches!(refused, Some(OpenError::Damaged(..))), "{refused:?}");
     assert_eq!(files(dir.path()), before);
 }
@@ -104,18 +104,18 @@ fn a_damaged_configuration_is_said_to_be_damaged_and_nothing_is_deleted() {
 fn a_store_of_a_newer_version_is_refused_and_nothing_is_deleted() {
     let dir = closed();
     let raw = sled::Config::new().path(dir.path()).segment_size(8 << 20).open().unwrap();
-    raw.insert([b'e'], &[2][..]).unwrap();
+    raw.insert([b'e'], &[3][..]).unwrap();
     raw.flush().unwrap();
     drop(raw);
     let refused = loop {
-        match SledStore::open(dir.path(), Durability::Process) {
+        match SledStore::open(dir.path(), Durability::Process, &Tally::default()) {
             Err(OpenError::InUse(_)) => std::thread::yield_now(),
             other => break other.err(),
         }
     };
     let Some(OpenError::Damaged(_, cause)) = refused else { panic!("{refused:?}") };
     let causes = format!("{cause} {:?}", cause.source().map(ToString::to_string));
-    assert!(causes.contains("format version 2"), "{causes}");
+    assert!(causes.contains("format version 3"), "{causes}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_damaged_log_is_said_to_be_damaged_and_no_file_is_deleted() {
         damage(&mut bytes);
         fs::write(&log, &bytes).unwrap();
         let before = files(dir.path());
-        let refused = SledStore::open(dir.path(), Durability::Process).err();
+        let refused = SledStore::open(dir.path(), Durability::Process, &Tally::default()).err();
         assert!(matches!(refused, Some(OpenError::Damaged(..))), "{refused:?}");
         let after = files(dir.path());
         assert!(before.keys().all(|name| after.contains_key(name)), "every file is still there");

@@ -6,7 +6,7 @@ use crate::{
         QueueRules, Record,
         tests::history::{Act, Commits},
     },
-    journal::{Costs, tests::Kept},
+    journal::{Costs, Tally, tests::Kept},
     reads::Reads,
     restore::restore,
     views::CacheLimits,
@@ -20,7 +20,8 @@ fn readers(commits: &Commits, messages: usize) -> (Kept, Reads) {
     let limits = CacheLimits { messages, ..ROOMY };
     let costs = Costs::default();
     let (_, views) =
-        restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now).unwrap();
+        restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now, Tally::default())
+            .unwrap();
     let reads = Reads { views: Arc::new(views), store: kept.store.clone(), costs };
     (kept, reads)
 }
@@ -171,7 +172,8 @@ async fn starting_reads_no_more_than_the_byte_budget_of_the_cache_holds() {
     let mut kept = Kept::new();
     kept.keep(&(0..200).map(|_| (1_000, vec![Act::Say { site: 0, human: 0 }])).collect::<Vec<_>>());
     let (limits, costs) = (CacheLimits { bytes: 10_000, ..ROOMY }, Costs::default());
-    restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now).unwrap();
+    restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now, Tally::default())
+        .unwrap();
     let (_, start) = costs.by_call()[0];
     assert!(start.reads <= 20, "{} reads", start.reads);
 }

@@ -8,10 +8,10 @@ use crate::{
         Change, ChangeKind, Millis, Place, QueueRules, Record, Status,
         tests::{
             history::{Act, Commits, Lived, history},
-            world::is_live,
+            world::{ids, is_live},
         },
     },
-    journal::{Costs, tests::Kept},
+    journal::{Costs, Tally, tests::Kept},
     restore::restore,
     views::{CacheLimits, Views},
 };
@@ -28,7 +28,7 @@ fn limits() -> impl Strategy<Value = CacheLimits> {
 
 /// Lives through commits and publishes each; `look` looks at every step.
 fn publish(commits: &Commits, limits: CacheLimits, mut look: impl FnMut(&Lived, &Views)) {
-    let (mut lived, views) = (Lived::new(), empty(limits));
+    let (mut lived, views) = (Lived::new(ids()), empty(limits));
     for (later, acts) in commits {
         views.publish(lived.live(*later, acts).to_vec());
         look(&lived, &views);
@@ -216,7 +216,7 @@ proptest! {
         kept.keep(&commits);
         let mut kept = kept.reopen();
         let rules = QueueRules::default();
-        let (_, views) = restore(&kept.store, rules, limits, &Costs::default(), kept.lived.world.now).unwrap();
+        let (_, views) = restore(&kept.store, rules, limits, &Costs::default(), kept.lived.world.now, Tally::default()).unwrap();
         for step in more.iter().map(Some).chain([None]) {
             check_after(&kept.lived, &views, limit);
             check_changes(&kept.lived, &views, limit);
@@ -286,7 +286,7 @@ fn an_edit_and_a_deletion_reach_back_into_the_feed() {
 
 #[test]
 fn a_subscriber_learns_of_every_commit() {
-    let (mut lived, views) = (Lived::new(), empty(ROOMY));
+    let (mut lived, views) = (Lived::new(ids()), empty(ROOMY));
     let mut tail = views.subscribe();
     assert!(!tail.has_changed().unwrap());
     views.publish(lived.live(0, &[Act::Say { site: 0, human: 0 }]).to_vec());

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::{
     model::{Command, Hold, Model, Outcome, Told, newest},
-    world::{START, World, by, failure, handed_out, is_live, lease, stream},
+    world::{START, World, by, failure, handed_out, ids, is_live, lease, stream},
 };
 use crate::domain::{
     At, ChangeKind, ClaimBy, Failure, LeaseRef, Queue, QueueRules, Record, Rejection, Reply, RequestKey,
@@ -34,7 +34,7 @@ pub(super) struct Driven {
 
 impl Driven {
     pub(super) fn new(rules: QueueRules) -> Self {
-        let folded = Queue::restore(rules.clone(), (0, 0), Vec::new(), START);
+        let folded = Queue::restore(rules.clone(), ids(), (0, 0), Vec::new(), START);
         let (ids, tokens) = (Vec::new(), Vec::new());
         Self { world: World::new(rules), ids, tokens, folded, learned: 0, idle: true }
     }
