@@ -1,6 +1,10 @@
 //! What operators see: metrics of the calls, and of the queue as it is when it is asked for.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{Request, State},
@@ -8,7 +12,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use metrics::gauge;
+use metrics::{Histogram, counter, gauge};
+use parking_lot::RwLock;
+use tonic::Code;
 
 use crate::{
     domain::Millis,
@@ -17,26 +23,40 @@ use crate::{
     writer::{Clock, SystemClock},
 };
 
+/// How long calls took until their answer began, by method and outcome: one histogram each, looked up without building
+/// its labels for every call.
+#[derive(Clone, Default)]
+pub(crate) struct CallTimes(Arc<RwLock<HashMap<Box<str>, ByCode>>>);
+
+/// The histograms of one method by the number of the gRPC status code.
+type ByCode = BTreeMap<u8, Histogram>;
+
+impl CallTimes {
+    fn note(&self, method: &str, code: u8, took: Duration) {
+        let known = |times: &HashMap<Box<str>, ByCode>| Some(times.get(method)?.get(&code)?.clone());
+        let histogram = known(&self.0.read());
+        let histogram = histogram.unwrap_or_else(|| {
+            let labels = [("method", method.to_owned()), ("code", code.to_string())];
+            let histogram = metrics::histogram!("repartee_grpc_call_seconds", &labels);
+            self.0.write().entry(method.into()).or_default().insert(code, histogram.clone());
+            histogram
+        });
+        histogram.record(took);
+    }
+}
+
 /// Times a call until its answer begins, by its method and its outcome as far as that is known then.
-pub(crate) async fn time_call(request: Request, next: Next) -> Response {
-    let method: Arc<str> = request.uri().path().into();
+pub(crate) async fn time_call(State(times): State<CallTimes>, request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
     let began = Instant::now();
     let response = next.run(request).await;
-    // An unknown path is whatever a client makes up: it must not become a label.
-    if response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-    {
-        let code = response
-            .headers()
-            .get("grpc-status")
-            .and_then(|code| code.to_str().ok())
-            .unwrap_or("0")
-            .to_owned();
-        if code != "12" {
-            let labels = [("method", method.to_string()), ("code", code)];
-            metrics::histogram!("repartee_grpc_call_seconds", &labels).record(began.elapsed());
+    let kind = response.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
+        let code = code.unwrap_or(Code::Ok as u8);
+        // An unknown path is whatever a client makes up: it must not become a label.
+        if code != Code::Unimplemented as u8 {
+            times.note(uri.path(), code, began.elapsed());
         }
     }
     response
@@ -57,7 +77,11 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
     gauge!("repartee_delayed").set(sum(|depth| depth.delayed));
     gauge!("repartee_processing").set(sum(|depth| depth.processing));
     for (kind, count) in views.counts() {
-        metrics::counter!("repartee_changes_total", "kind" => format!("{kind:?}")).absolute(count);
+        counter!("repartee_changes_total", "kind" => format!("{kind:?}")).absolute(count);
+    }
+    for (call, cost) in grpc.reads.costs.by_call() {
+        counter!("repartee_storage_reads_total", "call" => call).absolute(cost.reads);
+        counter!("repartee_storage_writes_total", "call" => call).absolute(cost.writes);
     }
     let fill = views.fill();
     gauge!("repartee_cache_messages").set(fill.messages as f64);

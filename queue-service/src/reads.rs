@@ -7,9 +7,9 @@ use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Change, ConversationId, Millis, Record, Status},
+    domain::{ConversationId, Millis, Record, Status},
     journal::{Costs, JournalError, SledStore, Tally},
-    views::{BeforeCache, Floor, Views},
+    views::{BeforeCache, Floor, Shown, Views},
 };
 
 /// Everything that readers read from; cheap to clone.
@@ -149,7 +149,7 @@ impl Reads {
         domain: Option<String>,
         seq: u64,
         limit: usize,
-    ) -> Result<Listed<Arc<Change>>, JournalError> {
+    ) -> Result<Listed<Shown>, JournalError> {
         let tail = match self.views.changes(domain.as_deref(), seq, limit) {
             Ok(page) => {
                 self.costs.note(call, &Tally::default());
@@ -165,10 +165,10 @@ impl Reads {
             move |reads: &Self, tally: &Tally| reads.store.changes_after(seq, of.as_deref(), limit, tally);
         let (found, reads) = self.on_disk(call, find).await?;
         let items: Vec<_> =
-            found.changes.into_iter().filter(|change| change.seq() <= tail).map(Arc::new).collect();
+            found.changes.into_iter().filter(|change| change.seq() <= tail).map(Shown::from).collect();
         let last = items.last().map_or(seq, |change| change.seq());
         if let (Some(domain), Some(before), false) = (domain, before, found.more) {
-            let older = |change: &&Arc<Change>| change.seq() <= before.seq;
+            let older = |change: &&Shown| change.seq() <= before.seq;
             let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
             self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
         }

@@ -3,7 +3,7 @@
 use crate::{
     domain::{Change, ChangeKind, Millis, Queue, QueueRules},
     journal::{Costs, JournalError, SledStore, Tally},
-    views::{self, CacheLimits, Floor, Views},
+    views::{self, CacheLimits, Floor, Shown, Views},
 };
 
 /// The state and the views of a log. `tally` has counted what opening it cost.
@@ -33,7 +33,7 @@ pub(crate) fn restore(
 
 /// The newest commits, the newest first, as many as the cache holds.
 struct Newest {
-    commits: Vec<Vec<Change>>,
+    commits: Vec<Vec<Shown>>,
     messages: usize,
     bytes: usize,
     floor: Floor,
@@ -62,6 +62,7 @@ impl Newest {
     }
 
     fn take(&mut self, commit: Vec<Change>) {
+        let commit: Vec<_> = commit.into_iter().map(Shown::from).collect();
         for change in &commit {
             self.bytes += views::bytes(change);
             self.floor.seq = self.floor.seq.min(change.seq() - 1);

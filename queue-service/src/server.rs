@@ -185,7 +185,7 @@ async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationTo
         .add_service(InterceptedService::new(queue, admission))
         .into_axum_router()
         .layer(axum::middleware::from_fn(programs_only))
-        .layer(axum::middleware::from_fn(observe::time_call));
+        .layer(axum::middleware::from_fn_with_state(observe::CallTimes::default(), observe::time_call));
     tonic::transport::Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))

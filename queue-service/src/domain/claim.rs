@@ -216,7 +216,7 @@ impl Queue {
     pub(super) fn work(&self, id: Uuid) -> Result<(Record, Work), Rejection> {
         let record = self.record(id).ok_or(Rejection::NotFound(id))?;
         match &record.state.work {
-            Some(work) => Ok((record.clone(), work.clone())),
+            Some(work) => Ok((record.clone(), Work::clone(work))),
             None => Err(Rejection::WrongStatus(format!(
                 "the message {id} is addressed to no bot: it is not work"
             ))),

@@ -98,7 +98,7 @@ impl Queue {
         work.remember_error(failure.error);
         if !failure.retryable || work.failures >= self.rules.max_failures {
             work.status = Status::Failed;
-            record.state.work = Some(work);
+            record.state.work = Some(Box::new(work));
             let record = self.change(ChangeKind::Failed, record.content, record.state);
             return Ok(Failed { record, retry_at: None });
         }
@@ -108,7 +108,7 @@ impl Queue {
         work.status = Status::Pending;
         work.not_before = Some(retry_at);
         work.claim = None;
-        record.state.work = Some(work);
+        record.state.work = Some(Box::new(work));
         let record = self.change(ChangeKind::RetryScheduled, record.content, record.state);
         Ok(Failed { record, retry_at: Some(retry_at) })
     }
@@ -142,7 +142,7 @@ impl Queue {
     /// Stores a bot's answer: a message by the AI that was asked, in the conversation of the question.
     fn post_reply(&mut self, question: &Record, reply: Reply, at: &At<'_>) -> Uuid {
         let asked = &question.content;
-        let (username, color) = match &asked.address {
+        let (username, color) = match asked.address.as_deref() {
             Some(Address { ai_username, ai_color, .. }) => (ai_username.clone(), ai_color.clone()),
             None => (String::new(), String::new()),
         };

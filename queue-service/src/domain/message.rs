@@ -40,7 +40,7 @@ pub struct Content {
     /// The conversation that it belongs to; none for a platform post.
     pub conversation: Option<ConversationId>,
     /// The bot that is asked; none on platform posts and on messages by an AI.
-    pub address: Option<Address>,
+    pub address: Option<Box<Address>>,
 }
 
 /// Who wrote a message.
@@ -75,7 +75,7 @@ pub struct State {
     /// True for a tombstone.
     pub deleted: bool,
     /// The work in it, where it is addressed to a bot.
-    pub work: Option<Work>,
+    pub work: Option<Box<Work>>,
 }
 
 impl State {

@@ -126,7 +126,7 @@ impl Queue {
 
     fn retried(&mut self, mut record: Record) -> Record {
         if let Some(work) = &mut record.state.work {
-            *work = Work {
+            **work = Work {
                 claims: work.claims,
                 errors: std::mem::take(&mut work.errors),
                 ..Work::pending(work.priority)

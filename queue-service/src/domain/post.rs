@@ -180,7 +180,7 @@ fn record_of(
     posted: u64,
     timestamp: Millis,
 ) -> Record {
-    let work = new.address.as_ref().map(|_| Work::pending(new.priority));
+    let work = new.address.as_ref().map(|_| Box::new(Work::pending(new.priority)));
     let state = State { seq: posted, eq_score: new.eq_score, deleted: false, work };
     let content = Content {
         id,
@@ -193,7 +193,7 @@ fn record_of(
         author: new.author,
         reply_to: new.reply_to,
         conversation,
-        address: new.address,
+        address: new.address.map(Box::new),
     };
     Record { content: Arc::new(content), state }
 }

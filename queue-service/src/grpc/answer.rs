@@ -5,8 +5,9 @@ use std::time::Duration;
 use repartee_proto::v1;
 
 use crate::{
-    domain::{Author, Change, ChangeKind, Leased, Millis, Record, Status, Work},
+    domain::{Author, ChangeKind, Leased, Millis, Record, Status, Work},
     reads::Reads,
+    views::Shown,
 };
 
 /// A message as clients see it. Tokens, sessions of workers and counters stay inside.
@@ -76,7 +77,7 @@ pub(super) fn kind(kind: ChangeKind) -> v1::ChangeKind {
     }
 }
 
-pub(super) fn change(reads: &Reads, change: &Change, caught_up: bool) -> v1::Change {
+pub(super) fn change(reads: &Reads, change: &Shown, caught_up: bool) -> v1::Change {
     v1::Change {
         seq: change.seq(),
         cursor: reads.cursor(change.seq()).to_string(),

@@ -54,9 +54,6 @@ impl Costs {
         cost.calls += 1;
         cost.reads += tally.reads();
         cost.writes += tally.writes();
-        drop(costs);
-        metrics::counter!("repartee_storage_reads_total", "call" => call).increment(tally.reads());
-        metrics::counter!("repartee_storage_writes_total", "call" => call).increment(tally.writes());
     }
 
     /// All costs by call.

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::{
     BeforeCache, EntityDepth, Floor, Page,
-    feed::{Feed, Post},
+    feed::{Feed, Post, Shown},
     pending::Pending,
 };
-use crate::domain::{Change, ChangeKind, Millis, Record, Status};
+use crate::domain::{ChangeKind, Millis, Record, Status};
 
 /// Changes kept for each message that may be cached: a message is posted, claimed and finished, some are retried.
 const CHANGES_A_MESSAGE: usize = 4;
@@ -81,23 +81,22 @@ impl Cache {
         }
     }
 
-    pub(super) fn publish(&mut self, change: Change) {
+    pub(super) fn publish(&mut self, change: Shown) {
+        let Shown { kind, record } = change.clone();
         self.tail = change.seq();
-        *self.counts.entry(change.kind).or_default() += 1;
-        let change = Arc::new(change);
-        self.show(Arc::new(change.record.clone()), change.kind == ChangeKind::Posted);
-        let domain = self.domain(&change.record.content.domain);
-        domain.changes.push_back(Arc::clone(&change));
-        self.all.changes.push_back(Arc::clone(&change));
-        if change.kind == ChangeKind::Posted {
-            let post = post(&change.record);
-            self.domain(&change.record.content.domain).posts.push_back(post);
-            self.all.posts.push_back(post);
-        }
+        *self.counts.entry(kind).or_default() += 1;
         self.bytes += bytes(&change);
-        if matches!(change.kind, ChangeKind::Edited | ChangeKind::Deleted) {
-            self.all.rewrite(&change);
-            self.domain(&change.record.content.domain).rewrite(&change);
+        self.show(Arc::clone(&record), kind == ChangeKind::Posted);
+        let domain = self.domain(&record.content.domain);
+        domain.changes.push_back(change.clone());
+        if kind == ChangeKind::Posted {
+            domain.posts.push_back(post(&record));
+            self.all.posts.push_back(post(&record));
+        }
+        self.all.changes.push_back(change);
+        if matches!(kind, ChangeKind::Edited | ChangeKind::Deleted) {
+            self.all.rewrite(&record);
+            self.domain(&record.content.domain).rewrite(&record);
         }
         self.evict();
     }
@@ -184,7 +183,7 @@ impl Cache {
         domain: Option<&str>,
         seq: u64,
         limit: usize,
-    ) -> Result<Page<Arc<Change>>, BeforeCache> {
+    ) -> Result<Page<Shown>, BeforeCache> {
         let floor = self.floor(domain);
         if seq < floor.seq {
             return Err(BeforeCache { floor, tail: self.tail });
@@ -316,7 +315,7 @@ fn is_live(record: &Record) -> bool {
 }
 
 /// What a change takes in memory, by estimate; with its message, where it posted that.
-pub(crate) fn bytes(change: &Change) -> usize {
+pub(crate) fn bytes(change: &Shown) -> usize {
     let message = if change.kind == ChangeKind::Posted { message_bytes(&change.record) } else { 0 };
     CHANGE_BYTES + message
 }

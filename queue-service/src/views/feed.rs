@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::domain::{Change, Millis};
+use crate::domain::{Change, ChangeKind, Millis, Record};
 
 /// From where on a feed is complete in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,12 +20,34 @@ pub(super) struct Post {
     pub(super) posted: u64,
 }
 
+/// A change as readers see it; cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The message afterwards.
+    pub record: Arc<Record>,
+}
+
+impl Shown {
+    /// Number of the change.
+    pub fn seq(&self) -> u64 {
+        self.record.state.seq
+    }
+}
+
+impl From<Change> for Shown {
+    fn from(change: Change) -> Self {
+        Self { kind: change.kind, record: Arc::new(change.record) }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Feed {
     /// In the order of their time stamps, which is that of their numbers.
     pub(super) posts: VecDeque<Post>,
     /// In the order of their numbers.
-    pub(super) changes: VecDeque<Arc<Change>>,
+    pub(super) changes: VecDeque<Shown>,
     pub(super) floor: Floor,
 }
 
@@ -59,7 +81,7 @@ impl Feed {
     }
 
     /// At most `limit` changes after a number. Says whether there are more.
-    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = &Arc<Change>>, bool) {
+    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = &Shown>, bool) {
         let from = self.changes.partition_point(|change| change.seq() <= seq);
         let to = from.saturating_add(limit).min(self.changes.len());
         (self.changes.range(from..to), to < self.changes.len())
@@ -80,17 +102,17 @@ impl Feed {
     }
 
     /// An edit or a deletion reaches back: earlier changes of the message show what is said in it now.
-    pub(super) fn rewrite(&mut self, now: &Change) {
-        let content = &now.record.content;
+    pub(super) fn rewrite(&mut self, now: &Record) {
+        let content = &now.content;
         let from = self.changes.partition_point(|change| change.seq() < content.posted);
-        for slot in self.changes.range_mut(from..) {
-            if slot.record.content.posted == content.posted && !Arc::ptr_eq(&slot.record.content, content) {
-                let mut change = Change::clone(slot);
-                change.record.content = Arc::clone(content);
-                if now.record.state.deleted {
-                    change.record.state.deleted_since();
+        for change in self.changes.range_mut(from..) {
+            if change.record.content.posted == content.posted && !Arc::ptr_eq(&change.record.content, content)
+            {
+                let record = Arc::make_mut(&mut change.record);
+                record.content = Arc::clone(content);
+                if now.state.deleted {
+                    record.state.deleted_since();
                 }
-                *slot = Arc::new(change);
             }
         }
     }

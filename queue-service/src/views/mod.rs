@@ -17,7 +17,7 @@ use crate::domain::{Change, ChangeKind, Millis, Record};
 
 pub(crate) use cache::bytes;
 pub use cache::{CacheFill, CacheLimits};
-pub use feed::Floor;
+pub use feed::{Floor, Shown};
 pub use pending::EntityDepth;
 
 use cache::Cache;
@@ -56,7 +56,7 @@ impl Views {
         limits: CacheLimits,
         aging_ms: Millis,
         floor: Floor,
-        commits: impl Iterator<Item = Change>,
+        commits: impl Iterator<Item = Shown>,
         live: &[Record],
         tail: u64,
     ) -> Self {
@@ -72,7 +72,7 @@ impl Views {
         let Some(tail) = changes.last().map(Change::seq) else { return };
         let mut cache = self.cache.write();
         for change in changes {
-            cache.publish(change);
+            cache.publish(change.into());
         }
         // Under the lock: whoever reads a cursor from the cache finds it within the tail.
         self.tail.send_replace(tail);
@@ -118,12 +118,7 @@ impl Views {
     ///
     /// # Errors
     /// Where the cache does not reach back that far.
-    pub fn changes(
-        &self,
-        domain: Option<&str>,
-        seq: u64,
-        limit: usize,
-    ) -> Result<Page<Arc<Change>>, BeforeCache> {
+    pub fn changes(&self, domain: Option<&str>, seq: u64, limit: usize) -> Result<Page<Shown>, BeforeCache> {
         self.cache.read().changes(domain, seq, limit)
     }
 

@@ -5,8 +5,8 @@ mod walk;
 
 use std::sync::Arc;
 
-use super::{CacheLimits, Floor, Views};
-use crate::domain::{Change, QueueRules, Record, tests::history::Lived};
+use super::{CacheLimits, Floor, Shown, Views};
+use crate::domain::{QueueRules, Record, tests::history::Lived};
 
 /// A cache in which everything has room.
 const ROOMY: CacheLimits = CacheLimits { messages: 1_000, bytes: 10_000_000 };
@@ -27,7 +27,7 @@ fn posts<'a>(lived: &'a Lived, domain: Option<&str>) -> Vec<&'a Record> {
 }
 
 /// The changes of a domain in their order, with what is said now.
-fn changes(lived: &Lived, domain: Option<&str>) -> Vec<Change> {
-    let changes = lived.changes().into_iter();
+fn changes(lived: &Lived, domain: Option<&str>) -> Vec<Shown> {
+    let changes = lived.changes().into_iter().map(Shown::from);
     changes.filter(|change| domain.is_none_or(|domain| change.record.content.domain == domain)).collect()
 }

@@ -51,7 +51,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         for (call, tally) in costs {
             self.with.costs.note(call, &tally);
         }
-        answers.into_iter().for_each(|answer: Answer| answer());
+        self.answer(answers);
         self.deliver();
         Ok(())
     }
@@ -118,6 +118,18 @@ impl<J: Journal, C: Clock> State<J, C> {
         self.next_sweep = now.saturating_add(pause);
         self.with.costs.note("Sweep", &tally);
         Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
+    }
+
+    /// Wakes the callers on their runtime: to wake many of them from here, one by one, would cost more than their
+    /// commands.
+    fn answer(&self, answers: Vec<Answer>) {
+        let many = answers.len() > 1;
+        let answer = move || answers.into_iter().for_each(|answer| answer());
+        if many {
+            self.callers.spawn(async { answer() });
+        } else {
+            answer();
+        }
     }
 
     fn deliver(&mut self) {

@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 use crate::{
     domain::{Event, LeaseRef, Millis, Queue, RequestKey, TakerId},
@@ -67,15 +70,19 @@ pub struct Running {
 }
 
 impl<J: Journal, C: Clock> Writer<J, C> {
-    /// Starts the thread, with room for `capacity` waiting commands.
+    /// Starts the thread, with room for `capacity` waiting commands. Callers are woken on the runtime that this is
+    /// called in.
     ///
     /// # Errors
     /// Where the system gives no thread.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn start(self, capacity: usize) -> std::io::Result<(QueueHandle, Running)> {
         let (sender, receiver) = sync_channel(capacity);
         let (failure, failed) = oneshot::channel();
         let parted = Parted::default();
-        let state = State::new(self, Arc::clone(&parted));
+        let state = State::new(self, Arc::clone(&parted), Handle::current());
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             if let Err(error) = state.run(&receiver) {
                 tracing::error!(%error, "the journal failed: stopping; nothing that was acknowledged is lost");
@@ -89,6 +96,7 @@ impl<J: Journal, C: Clock> Writer<J, C> {
 
 struct State<J, C> {
     with: Writer<J, C>,
+    callers: Handle,
     streams: HashMap<TakerId, mpsc::Sender<Event>>,
     parted: Parted,
     /// Work that could not be delivered, to be released in the next group.
@@ -98,9 +106,17 @@ struct State<J, C> {
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
-    fn new(with: Writer<J, C>, parted: Parted) -> Self {
+    fn new(with: Writer<J, C>, parted: Parted, callers: Handle) -> Self {
         let next_sweep = with.clock.now();
-        Self { with, streams: HashMap::new(), parted, undelivered: Vec::new(), next_sweep, swept_to: None }
+        Self {
+            with,
+            callers,
+            streams: HashMap::new(),
+            parted,
+            undelivered: Vec::new(),
+            next_sweep,
+            swept_to: None,
+        }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), JournalError> {

@@ -48,11 +48,13 @@ impl StoredMessage {
             author: if self.by_ai { Author::Ai } else { Author::Human },
             reply_to: self.reply_to.map(|id| uuid(&id, "reply_to")).transpose()?,
             conversation: conversation(self.conversation.as_deref())?,
-            address: self.address.map(|address| Address {
-                entity: address.entity,
-                ai_username: address.ai_username,
-                ai_color: address.ai_color,
-                session_id: address.session_id,
+            address: self.address.map(|address| {
+                Box::new(Address {
+                    entity: address.entity,
+                    ai_username: address.ai_username,
+                    ai_color: address.ai_color,
+                    session_id: address.session_id,
+                })
             }),
         };
         Ok(Record { content: Arc::new(content), state: self.state.into_state()? })
@@ -65,7 +67,7 @@ impl StoredState {
             seq: state.seq,
             eq_score: state.eq_score,
             deleted: state.deleted,
-            work: state.work.as_ref().map(StoredWork::of),
+            work: state.work.as_deref().map(StoredWork::of),
         }
     }
 
@@ -74,7 +76,7 @@ impl StoredState {
             seq: self.seq,
             eq_score: self.eq_score,
             deleted: self.deleted,
-            work: self.work.map(StoredWork::into_work).transpose()?,
+            work: self.work.map(|work| work.into_work().map(Box::new)).transpose()?,
         })
     }
 }

@@ -80,13 +80,13 @@ fn content() -> impl Strategy<Value = Content> {
             author,
             reply_to,
             conversation,
-            address,
+            address: address.map(Box::new),
         })
 }
 
 fn state() -> impl Strategy<Value = State> {
     (any::<u64>(), any::<i32>(), any::<bool>(), option::of(work()))
-        .prop_map(|(seq, eq_score, deleted, work)| State { seq, eq_score, deleted, work })
+        .prop_map(|(seq, eq_score, deleted, work)| State { seq, eq_score, deleted, work: work.map(Box::new) })
 }
 
 fn work() -> impl Strategy<Value = Work> {
