@@ -36,14 +36,20 @@ fn message_rows(change: &Change, rows: &mut BTreeMap<Key, Option<Vec<u8>>>) {
     let live = matches!(status, Some(Status::Pending | Status::Processing));
     let failed = status == Some(Status::Failed) && !record.state.deleted;
 
-    let said = matches!(kind, ChangeKind::Posted | ChangeKind::Edited | ChangeKind::Deleted);
-    if said || !live {
+    if matches!(kind, ChangeKind::Posted | ChangeKind::Edited | ChangeKind::Deleted) {
         rows.insert(Key::Message(posted), Some(encode(&StoredMessage::of(record))));
     }
-    if live {
-        rows.insert(Key::Live(posted), Some(encode(&StoredState::of(&record.state))));
-    } else if status.is_some() {
-        rows.insert(Key::Live(posted), None);
+    if status.is_some() {
+        let (now, before) = if live {
+            (Key::Live(posted), Key::Finished(posted))
+        } else {
+            (Key::Finished(posted), Key::Live(posted))
+        };
+        rows.insert(now, Some(encode(&StoredState::of(&record.state))));
+        // A message that was just posted has no other row, and one that goes on in the same status has it already.
+        if !live || *kind == ChangeKind::Retried {
+            rows.insert(before, None);
+        }
     }
     if failed {
         rows.insert(Key::Failed(posted), Some(Vec::new()));

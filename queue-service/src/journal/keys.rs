@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 /// | `Run` | `c` conversation:16 last posted:8 | [`super::stored::StoredRun`]: some messages of the conversation |
 /// | `RunsUpTo` | `r` | [`super::stored::StoredMark`]: all messages posted up to that number stand in runs |
 /// | `Live` | `l` posted:8 | [`super::stored::StoredState`]; while pending or processing |
+/// | `Finished` | `s` posted:8 | [`super::stored::StoredState`]; once complete or failed |
 /// | `Failed` | `f` posted:8 | empty; while failed |
 /// | `Commit` | `j` last seq:8 | [`super::stored::StoredCommit`]; one a commit |
 /// | `Domain` | `d` SHA-256(domain):16 last seq:8 | empty: that commit has changes in that domain |
@@ -26,6 +27,7 @@ pub(super) enum Key {
     Run(ConversationId, u64),
     RunsUpTo,
     Live(u64),
+    Finished(u64),
     Failed(u64),
     Commit(u64),
     Domain(DomainHash, u64),
@@ -57,6 +59,7 @@ impl Key {
             }
             Self::RunsUpTo => bytes.push(b'r'),
             Self::Live(posted) => number(&mut bytes, b'l', posted),
+            Self::Finished(posted) => number(&mut bytes, b's', posted),
             Self::Failed(posted) => number(&mut bytes, b'f', posted),
             Self::Commit(last) => number(&mut bytes, b'j', last),
             Self::Domain(domain, last) => {

@@ -50,7 +50,8 @@ pub(super) struct StoredMeta {
     pub(super) id_key: Vec<u8>,
 }
 
-/// A message as it was posted or finished; while it is live, its present state is in its live row.
+/// A message as it was posted or edited. The present state of work stands in a row of its own, so that a claim and a
+/// completion do not write the text again.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredMessage {
     #[prost(bytes = "vec", tag = "1")]

@@ -165,10 +165,9 @@ impl SledStore {
         domain: Option<&str>,
         tally: &Tally,
     ) -> Result<Vec<Record>, JournalError> {
-        let mut said = Said::new(self, tally);
         of_domain(commit, domain)
             .filter(|change| change.is_post())
-            .map(|change| said.now(change).cloned())
+            .map(|change| Ok(self.message(change.posted, tally)?.ok_or(FormatError::Field("message"))?))
             .collect()
     }
 }
@@ -190,7 +189,7 @@ impl<'a> Said<'a> {
         Ok(match self.seen.entry(change.posted) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => {
-                let message = self.store.message(change.posted, self.tally)?;
+                let message = self.store.said(change.posted, self.tally)?;
                 unseen.insert(message.ok_or(FormatError::Field("message"))?)
             }
         })

@@ -111,7 +111,7 @@ impl SledStore {
         for row in self.range(all(b'l'), tally) {
             let (key, value) = row?;
             let posted = last_number(&key).ok_or(FormatError::Field("posted"))?;
-            let mut record = self.message(posted, tally)?.ok_or(FormatError::Field("live"))?;
+            let mut record = self.said(posted, tally)?.ok_or(FormatError::Field("live"))?;
             record.state = decode::<StoredState>(&value)?.into_state()?;
             live.push(record);
         }
@@ -150,8 +150,20 @@ impl SledStore {
         }
     }
 
-    /// The message that was posted under a number. A live message's state is as it was posted.
+    /// The message that was posted under a number; two reads where it is work. A live message's state is as it was
+    /// posted: the queue and the views know better.
     pub fn message(&self, posted: u64, tally: &Tally) -> Result<Option<Record>, JournalError> {
+        let Some(mut record) = self.said(posted, tally)? else { return Ok(None) };
+        if record.state.work.is_some()
+            && let Some(row) = self.get(Key::Finished(posted), tally)?
+        {
+            record.state = decode::<StoredState>(&row)?.into_state()?;
+        }
+        Ok(Some(record))
+    }
+
+    /// The same without a look at where its work stands.
+    pub(super) fn said(&self, posted: u64, tally: &Tally) -> Result<Option<Record>, JournalError> {
         let row = self.get(Key::Message(posted), tally)?;
         Ok(row.map(|row| decode::<StoredMessage>(&row)?.into_record(posted)).transpose()?)
     }

@@ -93,23 +93,23 @@ fn a_renewal_writes_nothing() {
 }
 
 #[test]
-fn a_completion_moves_the_state_into_the_message_and_removes_the_live_row() {
+fn a_completion_moves_the_state_and_leaves_the_message_as_it_is() {
     let mut steps = Steps::new();
     let id = steps.asked();
     let leased = steps.world.claim(id, "w").unwrap();
     steps.rows();
     steps.world.complete(&lease(&leased), None).unwrap();
-    assert_eq!(steps.rows(), "-l d j m");
+    assert_eq!(steps.rows(), "-l d j s");
 }
 
 #[test]
-fn a_completion_with_a_reply_writes_both_messages_in_one_commit() {
+fn a_completion_with_a_reply_writes_the_reply_in_the_same_commit() {
     let mut steps = Steps::new();
     let id = steps.asked();
     let leased = steps.world.claim(id, "w").unwrap();
     steps.rows();
     steps.world.complete(&lease(&leased), Some("It is not.")).unwrap();
-    assert_eq!(steps.rows(), "-l d j m m");
+    assert_eq!(steps.rows(), "-l d j m s");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_retryable_failure_rewrites_the_live_row_and_a_final_one_lists_the_message_a
     let leased = steps.world.claim(id, "w").unwrap();
     steps.rows();
     steps.world.fail(&lease(&leased), Failure { retryable: false, ..failure("no") }).unwrap();
-    assert_eq!(steps.rows(), "-l d f j m");
+    assert_eq!(steps.rows(), "-l d f j s");
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_retry_lists_the_message_as_live_again_and_not_as_failed() {
     let mut steps = Steps::new();
     let id = steps.asked();
     steps.world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
-    assert_eq!(steps.rows(), "-l d f j m");
+    assert_eq!(steps.rows(), "-l d f j m s");
     steps.world.run(&[id], |queue, _| queue.retry(id)).unwrap();
-    assert_eq!(steps.rows(), "-f d j l");
+    assert_eq!(steps.rows(), "-f -s d j l");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_deletion_rewrites_the_message_and_lists_it_nowhere() {
     let id = steps.asked();
     steps.rows();
     steps.world.run(&[id], |queue, _| queue.delete(id)).unwrap();
-    assert_eq!(steps.rows(), "-f -l d j m");
+    assert_eq!(steps.rows(), "-f -l d j m s");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn of_several_changes_of_a_message_in_one_commit_the_last_one_stands() {
     let id = steps.asked();
     let leased = steps.world.claim(id, "w").unwrap();
     steps.world.complete(&lease(&leased), None).unwrap();
-    assert_eq!(steps.rows(), "-l d j m");
+    assert_eq!(steps.rows(), "-l d j m s");
 }
 
 #[test]

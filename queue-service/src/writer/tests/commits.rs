@@ -166,7 +166,7 @@ async fn a_finished_message_is_looked_up_in_the_storage_and_that_is_counted() {
     assert_eq!(again.reply, first.reply);
     let costs = bench.costs.by_call();
     let (_, cost) = costs.iter().find(|(call, _)| *call == "CompleteMessage").unwrap();
-    assert_eq!((cost.calls, cost.reads), (2, 1), "its row, the second time");
+    assert_eq!((cost.calls, cost.reads), (2, 2), "what was said and where it stands, the second time");
 }
 
 #[tokio::test]
