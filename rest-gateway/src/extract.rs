@@ -80,6 +80,10 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if let Ok(Object(value)) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    // Only a body that is refused is read again, with a look at where.
     let mut json = serde_json::Deserializer::from_slice(body);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (pointer, text) = (pointer_to(error.path(), &error), error.inner().to_string());
@@ -96,16 +100,22 @@ fn no_json(error: &str) -> Problem {
 pub(crate) fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let query = uri.query().unwrap_or_default();
     check_escapes(query, "the query")?;
-    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-    serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let detail = format!("query parameter: {}", error.inner());
-        Problem::field(pointer_to(error.path(), &error), detail)
+    let pairs = || serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    // Only a query that is refused is read again, with a look at where.
+    T::deserialize(pairs()).or_else(|_| {
+        serde_path_to_error::deserialize(pairs()).map_err(|error| {
+            let detail = format!("query parameter: {}", error.inner());
+            Problem::field(pointer_to(error.path(), &error), detail)
+        })
     })
 }
 
 /// Refuses percent signs without two hex digits behind them, what does not decode to UTF-8, and NUL. Decoders let the
 /// first pass as it is and replace the second: a text that nobody sent would be searched for.
 fn check_escapes(encoded: &str, place: &str) -> Result<(), Problem> {
+    if !encoded.contains(['%', '\0']) {
+        return Ok(());
+    }
     let broken = |rest: &str| rest.len() < 2 || !rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     let text = percent_decode_str(encoded).decode_utf8();
     if encoded.split('%').skip(1).any(broken) || text.map_or(true, |text| text.contains('\0')) {
