@@ -40,7 +40,11 @@ impl Feed {
     /// The posts after a time stamp: at least `limit` where there are as many, never a part of one time stamp. Says
     /// whether there are more.
     pub(super) fn posts_after(&self, after: i64, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
-        let from = self.posts.partition_point(|post| post.stamp <= after);
+        let from = match self.posts.back() {
+            // Most who ask have seen all: they need no search.
+            Some(newest) if newest.stamp > after => self.posts.partition_point(|post| post.stamp <= after),
+            Some(_) | None => self.posts.len(),
+        };
         let mut to = from.saturating_add(limit).min(self.posts.len());
         while to > from && to < self.posts.len() && self.posts[to].stamp == self.posts[to - 1].stamp {
             to += 1;
