@@ -17,13 +17,14 @@ use tower_http::{
         predicate::{NotForContentType, SizeAbove},
     },
     cors::{AllowOrigin, CorsLayer},
-    set_header::SetResponseHeaderLayer,
 };
 
 use crate::{
     conditional::weaken,
-    observe::{REQUEST_ID, observe},
+    observe::{ObserveLayer, REQUEST_ID},
     problem::{Problem, finish},
+    quick::QuickLayer,
+    server::App,
     settings::Settings,
 };
 
@@ -47,7 +48,7 @@ const ACCEPTED: [HeaderName; 5] = [
     REQUEST_ID,
 ];
 /// Smaller bodies, in bytes, are sent as they are: compressing them costs more than it saves.
-const SMALL: u64 = 1_024;
+pub(crate) const SMALL: usize = 1_024;
 /// Of gzip and of brotli: most of what can be saved, in a tenth of the time that the rest would take.
 const COMPRESSION: CompressionLevel = CompressionLevel::Precise(4);
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
@@ -57,25 +58,18 @@ const PREFLIGHT_MAX_AGE: u64 = 7_200;
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Puts the layers around `router`.
-pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, settings: &Settings) -> Router<S> {
-    let fixed = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
-    let layers =
-        ServiceBuilder::new()
-            .layer(middleware::from_fn(observe))
-            .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
-            .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, DATA_POLICY))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("no-store"),
-            ))
-            .option_layer(cors(&settings.cors_origins))
-            .map_response(weaken)
-            .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
-                SizeAbove::new(SMALL).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
-            ))
-            .layer(middleware::from_fn(finish))
-            .layer(CatchPanicLayer::custom(panicked));
+pub(crate) fn around(router: Router<App>, settings: &Settings, app: &App) -> Router<App> {
+    let layers = ServiceBuilder::new()
+        .layer(ObserveLayer::default())
+        .map_response(policies)
+        .option_layer(cors(&settings.cors_origins))
+        .layer(QuickLayer(App::clone(app)))
+        .map_response(weaken)
+        .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
+            SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
+        ))
+        .layer(middleware::from_fn(finish))
+        .layer(CatchPanicLayer::custom(panicked));
     router.layer(layers)
 }
 
@@ -95,18 +89,32 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(layer)
 }
 
+/// What browsers may do with an answer, where the answer itself does not say it.
+fn policies<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(DATA_POLICY);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     Problem::internal("a handler panicked").into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::{Router, body::Body, extract::Request, routing::get};
     use clap::Parser as _;
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt as _;
 
     use super::around;
-    use crate::Settings;
+    use crate::{Settings, probes::Readiness, server::Shared, tail::Tail, upstream::Pool};
 
     async fn broken() -> &'static str {
         panic!("the secret of the house");
@@ -115,7 +123,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_a_problem_without_inner_detail() {
         let settings = Settings::try_parse_from(["rest-gateway"]).unwrap();
-        let router: Router = around(Router::new().route("/", get(broken)), &settings);
+        let pool = Pool::to(&settings.queue_url, 1).unwrap();
+        let (_, readiness) = watch::channel(Readiness::Unknown);
+        let tail = Arc::new(Tail::new(settings.tail()));
+        let app = Arc::new(Shared::new(&settings, pool, tail, readiness, CancellationToken::new()));
+        let router = around(Router::new().route("/", get(broken)), &settings, &app).with_state(app);
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

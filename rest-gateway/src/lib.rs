@@ -20,6 +20,7 @@ mod polls;
 mod probes;
 mod problem;
 mod queue;
+mod quick;
 mod refusal;
 mod routes;
 mod server;

@@ -1,16 +1,24 @@
-//! What is told about each request: its id, one line in the log, one count and one latency in the metrics.
+//! What is told about each request: its id, one count and one latency in the metrics, and a line in the log.
 //!
-//! Never a body, a text, a token or a query: paths are told as their pattern.
+//! What failed or took long is told at `info`, with its cause at `warn`; everything else at `debug`, for a line costs more
+//! than the answer to a poll. Never a body, a text, a token or a query: paths are told as their pattern.
 
-use std::time::Instant;
-
-use axum::{
-    extract::{MatchedPath, Request},
-    middleware::Next,
-    response::Response,
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
-use http::{HeaderName, HeaderValue, Method};
-use uuid::Uuid;
+
+use axum::extract::MatchedPath;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use metrics::{Counter, Histogram, counter, histogram};
+use parking_lot::RwLock;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+use uuid::Builder;
 
 use crate::problem::Problem;
 
@@ -19,6 +27,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const MAX_ID: usize = 128;
 /// The route of what no route knows.
 const NO_ROUTE: &str = "none";
+/// An answer that takes longer is told in the log.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The id of one request: the caller's where it is visible ASCII of at most 128 characters, a random one otherwise.
 #[derive(Debug, Clone)]
@@ -29,40 +39,168 @@ impl RequestId {
         self.0.to_str().expect("only visible ASCII is taken")
     }
 
-    fn of(request: &Request) -> Self {
+    fn of<B>(request: &Request<B>) -> Self {
         let sane = |value: &&HeaderValue| {
             (1..=MAX_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
         };
         let given = request.headers().get(REQUEST_ID).filter(sane).cloned();
-        Self(given.unwrap_or_else(|| {
-            HeaderValue::from_str(&Uuid::new_v4().to_string()).expect("a UUID is visible ASCII")
-        }))
+        given.map_or_else(Self::random, Self)
+    }
+
+    /// A UUID from the generator of this thread: the system is not asked for each.
+    fn random() -> Self {
+        let id = Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text = id.hyphenated().encode_lower(&mut text);
+        Self(HeaderValue::from_str(text).expect("a UUID is visible ASCII"))
     }
 }
 
-/// The outermost layer.
-pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let id = RequestId::of(&request);
-    request.extensions_mut().insert(id.clone());
-    let method = known(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
-    let mut response = next.run(request).await;
-    let status = response.status().as_u16();
-    let latency = start.elapsed();
-    let labels = [("method", method.to_owned()), ("route", route.clone()), ("status", status.to_string())];
-    metrics::counter!("repartee_http_requests_total", &labels).increment(1);
-    metrics::histogram!("repartee_http_request_seconds", &labels).record(latency);
-    let cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref());
-    let (latency_ms, request_id) = (latency.as_secs_f64() * 1_000.0, id.as_str());
-    if let Some(cause) = cause {
-        tracing::warn!(method, route, status, latency_ms, request_id, cause, "request");
-    } else {
-        tracing::info!(method, route, status, latency_ms, request_id, "request");
+/// The outermost layer. Services made by the same layer share what they count with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObserveLayer(Arc<Series>);
+
+/// A service whose requests are told about.
+#[derive(Debug, Clone)]
+pub(crate) struct Observe<S> {
+    inner: S,
+    series: Arc<Series>,
+}
+
+pin_project! {
+    /// The answer of an observed service.
+    pub(crate) struct Observed<F> {
+        #[pin]
+        inner: F,
+        seen: Option<Seen>,
     }
-    response.headers_mut().insert(REQUEST_ID, id.0);
-    response
+}
+
+/// What is known of a request until it is answered.
+struct Seen {
+    start: Instant,
+    id: RequestId,
+    method: &'static str,
+    route: Option<MatchedPath>,
+    series: Arc<Series>,
+}
+
+/// The handles of all counters and latencies that were needed so far, by route: looking one up costs no label. Bounded by
+/// the routes, the known methods and the statuses that this server answers.
+#[derive(Debug, Default)]
+struct Series(RwLock<HashMap<Box<str>, Vec<(Labels, One)>>>);
+
+type Labels = (&'static str, StatusCode);
+
+/// The requests of one route, method and status.
+#[derive(Debug, Clone)]
+struct One {
+    requests: Counter,
+    seconds: Histogram,
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        Observe { inner, series: Arc::clone(&self.0) }
+    }
+}
+
+impl<S, A, B> Service<Request<A>> for Observe<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Observed<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let seen = Seen {
+            start: Instant::now(),
+            id: RequestId::of(&request),
+            method: known(request.method()),
+            route: request.extensions().get().cloned(),
+            series: Arc::clone(&self.series),
+        };
+        request.extensions_mut().insert(seen.id.clone());
+        Observed { inner: self.inner.call(request), seen: Some(seen) }
+    }
+}
+
+impl<F, B, E> Future for Observed<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(seen) = this.seen.take() {
+            seen.tell(&mut response);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Seen {
+    fn tell<B>(self, response: &mut Response<B>) {
+        let Self { start, id, method, route, series } = self;
+        let (latency, status) = (start.elapsed(), response.status());
+        let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+        let One { requests, seconds } = series.of(route, (method, status));
+        requests.increment(1);
+        seconds.record(latency);
+        let cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref());
+        let (status_code, latency_ms, request_id) =
+            (status.as_u16(), latency.as_secs_f64() * 1_000.0, id.as_str());
+        if let Some(cause) = cause {
+            tracing::warn!(method, route, status = status_code, latency_ms, request_id, cause, "request");
+        } else if status.is_client_error() || status.is_server_error() || latency > SLOW {
+            tracing::info!(method, route, status = status_code, latency_ms, request_id, "request");
+        } else {
+            tracing::debug!(method, route, status = status_code, latency_ms, request_id, "request");
+        }
+        response.headers_mut().insert(REQUEST_ID, id.0);
+    }
+}
+
+impl Series {
+    fn of(&self, route: &str, labels: Labels) -> One {
+        let known = |all: &[(Labels, One)]| {
+            all.iter().find(|(known, _)| *known == labels).map(|(_, one)| one.clone())
+        };
+        let found = self.0.read().get(route).and_then(|all| known(all));
+        found.unwrap_or_else(|| {
+            let mut series = self.0.write();
+            let all = series.entry(route.into()).or_default();
+            // Somebody else may have been first.
+            known(all).unwrap_or_else(|| {
+                let one = One::new(route, labels);
+                all.push((labels, one.clone()));
+                one
+            })
+        })
+    }
+}
+
+impl One {
+    fn new(route: &str, (method, status): Labels) -> Self {
+        let labels = [
+            ("method", method.to_owned()),
+            ("route", route.to_owned()),
+            ("status", status.as_str().to_owned()),
+        ];
+        Self {
+            requests: counter!("repartee_http_requests_total", &labels),
+            seconds: histogram!("repartee_http_request_seconds", &labels),
+        }
+    }
 }
 
 /// A client may invent methods; a label may not grow with them.

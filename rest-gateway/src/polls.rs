@@ -6,13 +6,15 @@ use axum::{
     extract::{FromRequestParts as _, Request},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use metrics::counter;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use metrics::{Counter, counter};
 use repartee_proto::v1;
 
 use crate::{
     conditional,
-    json::{Message, StorageReads},
+    extract::from_query,
+    json::{ListQuery, Message, StorageReads},
+    layers::SMALL,
     problem::Problem,
     server::App,
     tail::{Older, Page, Wanted},
@@ -26,25 +28,67 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 const MORE: HeaderName = HeaderName::from_static("x-more");
 const STORAGE_READS: HeaderName = HeaderName::from_static("x-storage-reads");
 
+/// Where polls are asked for; what [`at_once`] looks for in front of the router.
+pub(crate) const PATH: &str = "/api/comments";
+
+/// How many polls were answered, by what they cost.
+pub(crate) struct Polls {
+    tag: Counter,
+    tail: Counter,
+    queue: Counter,
+}
+
+impl Default for Polls {
+    fn default() -> Self {
+        let from = |from| counter!("repartee_polls_total", "from" => from);
+        Self { tag: from("tag"), tail: from("tail"), queue: from("queue") }
+    }
+}
+
 /// Answers one poll.
 ///
 /// # Errors
 /// 503 where the changes of the queue-service do not come, or what it refuses.
 pub(crate) async fn answer(app: &App, request: Request, wanted: &Wanted) -> Result<Response, Problem> {
     if let Some(response) = unchanged(app, request.headers(), wanted) {
-        counter!("repartee_polls_total", "from" => "tag").increment(1);
+        app.polls.tag.increment(1);
         return Ok(response);
     }
     match app.tail.page(wanted).await? {
         Ok(page) => {
-            counter!("repartee_polls_total", "from" => "tail").increment(1);
+            app.polls.tail.increment(1);
             Ok(from_tail(request.headers(), page))
         }
         Err(older) => {
-            counter!("repartee_polls_total", "from" => "queue").increment(1);
+            app.polls.queue.increment(1);
             from_queue(app, request, wanted, older).await
         }
     }
+}
+
+/// The same answer, where it needs neither a wait nor a call, and would be sent as it is. `None` for every other request:
+/// what is refused, asked for upstream, or compressed goes the way of all requests.
+pub(crate) fn at_once(app: &App, request: &Request) -> Option<Response> {
+    if request.method() != Method::GET || request.uri().path() != PATH {
+        return None;
+    }
+    let wanted = Wanted::try_from(from_query::<ListQuery>(request.uri()).ok()?).ok()?;
+    let asked = request.headers();
+    if let Some(response) = unchanged(app, asked, &wanted) {
+        app.polls.tag.increment(1);
+        return Some(response);
+    }
+    let page = app.tail.page_now(&wanted)?;
+    let compressible = page.body.len() >= SMALL;
+    if compressible && asked.contains_key(header::ACCEPT_ENCODING) {
+        return None;
+    }
+    app.polls.tail.increment(1);
+    let mut response = from_tail(asked, page);
+    if compressible {
+        response.headers_mut().insert(header::VARY, header::ACCEPT_ENCODING.into());
+    }
+    Some(response)
 }
 
 /// 304 where the client has what the domain showed after its last change. No feed is looked at for it.

@@ -69,8 +69,8 @@ pub(crate) async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "The queue-service serves", body = str, content_type = "text/plain"),
               (status = 503, description = "It does not, or cannot be reached")))]
-pub(crate) async fn readyz(State(mut app): State<App>) -> Result<&'static str, Problem> {
-    if !is_ready(&mut app).await {
+pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+    if !is_ready(app.readiness.clone()).await {
         let detail = "the queue-service does not serve; this gateway goes on trying";
         return Err(Problem::unavailable(detail));
     }
@@ -81,8 +81,8 @@ pub(crate) async fn readyz(State(mut app): State<App>) -> Result<&'static str, P
     }
 }
 
-async fn is_ready(app: &mut App) -> bool {
-    let found = app.readiness.wait_for(|readiness| *readiness != Readiness::Unknown).await;
+async fn is_ready(mut readiness: watch::Receiver<Readiness>) -> bool {
+    let found = readiness.wait_for(|readiness| *readiness != Readiness::Unknown).await;
     match found.as_deref() {
         Ok(Readiness::Ready) => true,
         Ok(Readiness::NotReady | Readiness::Unknown) | Err(_) => false,

@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 
 use crate::{
     layers,
+    polls::Polls,
     probes::{self, Readiness},
     routes,
     settings::Settings,
@@ -20,9 +21,11 @@ use crate::{
 /// How long open requests may go on after the stop; a stop has 10 s in all.
 const DRAIN: Duration = Duration::from_secs(8);
 
-/// What handlers share.
-#[derive(Clone)]
-pub(crate) struct App {
+/// What handlers share; a clone for each request costs one count.
+pub(crate) type App = Arc<Shared>;
+
+/// What there is once.
+pub(crate) struct Shared {
     /// The connections to the queue-service.
     pub(crate) pool: Pool,
     /// What polls are answered from.
@@ -35,6 +38,8 @@ pub(crate) struct App {
     pub(crate) readiness: watch::Receiver<Readiness>,
     /// Cancelled once the server is asked to stop: what waits answers at once.
     pub(crate) stopping: CancellationToken,
+    /// Counts the polls.
+    pub(crate) polls: Polls,
 }
 
 /// A gateway that is bound and does not serve yet.
@@ -90,6 +95,19 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     server.serve(shutdown).await
 }
 
+impl Shared {
+    pub(crate) fn new(
+        settings: &Settings,
+        pool: Pool,
+        tail: Arc<Tail>,
+        readiness: watch::Receiver<Readiness>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let (request_timeout, max_body_bytes) = (settings.request_timeout, settings.max_body_bytes);
+        Self { pool, tail, request_timeout, max_body_bytes, readiness, stopping, polls: Polls::default() }
+    }
+}
+
 impl Server {
     /// Binds the address. The queue-service need not be there yet.
     ///
@@ -127,15 +145,8 @@ impl Server {
             patience: self.settings.watch_patience,
         };
         let _follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-        let app = App {
-            pool: self.pool,
-            tail,
-            request_timeout: self.settings.request_timeout,
-            max_body_bytes: self.settings.max_body_bytes,
-            readiness,
-            stopping: shutdown.clone(),
-        };
-        let router = layers::around(routes::router(), &self.settings).with_state(app);
+        let app = Arc::new(Shared::new(&self.settings, self.pool, tail, readiness, shutdown.clone()));
+        let router = layers::around(routes::router(), &self.settings, &app).with_state(app);
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection keeps Nagle's algorithm");

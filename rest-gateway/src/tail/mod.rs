@@ -36,6 +36,7 @@ mod unsettled;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use metrics::gauge;
 use parking_lot::RwLock;
 use repartee_proto::v1;
@@ -90,7 +91,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The page as a JSON array.
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// True where more can be read at once.
     pub(crate) more: bool,
     /// The position behind the page.
@@ -120,20 +121,29 @@ impl Tail {
         Some((heads.tag(domain), position))
     }
 
-    /// A page, where the tail holds all of it.
+    /// A page, where the tail holds all of it; waits for the stream from the queue-service for a little.
     ///
     /// # Errors
-    /// Outside, 503 where the stream from the queue-service is away; inside, where the page is to be asked for upstream.
+    /// Outside, 503 where the stream is away; inside, where the page is to be asked for upstream.
     pub(crate) async fn page(&self, wanted: &Wanted) -> Result<Result<Page, Older>, Problem> {
         self.wait_until_live().await?;
+        self.held(wanted).ok_or_else(away)
+    }
+
+    /// A page, where it can be answered now without a wait and without a call.
+    pub(crate) fn page_now(&self, wanted: &Wanted) -> Option<Page> {
+        self.is_current().then(|| self.held(wanted))??.ok()
+    }
+
+    fn held(&self, wanted: &Wanted) -> Option<Result<Page, Older>> {
         let feeds = self.feeds.read();
-        let feeds = feeds.as_ref().ok_or_else(away)?;
+        let feeds = feeds.as_ref()?;
         let limit = wanted.limit as usize;
         let found = match wanted.after {
             0 => feeds.newest(&wanted.domain, limit),
             after => feeds.after(&wanted.domain, after, limit),
         };
-        Ok(found.map(|page| {
+        Some(found.map(|page| {
             let mut tag = feeds.heads().tag(&wanted.domain);
             if page.more {
                 // What is up to date has the plain tag: a client that has it knows that there is nothing more.
@@ -204,14 +214,18 @@ impl Tail {
         gauge!("repartee_tail_live").set(if progress.away_since.is_none() { 1.0 } else { 0.0 });
     }
 
+    /// True where the tail shows everything that callers were told of.
+    fn is_current(&self) -> bool {
+        self.live.load().as_ref().is_some_and(|heads| heads.owes_nothing())
+    }
+
     async fn wait_until_live(&self) -> Result<(), Problem> {
-        let current = || self.live.load().as_ref().is_some_and(|heads| heads.owes_nothing());
-        if current() {
+        if self.is_current() {
             return Ok(());
         }
         let mut progress = self.progress.subscribe();
         let since = progress.borrow().away_since.unwrap_or_else(Instant::now);
-        let shows_all = progress.wait_for(|now| now.away_since.is_none() && current());
+        let shows_all = progress.wait_for(|now| now.away_since.is_none() && self.is_current());
         match timeout_at(since + GRACE, shows_all).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(away()),
@@ -281,7 +295,10 @@ fn away() -> Problem {
 }
 
 /// The items as a JSON array.
-fn array(items: &[bytes::Bytes]) -> Vec<u8> {
+fn array(items: &[Bytes]) -> Bytes {
+    if items.is_empty() {
+        return Bytes::from_static(b"[]");
+    }
     let mut body = Vec::with_capacity(2 + items.iter().map(|item| item.len() + 1).sum::<usize>());
     body.push(b'[');
     for (index, item) in items.iter().enumerate() {
@@ -291,5 +308,5 @@ fn array(items: &[bytes::Bytes]) -> Vec<u8> {
         body.extend_from_slice(item);
     }
     body.push(b']');
-    body
+    body.into()
 }
