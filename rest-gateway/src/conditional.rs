@@ -9,25 +9,27 @@ use sha2::{Digest as _, Sha256};
 
 /// How much of the hash makes the tag: 128 bits are more than enough to tell answers apart.
 const TAG_BYTES: usize = 16;
+/// Room for what handlers and layers add to an answer, so that it is made once.
+const HEADERS: usize = 16;
 
 /// Answers `body` under a strong tag made of its bytes, or 304 where `asked` names that tag.
 pub(crate) fn respond(
     asked: &HeaderMap,
-    content_type: &str,
+    content_type: HeaderValue,
     body: impl Into<Body> + AsRef<[u8]>,
 ) -> Response {
     let tag = tag(body.as_ref());
-    respond_as(asked, &tag, content_type, body)
+    respond_as(asked, tag, content_type, body)
 }
 
 /// Answers `body` under this tag, or 304 where `asked` names it (RFC 9110, 13.1.2).
 pub(crate) fn respond_as(
     asked: &HeaderMap,
-    tag: &str,
-    content_type: &str,
+    tag: String,
+    content_type: HeaderValue,
     body: impl Into<Body>,
 ) -> Response {
-    let mut response = if matches(asked, tag) {
+    let mut response = if matches(asked, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         untagged(content_type, body)
@@ -37,9 +39,10 @@ pub(crate) fn respond_as(
 }
 
 /// Answers `body` to a client that cannot ask for it again.
-pub(crate) fn untagged(content_type: &str, body: impl Into<Body>) -> Response {
+pub(crate) fn untagged(content_type: HeaderValue, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, header(content_type));
+    response.headers_mut().reserve(HEADERS);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
@@ -48,15 +51,15 @@ pub(crate) fn weaken<B>(mut response: Response<B>) -> Response<B> {
     if response.headers().contains_key(header::CONTENT_ENCODING) {
         let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
         if let Some(weak) = tag.filter(|tag| tag.starts_with('"')).map(|tag| format!("W/{tag}")) {
-            response.headers_mut().insert(header::ETAG, header(&weak));
+            response.headers_mut().insert(header::ETAG, header(weak));
         }
     }
     response
 }
 
 /// What this gateway or the queue-service wrote, as a header.
-pub(crate) fn header(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("tags, positions and media types are visible ASCII")
+pub(crate) fn header(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("tags and positions are visible ASCII")
 }
 
 fn tag(body: &[u8]) -> String {

@@ -7,7 +7,7 @@ use axum::{
     extract::Path,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -90,7 +90,7 @@ pub(crate) fn description() -> Document {
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "The document", body = Object)))]
 pub(crate) async fn document(asked: HeaderMap) -> impl IntoResponse {
-    (FRESH, conditional::respond(&asked, "application/json", DOCUMENT.as_str()))
+    (FRESH, conditional::respond(&asked, HeaderValue::from_static("application/json"), DOCUMENT.as_str()))
 }
 
 /// The reader of this document.
@@ -114,7 +114,8 @@ pub(crate) async fn file(asked: HeaderMap, Path(name): Path<String>) -> Result<R
         )
     })?;
     let policy = [(header::CONTENT_SECURITY_POLICY, READER_POLICY)];
-    let answer = conditional::respond(&asked, &file.content_type, file.bytes.into_owned());
+    let content_type = conditional::header(file.content_type);
+    let answer = conditional::respond(&asked, content_type, file.bytes.into_owned());
     Ok((FRESH, policy, answer).into_response())
 }
 

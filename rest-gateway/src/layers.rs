@@ -1,13 +1,13 @@
 //! What lies around every route, from the outside in: observation, headers, CORS, compression, the shape of
 //! errors, panics.
 
-use std::any::Any;
+use std::{any::Any, convert::Infallible, future::ready};
 
 use axum::{
     Router, middleware,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
@@ -21,10 +21,10 @@ use tower_http::{
 
 use crate::{
     conditional::weaken,
+    front::AroundPolls,
     observe::{ObserveLayer, REQUEST_ID},
+    polls,
     problem::{Problem, finish},
-    quick::QuickLayer,
-    server::App,
     settings::Settings,
 };
 
@@ -58,12 +58,11 @@ const PREFLIGHT_MAX_AGE: u64 = 7_200;
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Puts the layers around `router`.
-pub(crate) fn around(router: Router<App>, settings: &Settings, app: &App) -> Router<App> {
+pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, settings: &Settings) -> Router<S> {
     let layers = ServiceBuilder::new()
-        .layer(ObserveLayer::default())
+        .layer(ObserveLayer::matched())
         .map_response(policies)
         .option_layer(cors(&settings.cors_origins))
-        .layer(QuickLayer(App::clone(app)))
         .map_response(weaken)
         .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
             SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
@@ -71,6 +70,15 @@ pub(crate) fn around(router: Router<App>, settings: &Settings, app: &App) -> Rou
         .layer(middleware::from_fn(finish))
         .layer(CatchPanicLayer::custom(panicked));
     router.layer(layers)
+}
+
+/// The layers of an answer to a poll that was found at once: it is no error, and sent as it is.
+pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
+    ServiceBuilder::new()
+        .layer(ObserveLayer::of(polls::PATH))
+        .map_response(policies)
+        .option_layer(cors(&settings.cors_origins))
+        .service_fn(|request: Request<Response>| ready(Ok::<_, Infallible>(request.into_body())))
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.
@@ -105,16 +113,12 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::{Router, body::Body, extract::Request, routing::get};
     use clap::Parser as _;
-    use tokio::sync::watch;
-    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt as _;
 
     use super::around;
-    use crate::{Settings, probes::Readiness, server::Shared, tail::Tail, upstream::Pool};
+    use crate::Settings;
 
     async fn broken() -> &'static str {
         panic!("the secret of the house");
@@ -123,11 +127,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_a_problem_without_inner_detail() {
         let settings = Settings::try_parse_from(["rest-gateway"]).unwrap();
-        let pool = Pool::to(&settings.queue_url, 1).unwrap();
-        let (_, readiness) = watch::channel(Readiness::Unknown);
-        let tail = Arc::new(Tail::new(settings.tail()));
-        let app = Arc::new(Shared::new(&settings, pool, tail, readiness, CancellationToken::new()));
-        let router = around(Router::new().route("/", get(broken)), &settings, &app).with_state(app);
+        let router: Router = around(Router::new().route("/", get(broken)), &settings);
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -57,14 +57,18 @@ impl RequestId {
 }
 
 /// The outermost layer. Services made by the same layer share what they count with.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ObserveLayer(Arc<Series>);
+#[derive(Debug, Clone)]
+pub(crate) struct ObserveLayer {
+    /// The route of all requests; `None` where the router says it, and handlers may ask for the request's id.
+    route: Option<&'static str>,
+    series: Arc<Series>,
+}
 
 /// A service whose requests are told about.
 #[derive(Debug, Clone)]
 pub(crate) struct Observe<S> {
     inner: S,
-    series: Arc<Series>,
+    layer: ObserveLayer,
 }
 
 pin_project! {
@@ -81,8 +85,8 @@ struct Seen {
     start: Instant,
     id: RequestId,
     method: &'static str,
-    route: Option<MatchedPath>,
-    series: Arc<Series>,
+    matched: Option<MatchedPath>,
+    layer: ObserveLayer,
 }
 
 /// The handles of all counters and latencies that were needed so far, by route: looking one up costs no label. Bounded by
@@ -99,11 +103,23 @@ struct One {
     seconds: Histogram,
 }
 
+impl ObserveLayer {
+    /// Below the router, which knows the route.
+    pub(crate) fn matched() -> Self {
+        Self { route: None, series: Arc::default() }
+    }
+
+    /// For requests of one route that meet no router.
+    pub(crate) fn of(route: &'static str) -> Self {
+        Self { route: Some(route), series: Arc::default() }
+    }
+}
+
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, series: Arc::clone(&self.0) }
+        Observe { inner, layer: self.clone() }
     }
 }
 
@@ -124,10 +140,12 @@ where
             start: Instant::now(),
             id: RequestId::of(&request),
             method: known(request.method()),
-            route: request.extensions().get().cloned(),
-            series: Arc::clone(&self.series),
+            matched: request.extensions().get().cloned(),
+            layer: self.layer.clone(),
         };
-        request.extensions_mut().insert(seen.id.clone());
+        if self.layer.route.is_none() {
+            request.extensions_mut().insert(seen.id.clone());
+        }
         Observed { inner: self.inner.call(request), seen: Some(seen) }
     }
 }
@@ -150,10 +168,10 @@ where
 
 impl Seen {
     fn tell<B>(self, response: &mut Response<B>) {
-        let Self { start, id, method, route, series } = self;
+        let Self { start, id, method, matched, layer } = self;
         let (latency, status) = (start.elapsed(), response.status());
-        let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-        let One { requests, seconds } = series.of(route, (method, status));
+        let route = layer.route.unwrap_or_else(|| matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str));
+        let One { requests, seconds } = layer.series.of(route, (method, status));
         requests.increment(1);
         seconds.record(latency);
         let cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref());

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{conditional, server::App};
 
@@ -44,5 +44,6 @@ pub(crate) fn files() -> Router<App> {
 
 fn file(asked: &HeaderMap, content_type: &'static str, content: &'static str) -> Response {
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    (FRESH, policy, conditional::respond(asked, content_type, content)).into_response()
+    (FRESH, policy, conditional::respond(asked, HeaderValue::from_static(content_type), content))
+        .into_response()
 }

@@ -21,6 +21,7 @@ use crate::{
     upstream::Queue,
 };
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Shared caches may answer the polls of many browsers from one request a second.
 const POLLED: HeaderValue =
     HeaderValue::from_static("public, max-age=0, s-maxage=1, stale-while-revalidate=5");
@@ -72,7 +73,9 @@ pub(crate) fn at_once(app: &App, request: &Request) -> Option<Response> {
     if request.method() != Method::GET || request.uri().path() != PATH {
         return None;
     }
-    let wanted = Wanted::try_from(from_query::<ListQuery>(request.uri()).ok()?).ok()?;
+    let query = request.uri().query().unwrap_or_default();
+    let wanted = Wanted::plain(query)
+        .or_else(|| Wanted::try_from(from_query::<ListQuery>(request.uri()).ok()?).ok())?;
     let asked = request.headers();
     if let Some(response) = unchanged(app, asked, &wanted) {
         app.polls.tag.increment(1);
@@ -99,15 +102,15 @@ fn unchanged(app: &App, asked: &HeaderMap, wanted: &Wanted) -> Option<Response> 
     let (tag, position) = app.tail.tag(&wanted.domain)?;
     conditional::names(asked, &tag).then(|| {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
-        response.headers_mut().insert(header::ETAG, conditional::header(&tag));
-        told(&mut response, &position, false, 0);
+        response.headers_mut().insert(header::ETAG, conditional::header(tag));
+        told(&mut response, position, false, 0);
         response
     })
 }
 
 fn from_tail(asked: &HeaderMap, page: Page) -> Response {
-    let mut response = conditional::respond_as(asked, &page.tag, "application/json", page.body);
-    told(&mut response, &page.next_cursor, page.more, 0);
+    let mut response = conditional::respond_as(asked, page.tag, JSON, page.body);
+    told(&mut response, page.next_cursor, page.more, 0);
     response
 }
 
@@ -127,18 +130,18 @@ fn feed_page(asked: &HeaderMap, page: v1::ListMessagesResponse) -> Response {
     let body = serde_json::to_vec(&messages).expect("a message is plain values");
     let reads = StorageReads::from(page.kv_stats).count();
     if page.reset {
-        let mut response = conditional::untagged("application/json", body);
-        told(&mut response, &page.next_cursor, page.more, reads);
+        let mut response = conditional::untagged(JSON, body);
+        told(&mut response, page.next_cursor, page.more, reads);
         response.headers_mut().remove(header::CACHE_CONTROL);
         return response;
     }
-    let mut response = conditional::respond(asked, "application/json", body);
-    told(&mut response, &page.next_cursor, page.more, reads);
+    let mut response = conditional::respond(asked, JSON, body);
+    told(&mut response, page.next_cursor, page.more, reads);
     response
 }
 
 /// Where the page ends, and what it cost.
-fn told(response: &mut Response, next_cursor: &str, more: bool, reads: u64) {
+fn told(response: &mut Response, next_cursor: String, more: bool, reads: u64) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, POLLED);
     headers.insert(NEXT_CURSOR, conditional::header(next_cursor));

@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
 
 use crate::{
+    front::front,
     layers,
     polls::Polls,
     probes::{self, Readiness},
@@ -95,19 +96,6 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     server.serve(shutdown).await
 }
 
-impl Shared {
-    pub(crate) fn new(
-        settings: &Settings,
-        pool: Pool,
-        tail: Arc<Tail>,
-        readiness: watch::Receiver<Readiness>,
-        stopping: CancellationToken,
-    ) -> Self {
-        let (request_timeout, max_body_bytes) = (settings.request_timeout, settings.max_body_bytes);
-        Self { pool, tail, request_timeout, max_body_bytes, readiness, stopping, polls: Polls::default() }
-    }
-}
-
 impl Server {
     /// Binds the address. The queue-service need not be there yet.
     ///
@@ -145,15 +133,23 @@ impl Server {
             patience: self.settings.watch_patience,
         };
         let _follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-        let app = Arc::new(Shared::new(&self.settings, self.pool, tail, readiness, shutdown.clone()));
-        let router = layers::around(routes::router(), &self.settings, &app).with_state(app);
+        let app = Arc::new(Shared {
+            pool: self.pool,
+            tail,
+            request_timeout: self.settings.request_timeout,
+            max_body_bytes: self.settings.max_body_bytes,
+            readiness,
+            stopping: shutdown.clone(),
+            polls: Polls::default(),
+        });
+        let router = layers::around(routes::router(), &self.settings).with_state(App::clone(&app));
+        let front = front(app, router, &self.settings);
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection keeps Nagle's algorithm");
             }
         });
-        let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving = axum::serve(listener, front).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let deadline = async {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN).await;

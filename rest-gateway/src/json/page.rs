@@ -1,5 +1,7 @@
 //! The query parameters of what reads.
 
+use std::str::FromStr;
+
 use repartee_proto::v1;
 use serde::{
     Deserialize, Deserializer,
@@ -102,6 +104,41 @@ impl TryFrom<ListQuery> for Wanted {
     }
 }
 
+impl Wanted {
+    /// Reads a query as programs write it: a plain name and plain numbers, each once. `None` for every other one, which
+    /// [`ListQuery`] reads or refuses; what both read they read alike.
+    pub(crate) fn plain(query: &str) -> Option<Self> {
+        let (mut domain, mut after, mut limit) = (None, None, None);
+        for parameter in query.split('&') {
+            let (name, value) = parameter.split_once('=')?;
+            let is_new = match name {
+                "domain" => domain.replace(plain_name(value)?).is_none(),
+                "after" | "since" => after.replace(plain_number::<i64>(value)?).is_none(),
+                "limit" => {
+                    let value = plain_number(value).filter(|limit| (1..=MAX_LIMIT).contains(limit))?;
+                    limit.replace(value).is_none()
+                }
+                _ => false,
+            };
+            if !is_new {
+                return None;
+            }
+        }
+        let (domain, after) = (domain.unwrap_or_default().to_owned(), after.unwrap_or_default());
+        Some(Self { domain, after, limit: limit.unwrap_or(USUAL_LIMIT) })
+    }
+}
+
+/// A name that means itself in a query.
+fn plain_name(value: &str) -> Option<&str> {
+    let means_itself = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    value.bytes().all(means_itself).then_some(value)
+}
+
+fn plain_number<N: FromStr>(value: &str) -> Option<N> {
+    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
+}
+
 impl From<&Wanted> for v1::ListMessagesRequest {
     fn from(wanted: &Wanted) -> Self {
         let after = Some(wanted.after).filter(|after| *after > 0);
@@ -153,4 +190,60 @@ fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, 
     timestamp.map(Some).ok_or_else(|| {
         D::Error::invalid_value(Unexpected::Str(&text), &"Unix milliseconds, a whole number from 0 on")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::{ListQuery, Wanted};
+    use crate::extract::from_query;
+
+    /// What the full reader makes of it.
+    fn read(query: &str) -> Option<Wanted> {
+        let uri: Uri = format!("/api/comments?{query}").parse().unwrap();
+        Wanted::try_from(from_query::<ListQuery>(&uri).ok()?).ok()
+    }
+
+    #[test]
+    fn a_plain_query_is_read_as_every_other() {
+        for query in [
+            "domain=saywhatwant.app&after=1762025642726",
+            "since=5&limit=1000&domain=a-b_c.d~e:8080",
+            "after=0&domain=",
+            "limit=1",
+            "limit=007",
+        ] {
+            assert!(Wanted::plain(query).is_some(), "{query}");
+            assert_eq!(Wanted::plain(query), read(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_not_plain_is_left_to_the_full_reader() {
+        for query in [
+            "",
+            "&",
+            "domain",
+            "domain=a%20b",
+            "domain=a+b",
+            "domain=a&domain=b",
+            "after=1&since=1",
+            "after=1&since=2",
+            "after=",
+            "after=-1",
+            "after=+1",
+            "after=9223372036854775808",
+            "limit=0",
+            "limit=1001",
+            "limit=",
+            "limit=1&limit=1",
+            "limit=1&",
+            "%61fter=1",
+            "other=1",
+            "after=1=2",
+        ] {
+            assert_eq!(Wanted::plain(query), None, "{query}");
+        }
+    }
 }

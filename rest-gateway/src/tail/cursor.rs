@@ -9,7 +9,7 @@ pub(super) fn parse(cursor: &str) -> Option<(&str, u64)> {
 
 /// Writes the cursor after change `seq`.
 pub(super) fn format(epoch: &str, seq: u64) -> String {
-    format!("{epoch}.{seq}")
+    [epoch, ".", itoa::Buffer::new().format(seq)].concat()
 }
 
 #[cfg(test)]

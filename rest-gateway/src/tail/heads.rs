@@ -51,7 +51,7 @@ impl Heads {
     /// The entity tag of what a domain, or all where it is empty, shows. The same tag means that no change came between.
     pub(super) fn tag(&self, domain: &str) -> String {
         let seq = if domain.is_empty() { self.shown() } else { self.place(domain).load(Ordering::Acquire) };
-        format!("\"{}-{seq}\"", self.epoch)
+        ["\"", &self.epoch, "-", itoa::Buffer::new().format(seq), "\""].concat()
     }
 
     /// A caller was told of a change that is not shown yet: polls wait for it from now on.

@@ -1,0 +1,89 @@
+//! The first that a request meets: what can be answered at once is answered here, everything else goes to the router.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    response::Response,
+    routing::future::RouteFuture,
+    serve::{IncomingStream, Listener},
+};
+use futures_util::future::Either;
+use tower::Service;
+
+use crate::{layers, polls, server::App, settings::Settings};
+
+/// What every connection gets a copy of.
+#[derive(Clone)]
+pub(crate) struct Front<P> {
+    app: App,
+    /// What lies around an answer that was found at once.
+    around_polls: P,
+    router: Router,
+}
+
+/// The front for one connection.
+#[derive(Clone)]
+pub(crate) struct Connection<P> {
+    front: Front<P>,
+    peer: SocketAddr,
+}
+
+/// The front of `router`, with the layers that `settings` ask for.
+pub(crate) fn front(app: App, router: Router, settings: &Settings) -> Front<impl AroundPolls> {
+    Front { app, around_polls: layers::around_polls(settings), router }
+}
+
+/// Layers around an answer: the request brings it in place of its body, which for a poll is empty.
+pub(crate) trait AroundPolls:
+    Service<Request<Response>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> AroundPolls for S where
+    S: Service<Request<Response>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+impl<L: Listener<Addr = SocketAddr>, P: AroundPolls> Service<IncomingStream<'_, L>> for Front<P> {
+    type Response = Connection<P>;
+    type Error = Infallible;
+    type Future = Ready<Result<Connection<P>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
+        ready(Ok(Connection { front: self.clone(), peer: *stream.remote_addr() }))
+    }
+}
+
+impl<P: AroundPolls> Service<Request> for Connection<P> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<P::Future, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match polls::at_once(&self.front.app, &request) {
+            Some(answer) => Either::Left(self.front.around_polls.call(request.map(|_| answer))),
+            None => {
+                request.extensions_mut().insert(ConnectInfo(self.peer));
+                Either::Right(self.front.router.call(request))
+            }
+        }
+    }
+}
