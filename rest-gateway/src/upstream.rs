@@ -5,10 +5,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -35,11 +32,13 @@ const MAX_AUTHORIZATION_BYTES: usize = 4_096;
 /// The longest wait of a call that waits; more is refused by the queue-service.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// The connections that calls are spread over: one HTTP/2 connection carries fewer calls than the queue-service can take.
-#[derive(Debug, Clone)]
+/// The connections that calls are spread over. The fewer there are, the more calls share a packet; calls that wait have
+/// their own, for a connection carries a limited number at a time.
+#[derive(Debug)]
 pub(crate) struct Pool {
-    channels: Arc<[Channel]>,
-    next: Arc<AtomicUsize>,
+    channels: Vec<Channel>,
+    next: AtomicUsize,
+    waiting: Channel,
 }
 
 /// A client whose calls carry a [`Caller`].
@@ -47,7 +46,7 @@ pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>
 
 /// The queue-service on behalf of the caller of one request.
 pub(crate) struct Queue {
-    channel: Channel,
+    app: App,
     caller: Caller,
 }
 
@@ -73,13 +72,13 @@ pub(crate) fn connect(url: &str) -> Result<Channel, tonic::transport::Error> {
 }
 
 impl Pool {
-    /// `size` connections, at least one; nothing is sent before the first call.
+    /// `size` connections, at least one, and one for calls that wait; nothing is sent before the first call.
     ///
     /// # Errors
     /// Where `url` is no address.
     pub(crate) fn to(url: &str, size: u32) -> Result<Self, tonic::transport::Error> {
         let channels = (0..size.max(1)).map(|_| connect(url)).collect::<Result<_, _>>()?;
-        Ok(Self { channels, next: Arc::default() })
+        Ok(Self { channels, next: AtomicUsize::new(0), waiting: connect(url)? })
     }
 
     /// The connections in turn.
@@ -92,14 +91,19 @@ impl Pool {
 impl Queue {
     /// For calls that answer at once.
     pub(crate) fn client(self) -> Client {
-        QueueServiceClient::with_interceptor(self.channel, self.caller)
-            .max_decoding_message_size(MAX_ANSWER_BYTES)
+        let channel = self.app.pool.channel();
+        self.over(channel)
     }
 
     /// For calls that wait for something to happen, up to `wait`.
     pub(crate) fn client_that_waits(mut self, wait: Duration) -> Client {
         self.caller.timeout += wait.min(LONGEST_WAIT);
-        self.client()
+        let channel = self.app.pool.waiting.clone();
+        self.over(channel)
+    }
+
+    fn over(self, channel: Channel) -> Client {
+        QueueServiceClient::with_interceptor(channel, self.caller).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 }
 
@@ -115,7 +119,7 @@ impl FromRequestParts<App> for Queue {
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
         let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout };
-        Ok(Self { channel: app.pool.channel(), caller })
+        Ok(Self { app: App::clone(app), caller })
     }
 }
 
@@ -138,5 +142,11 @@ fn metadata(parts: &Parts) -> Vec<(&'static str, MetadataValue<tonic::metadata::
         ("x-request-id", request_id),
         ("x-forwarded-for", Some(peers::chain(parts, peer))),
     ];
-    values.into_iter().filter_map(|(name, value)| Some((name, value?.try_into().ok()?))).collect()
+    let metadata = |(name, value): (_, Option<Vec<u8>>)| {
+        let mut value = MetadataValue::try_from(value?).ok()?;
+        // Most come once: an index of them would be filled and emptied with each call, on both sides.
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    values.into_iter().filter_map(metadata).collect()
 }

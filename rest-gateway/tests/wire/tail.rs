@@ -276,3 +276,12 @@ async fn calls_are_spread_over_the_connections() {
     }
     assert_eq!((world.queue.calls(), world.queue.connections()), (6, 3));
 }
+
+#[tokio::test]
+async fn calls_that_wait_are_on_a_connection_of_their_own() {
+    let world = World::start_with(&["--queue-connections", "1"]).await;
+    world.get("/api/stats").await;
+    assert_eq!(world.queue.connections(), 1);
+    world.post("/api/queue/claim-next", json!({"workerId": "w"})).await;
+    assert_eq!((world.queue.calls(), world.queue.connections()), (2, 2));
+}
