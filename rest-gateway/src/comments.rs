@@ -1,7 +1,6 @@
 //! Comments: the feed by timestamp, and single messages.
 
 use axum::{
-    Json as Answer,
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
@@ -10,7 +9,7 @@ use repartee_proto::v1;
 
 use crate::{
     extract::{Id, IdempotencyKey, Json, from_query},
-    json::{EditComment, ListQuery, Message, NewComment, Posted, StorageReads, present},
+    json::{Answer, EditComment, ListQuery, Message, NewComment, Posted, StorageReads, present},
     polls,
     problem::Problem,
     server::App,

@@ -1,11 +1,10 @@
 //! Conversations: what one human and one AI said to each other.
 
-use axum::Json as Answer;
 use repartee_proto::v1;
 
 use crate::{
     extract::Query,
-    json::{ConversationQuery, Message, StorageReads},
+    json::{Answer, ConversationQuery, Message, StorageReads},
     problem::Problem,
     upstream::Queue,
 };

@@ -4,11 +4,13 @@
 use std::{any::Any, convert::Infallible, future::ready};
 
 use axum::{
-    Router, middleware,
+    Router,
+    body::{Body, Bytes, HttpBody},
+    middleware,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use tower::ServiceBuilder;
+use tower::{BoxError, ServiceBuilder};
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
@@ -63,7 +65,7 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, settin
         .layer(ObserveLayer::matched())
         .map_response(policies)
         .option_layer(cors(&settings.cors_origins))
-        .map_response(weaken)
+        .map_response(compressed)
         .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
             SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
@@ -95,6 +97,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .expose_headers(EXPOSED)
         .max_age(std::time::Duration::from_secs(PREFLIGHT_MAX_AGE));
     Some(layer)
+}
+
+/// An answer behind the compression. A body that may be compressed takes some kilobytes: it is put aside here, so that the
+/// layers further out do not move it on.
+fn compressed<B>(response: Response<B>) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    weaken(response).map(Body::new)
 }
 
 /// What browsers may do with an answer, where the answer itself does not say it.

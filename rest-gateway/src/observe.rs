@@ -92,8 +92,9 @@ struct Seen {
 /// The handles of all counters and latencies that were needed so far, by route: looking one up costs no label. Bounded by
 /// the routes, the known methods and the statuses that this server answers.
 #[derive(Debug, Default)]
-struct Series(RwLock<HashMap<Box<str>, Vec<(Labels, One)>>>);
+struct Series(RwLock<HashMap<Box<str>, OfRoute>>);
 
+type OfRoute = Vec<(Labels, One)>;
 type Labels = (&'static str, StatusCode);
 
 /// The requests of one route, method and status.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse as _, Response},
 };
@@ -13,7 +12,7 @@ use repartee_proto::v1;
 use crate::{
     extract::{Json, Query},
     json::{
-        Claim, ClaimNext, Claimed, Complete, Completed, Done, Fail, Failed, FailedList, FailedQuery,
+        Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, Fail, Failed, FailedList, FailedQuery,
         MessageRef, PendingList, PendingQuery, Release, Renew, Renewed, StorageReads,
     },
     problem::Problem,

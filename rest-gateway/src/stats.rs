@@ -1,9 +1,12 @@
 //! What the queue-service tells about itself.
 
-use axum::Json as Answer;
 use repartee_proto::v1;
 
-use crate::{json::Stats, problem::Problem, upstream::Queue};
+use crate::{
+    json::{Answer, Stats},
+    problem::Problem,
+    upstream::Queue,
+};
 
 /// Depth and age of the queue, sessions, fill of the cache, and what each call cost in storage.
 #[utoipa::path(get, path = "/api/stats", tag = "queue",

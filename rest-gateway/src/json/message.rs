@@ -4,6 +4,9 @@ use repartee_proto::v1;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// What all but the text of a message usually takes as JSON, in bytes.
+const REST_BYTES: usize = 512;
+
 /// One comment, by a human or by an AI, as it was after its last change.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -106,9 +109,12 @@ struct BotParams {
 }
 
 impl Message {
-    /// The message as JSON.
+    /// The message as JSON, in no more memory than it takes.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a message is plain values")
+        let mut json = Vec::with_capacity(self.text.len() + REST_BYTES);
+        serde_json::to_writer(&mut json, self).expect("a message is plain values");
+        json.shrink_to_fit();
+        json
     }
 
     /// The JSON of an earlier state, with what is said in the message now.

@@ -1,5 +1,6 @@
 //! The JSON shapes of API.md, and their translation from and to the gRPC contract. Nothing here decides anything.
 
+mod answer;
 mod edit;
 mod message;
 mod object;
@@ -10,6 +11,7 @@ mod post;
 mod stats;
 mod steps;
 
+pub(crate) use answer::Answer;
 pub(crate) use edit::EditComment;
 pub(crate) use message::Message;
 pub(crate) use object::Object;
