@@ -30,13 +30,13 @@ mod feed;
 mod feeds;
 mod follow;
 mod heads;
+mod page;
 mod shown;
 mod unsettled;
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use metrics::gauge;
 use parking_lot::RwLock;
 use repartee_proto::v1;
@@ -49,9 +49,11 @@ use crate::problem::Problem;
 use change::Change;
 use feeds::Feeds;
 use heads::Heads;
+use page::array;
 
 pub(crate) use feeds::{Limits, Older};
 pub(crate) use follow::Follower;
+pub(crate) use page::{Page, Wanted};
 pub(crate) use shown::Shown;
 
 /// How long polls wait for a stream that is away, counted from when it went; and for what a caller was told of.
@@ -74,30 +76,6 @@ struct Progress {
     shown: u64,
     /// Since when the stream is away; `None` while it is there.
     away_since: Option<Instant>,
-}
-
-/// Which page of the feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// The domain; all where empty.
-    pub(crate) domain: String,
-    /// Only messages with a greater time stamp, Unix milliseconds; the newest page where 0.
-    pub(crate) after: i64,
-    /// At least so many messages, where there are as many.
-    pub(crate) limit: u32,
-}
-
-/// A page that the tail holds.
-#[derive(Debug)]
-pub(crate) struct Page {
-    /// The page as a JSON array.
-    pub(crate) body: Bytes,
-    /// True where more can be read at once.
-    pub(crate) more: bool,
-    /// The position behind the page.
-    pub(crate) next_cursor: String,
-    /// Its entity tag.
-    pub(crate) tag: String,
 }
 
 impl Tail {
@@ -292,21 +270,4 @@ fn away() -> Problem {
     Problem::unavailable(
         "the stream of changes from the queue-service is away; this gateway goes on trying, try again",
     )
-}
-
-/// The items as a JSON array.
-fn array(items: &[Bytes]) -> Bytes {
-    if items.is_empty() {
-        return Bytes::from_static(b"[]");
-    }
-    let mut body = Vec::with_capacity(2 + items.iter().map(|item| item.len() + 1).sum::<usize>());
-    body.push(b'[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(item);
-    }
-    body.push(b']');
-    body.into()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use repartee_process::Ready;
 use repartee_proto::v1;
 use rest_gateway::run;
+use serde_json::json;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -87,4 +88,22 @@ async fn a_gateway_in_front_of_a_serving_queue_service_is_ready() {
     let world = World::start().await;
     assert_eq!(world.get("/readyz").await.status, 200);
     assert_eq!(world.get("/livez").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn calls_are_spread_over_the_connections() {
+    let world = World::start_with(&["--queue-connections", "3"]).await;
+    for _ in 0..6 {
+        world.get("/api/stats").await;
+    }
+    assert_eq!((world.queue.calls(), world.queue.connections()), (6, 3));
+}
+
+#[tokio::test]
+async fn calls_that_wait_are_on_a_connection_of_their_own() {
+    let world = World::start_with(&["--queue-connections", "1"]).await;
+    world.get("/api/stats").await;
+    assert_eq!(world.queue.connections(), 1);
+    world.post("/api/queue/claim-next", json!({"workerId": "w"})).await;
+    assert_eq!((world.queue.calls(), world.queue.connections()), (2, 2));
 }

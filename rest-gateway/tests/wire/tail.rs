@@ -269,19 +269,29 @@ async fn the_fill_of_the_tail_is_measured() {
 }
 
 #[tokio::test]
-async fn calls_are_spread_over_the_connections() {
-    let world = World::start_with(&["--queue-connections", "3"]).await;
-    for _ in 0..6 {
-        world.get("/api/stats").await;
+async fn a_poll_that_asks_nobody_is_dressed_and_counted_as_every_other() {
+    let world = live(&["--cors-origin", "https://a.example"]).await;
+    let large = v1::Message { text: "x".repeat(5_000), ..comment("a", 2_000) };
+    world.queue.log().publish(ChangeKind::Posted, large);
+    until("the message", &world, "/api/comments?after=1999", |page| ids(page).len() == 1).await;
+    // Escaped, the same query takes the full reader; a page that is compressed goes through the router.
+    for (query, encoding) in
+        [("after=2000", "identity"), ("%61fter=2000", "identity"), ("after=1999", "gzip")]
+    {
+        let poll = |origin: &'static str| {
+            let path = format!("/api/comments?domain=test.example&{query}");
+            let poll = world.request(Method::GET, &path).header("accept-encoding", encoding);
+            Answer::to(poll.header("origin", origin).header("x-request-id", "mine"))
+        };
+        let allowed = poll("https://a.example").await;
+        assert_eq!((allowed.status, allowed.header("x-request-id")), (200, "mine"), "{query}");
+        assert_eq!(allowed.header("access-control-allow-origin"), "https://a.example", "{query}");
+        assert!(allowed.header("access-control-expose-headers").contains("x-next-cursor"), "{query}");
+        let other = poll("https://b.example").await;
+        assert_eq!((other.status, other.header("access-control-allow-origin")), (200, ""), "{query}");
     }
-    assert_eq!((world.queue.calls(), world.queue.connections()), (6, 3));
-}
-
-#[tokio::test]
-async fn calls_that_wait_are_on_a_connection_of_their_own() {
-    let world = World::start_with(&["--queue-connections", "1"]).await;
-    world.get("/api/stats").await;
-    assert_eq!(world.queue.connections(), 1);
-    world.post("/api/queue/claim-next", json!({"workerId": "w"})).await;
-    assert_eq!((world.queue.calls(), world.queue.connections()), (2, 2));
+    assert_eq!(world.queue.calls(), 0);
+    let metrics = world.get("/metrics").await;
+    let line = r#"repartee_http_requests_total{method="GET",route="/api/comments",status="200"}"#;
+    assert_eq!(metrics.text().matches(line).count(), 1, "{}", metrics.text());
 }
