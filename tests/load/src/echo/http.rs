@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{EchoClient, Payload};
 use crate::{error::Error, wire::channels};
 
-/// Connections to the echo: as many as one gateway would keep.
+/// Connections to the echo: enough that none of them is the limit.
 const CONNECTIONS: usize = 4;
 const JSON: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
