@@ -4,9 +4,11 @@
 //! writer gives it and reads back what was appended.
 
 mod appended;
+mod high_water;
 mod keys;
 mod runs;
 mod secret;
+mod sled_log;
 mod sled_store;
 mod stored;
 mod tally;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 use crate::domain::{Change, Millis, RequestKey};
 
+pub use high_water::{HighWater, Marked};
 pub use secret::EditSecret;
 pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore};
 pub use stored::FormatError;

@@ -6,7 +6,7 @@ mod read;
 pub use feed::{Changes, Posts};
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -21,6 +21,7 @@ use super::{
     Commit, FormatError, Journal, JournalError, Tally, appended,
     keys::Key,
     runs::Gathered,
+    sled_log,
     stored::{StoredMeta, decode, encode},
 };
 use crate::domain::Ids;
@@ -82,6 +83,7 @@ impl SledStore {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
         let damaged = |error| OpenError::Damaged(data_dir.to_owned(), error);
         std::fs::create_dir_all(data_dir).map_err(unusable)?;
+        check(data_dir, durability)?;
         let db = open_sled(data_dir)?;
         // sled names its log file `db`. The names of the files have to be durable too.
         let log = Arc::new(File::open(data_dir.join("db")).map_err(unusable)?);
@@ -109,6 +111,16 @@ impl SledStore {
     /// The ids of this log's messages.
     pub fn ids(&self) -> &Ids {
         &self.ids
+    }
+
+    /// Gives the log a new name, for what it holds may not be what the old name stood for.
+    pub(super) fn name_anew(&mut self) -> Result<(), JournalError> {
+        let key = Key::Meta.to_bytes();
+        let row = self.db.get(&key)?.ok_or(FormatError::Field("epoch"))?;
+        let meta = StoredMeta { epoch: new_epoch(), ..decode(&row)? };
+        self.db.insert(key, encode(&meta))?;
+        self.epoch = meta.epoch.into();
+        self.sync()
     }
 
     fn sync(&self) -> Result<(), JournalError> {
@@ -153,6 +165,23 @@ fn sync_parent(data_dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses a damaged log before sled makes the damage larger, and removes what sled would mistake for damage.
+fn check(data_dir: &Path, durability: Durability) -> Result<(), OpenError> {
+    let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
+    let log = match File::open(data_dir.join("db")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        log => log.map_err(unusable)?,
+    };
+    // The lock that sled takes: nobody writes while this looks.
+    match log.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(data_dir.to_owned())),
+        locked => locked.map_err(|error| unusable(error.into()))?,
+    }
+    sled_log::remove_drafts(data_dir).map_err(unusable)?;
+    sled_log::check(data_dir, SEGMENT_BYTES, durability == Durability::Power)
+        .map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))
+}
+
 /// sled may panic where its files are damaged, so the panic is caught and said as an error.
 fn open_sled(data_dir: &Path) -> Result<Db, OpenError> {
     let config = sled::Config::new()
@@ -163,12 +192,21 @@ fn open_sled(data_dir: &Path) -> Result<Db, OpenError> {
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) if in_use(&error) => Err(OpenError::InUse(data_dir.to_owned())),
+        Ok(Err(sled::Error::Io(error))) if refused_by_disk(&error) => {
+            Err(OpenError::Directory(data_dir.to_owned(), error))
+        }
         Ok(Err(error)) => Err(OpenError::Damaged(data_dir.to_owned(), Box::new(error))),
         Err(_) => {
             let error = io::Error::other("the storage engine gave up while reading its files");
             Err(OpenError::Damaged(data_dir.to_owned(), Box::new(error)))
         }
     }
+}
+
+/// What is no damage: the same files can be opened once there is room, or the right to write.
+fn refused_by_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 /// sled reports a lock that is held as an I/O error of one of two kinds.
@@ -186,10 +224,13 @@ fn read_or_draw_meta(db: &Db, log: &File) -> Result<StoredMeta, JournalError> {
     if let Some(row) = db.get(&key)? {
         return Ok(decode(&row)?);
     }
-    let epoch = hex::encode(rand::random::<[u8; 8]>());
-    let meta = StoredMeta { epoch, id_key: rand::random::<[u8; 16]>().to_vec() };
+    let meta = StoredMeta { epoch: new_epoch(), id_key: rand::random::<[u8; 16]>().to_vec() };
     db.insert(key, encode(&meta))?;
     db.flush()?;
     log.sync_data().map_err(|error| JournalError::Sync(Arc::new(error)))?;
     Ok(meta)
+}
+
+fn new_epoch() -> String {
+    hex::encode(rand::random::<[u8; 8]>())
 }

@@ -1,6 +1,7 @@
 //! Tests of the stored format, of what a commit writes, and of what is read back from it.
 
 mod format;
+mod mark;
 mod opening;
 mod reading;
 mod rows;
