@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 /// Name of the secret's file in the data directory.
 const FILE: &str = "edit-secret";
+/// Length of its checksum, a CRC-32, which stands behind it.
+const SUM: usize = 4;
 
 /// Makes and checks edit tokens: HMAC-SHA-256 of the message id under a secret that is kept in the data directory, so
 /// that nothing is stored with a message and a replayed post returns the same token.
@@ -18,16 +20,30 @@ impl EditSecret {
     /// Reads the secret of a data directory, or draws it at the first start.
     ///
     /// # Errors
-    /// Where the file cannot be read or written, or is not 32 bytes long.
+    /// Where the file cannot be read or written, or does not hold a secret and its checksum.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => bytes.try_into().map(Self).map_err(|bytes: Vec<u8>| {
-                let text = format!("{} must hold 32 bytes, it holds {}", path.display(), bytes.len());
+            Ok(bytes) => Self::read(&bytes).map_err(|wrong| {
+                let text = format!(
+                    "{} {wrong}; restore it from a backup, or remove it: edit tokens that were given out are refused then",
+                    path.display()
+                );
                 io::Error::new(io::ErrorKind::InvalidData, text)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(data_dir, &path),
             Err(error) => Err(error),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let (secret, sum) = bytes.split_first_chunk().ok_or_else(|| wrong_length(bytes))?;
+        match sum.len() {
+            // As it was written before there was a checksum.
+            0 => Ok(Self(*secret)),
+            SUM if sum == crc32fast::hash(secret).to_be_bytes() => Ok(Self(*secret)),
+            SUM => Err("is damaged: it does not match its checksum".to_owned()),
+            _ => Err(wrong_length(bytes)),
         }
     }
 
@@ -57,9 +73,14 @@ impl EditSecret {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&draft)?;
         file.write_all(&secret.0)?;
+        file.write_all(&crc32fast::hash(&secret.0).to_be_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
         fs::File::open(data_dir)?.sync_all()?;
         Ok(secret)
     }
+}
+
+fn wrong_length(bytes: &[u8]) -> String {
+    format!("must hold {} bytes, it holds {}", 32 + SUM, bytes.len())
 }

@@ -45,10 +45,39 @@ fn nobody_else_may_read_the_secret() {
 fn a_secret_of_the_wrong_length_is_refused_and_kept() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("edit-secret");
-    fs::write(&path, "short").unwrap();
-    let refusal = EditSecret::open(dir.path()).err().unwrap().to_string();
-    assert!(refusal.ends_with("must hold 32 bytes, it holds 5"), "{refusal}");
-    assert_eq!(fs::read(&path).unwrap(), b"short");
+    for wrong in ["", "short", "as long as a secret and a little longer"] {
+        fs::write(&path, wrong).unwrap();
+        let refusal = EditSecret::open(dir.path()).err().unwrap().to_string();
+        let lengths = format!("must hold 36 bytes, it holds {}", wrong.len());
+        assert!(refusal.contains(&lengths), "{refusal}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
+    }
+}
+
+#[test]
+fn a_secret_with_a_flipped_bit_is_refused_and_kept() {
+    let dir = TempDir::new().unwrap();
+    EditSecret::open(dir.path()).unwrap();
+    let path = dir.path().join("edit-secret");
+    let whole = fs::read(&path).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &flipped).unwrap();
+        let refusal = EditSecret::open(dir.path()).err().unwrap().to_string();
+        assert!(refusal.contains("edit-secret is damaged"), "{refusal}");
+        assert_eq!(fs::read(&path).unwrap(), flipped);
+    }
+}
+
+#[test]
+fn a_secret_that_was_written_without_a_checksum_is_still_good() {
+    let dir = TempDir::new().unwrap();
+    let token = EditSecret::open(dir.path()).unwrap().token(ID);
+    let path = dir.path().join("edit-secret");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..32]).unwrap();
+    assert_eq!(EditSecret::open(dir.path()).unwrap().token(ID), token);
 }
 
 #[test]
