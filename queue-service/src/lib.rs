@@ -5,6 +5,7 @@
 //! [`views`] show it. Reads go from [`grpc`] through [`reads`] to the views, and to the journal only where the views do
 //! not reach. ARCHITECTURE.md walks through all of it.
 
+pub mod disk;
 pub mod domain;
 mod grpc;
 pub mod journal;
@@ -19,7 +20,7 @@ pub mod writer;
 use tokio_util::sync::CancellationToken;
 
 pub use server::{Error, Server};
-pub use settings::Settings;
+pub use settings::{MIN_FREE_DISK, Settings};
 
 /// Runs the service until `shutdown` is cancelled.
 ///

@@ -1,6 +1,6 @@
 //! Building the service from its settings, and running it until it is told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, service::interceptor::InterceptedService, transport::server::TcpIncoming};
 
 use crate::{
+    disk::{DiskRoom, Watch},
     grpc::{QueueGrpc, StreamRules, programs_only, refuse_while_draining},
-    journal::{Costs, EditSecret, JournalError, OpenError, SledStore, Tally},
+    journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
     restore::restore,
@@ -39,11 +40,11 @@ pub enum Error {
     /// The address.
     #[error("cannot listen on {0}; is another process using it?")]
     Bind(SocketAddr, #[source] io::Error),
-    /// The journal, at the start or while running.
+    /// The journal, while running.
     #[error(
-        "the journal failed; nothing that was acknowledged is lost, start again once the cause is mended"
+        "the journal in {0} failed; nothing that was acknowledged is lost, start again once the cause is mended"
     )]
-    Journal(#[from] JournalError),
+    Journal(PathBuf, #[source] JournalError),
     /// The writer thread ended by itself.
     #[error("the writer ended unexpectedly; nothing that was acknowledged is lost, start again")]
     Writer,
@@ -63,10 +64,17 @@ pub enum Error {
 
 /// A service that has read its data and bound its address, and does not serve yet.
 pub struct Server {
-    grpc: QueueGrpc,
-    running: Running,
+    opened: Opened,
     listener: TcpListener,
     addr: SocketAddr,
+}
+
+/// What runs once the data is read.
+struct Opened {
+    grpc: QueueGrpc,
+    running: Running,
+    disk: Watch,
+    data_dir: PathBuf,
 }
 
 impl Server {
@@ -75,14 +83,21 @@ impl Server {
     /// # Errors
     /// See [`Error`].
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
+        Self::bind_with(settings, |store| store).await
+    }
+
+    /// The same with a journal before the store, that may fail where the store does not.
+    async fn bind_with<J: Journal>(
+        settings: Settings,
+        journal: impl FnOnce(SledStore) -> J + Send + 'static,
+    ) -> Result<Self, Error> {
         // The address first: where it is taken, nothing else was touched.
         let bind = |error| Error::Bind(settings.grpc_addr, error);
         let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        let opened = settings.clone();
-        let opening = tokio::task::spawn_blocking(move || open(&opened));
-        let (grpc, running) = opening.await.map_err(|_| Error::Writer)??;
-        Ok(Self { grpc, running, listener, addr })
+        let opening = tokio::task::spawn_blocking(move || open(&settings, journal));
+        let opened = opening.await.map_err(|_| Error::Writer)??;
+        Ok(Self { opened, listener, addr })
     }
 
     /// The address that was bound.
@@ -97,14 +112,16 @@ impl Server {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         // Counting starts with the first call, so the recorder has to be there before it.
         repartee_process::recorder();
-        let Self { grpc, running, listener, .. } = self;
+        let Self { opened: Opened { grpc, running, disk, data_dir }, listener, .. } = self;
         let Running { failed, thread } = running;
         let (draining, streams) = (grpc.streams.draining.clone(), grpc.streams.clone());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve_grpc(grpc, listener, stop.clone()));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            failure = failed => Err(failure.map_or(Error::Writer, Error::Journal)),
+            failure = failed => {
+                Err(failure.map_or(Error::Writer, |error| Error::Journal(data_dir, error)))
+            }
         };
         draining.cancel();
         outcome?;
@@ -121,28 +138,35 @@ impl Server {
         }
         // All handles are gone now, so the writer has ended or is about to.
         let _ = timeout(GOODBYE, tokio::task::spawn_blocking(move || thread.join())).await;
+        drop(disk);
         Ok(())
     }
 }
 
 /// Opens the data and starts the writer. Blocks.
-fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
+fn open<J: Journal>(settings: &Settings, journal: impl FnOnce(SledStore) -> J) -> Result<Opened, Error> {
+    let (data_dir, durability) = (settings.data_dir.clone(), settings.durability);
     let tally = Tally::default();
-    let store = SledStore::open(&settings.data_dir, settings.durability, &tally)?;
-    let secret = EditSecret::open(&settings.data_dir).map_err(Error::Secret)?;
-    if settings.durability == crate::journal::Durability::Process {
+    let mut store = SledStore::open(&data_dir, durability, &tally)?;
+    let mark = HighWater::open(&data_dir, &mut store, &tally)?;
+    let secret = EditSecret::open(&data_dir).map_err(Error::Secret)?;
+    if durability == crate::journal::Durability::Process {
         tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
     }
+    let room = DiskRoom::new(settings.min_free_disk);
+    let disk = room.watch(&data_dir).map_err(|error| OpenError::Directory(data_dir.clone(), error))?;
     let (costs, rules) = (Costs::default(), settings.rules());
-    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now(), tally)?;
+    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now(), tally)
+        .map_err(|error| OpenError::Damaged(data_dir.clone(), Box::new(error)))?;
     let views = Arc::new(views);
     let writer = Writer {
         queue,
-        journal: store.clone(),
+        journal: Marked::new(journal(store.clone()), mark, &data_dir, durability)?,
         store: store.clone(),
         views: Arc::clone(&views),
         costs: costs.clone(),
         clock: SystemClock,
+        disk: room,
     };
     let (queue, running) = writer.start(settings.max_commands as usize).map_err(Error::Thread)?;
     let grpc = QueueGrpc {
@@ -160,7 +184,7 @@ fn open(settings: &Settings) -> Result<(QueueGrpc, Running), Error> {
             draining: CancellationToken::new(),
         },
     };
-    Ok((grpc, running))
+    Ok(Opened { grpc, running, disk, data_dir })
 }
 
 async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits};
 
+/// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
+pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
+
 /// Owns the messages of Repartee: stores them, hands work to bots, shows every change to everybody.
 #[derive(Debug, Clone, Parser, Serialize)]
 #[command(name = "queue-service", version)]
@@ -20,6 +23,10 @@ pub struct Settings {
     /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
     #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
     pub durability: Durability,
+    /// Free bytes on the disk of the data below which nothing is stored any more: what stores is refused with
+    /// RESOURCE_EXHAUSTED, reading goes on; 0 stores until a write fails, which ends the process.
+    #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = MIN_FREE_DISK)]
+    pub min_free_disk: u64,
     /// Most messages in the cache.
     #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub cache_messages: u32,

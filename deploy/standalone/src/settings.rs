@@ -27,6 +27,9 @@ pub(crate) struct Settings {
     /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
     #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
     pub(crate) durability: Durability,
+    /// Free bytes on the disk of the data below which nothing is stored any more; 0 stores until a write fails.
+    #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = queue_service::MIN_FREE_DISK)]
+    pub(crate) min_free_disk: u64,
     /// Most messages in the cache.
     #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) cache_messages: u32,
@@ -74,6 +77,7 @@ impl Settings {
             data_dir: self.data_dir.clone(),
             grpc_addr: self.grpc_addr,
             durability: self.durability,
+            min_free_disk: self.min_free_disk,
             cache_messages: self.cache_messages,
             cache_bytes: self.cache_bytes,
             ready_file: None,

@@ -104,7 +104,7 @@ impl Queue {
     }
 
     /// Sends claims away that waited long enough.
-    pub(super) fn dismiss_waiting(&mut self, now: Millis) {
+    pub fn dismiss_waiting(&mut self, now: Millis) {
         while let Some((_, id)) = self.takers.deadlines.first().copied().filter(|(until, _)| *until <= now) {
             self.takers.remove(id);
             self.events.push(Event::Nothing(id));

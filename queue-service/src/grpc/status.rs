@@ -18,6 +18,9 @@ const DOMAIN: &str = "repartee.v1";
 /// A client that finds the writer busy may come back after this.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
+/// A client that finds the disk full may come back after this: somebody has to make room.
+const DISK_RETRY: Duration = Duration::from_secs(5);
+
 /// One refusal, in the terms of the wire.
 struct Refusal {
     code: Code,
@@ -99,6 +102,10 @@ pub(super) fn command(error: CommandError) -> Status {
         CommandError::Rejected(rejection) => rejected(rejection),
         CommandError::Busy => {
             Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "QUEUE_FULL") }
+                .into_status(error.to_string())
+        }
+        CommandError::DiskFull(_) => {
+            Refusal { retry_after: Some(DISK_RETRY), ..Refusal::new(Code::ResourceExhausted, "DISK_FULL") }
                 .into_status(error.to_string())
         }
         CommandError::Stopped => Refusal::new(Code::Unavailable, "DRAINING").into_status(error.to_string()),

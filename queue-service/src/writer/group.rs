@@ -24,8 +24,14 @@ impl<J: Journal, C: Clock> State<J, C> {
         let mut fresh = rand::random;
         let mut at = At { now, stamp, fresh: &mut fresh };
 
-        self.with.queue.advance(now);
-        self.release_undelivered();
+        // What time alone brings about waits until there is room; commands were refused before they came here.
+        let full = self.with.disk.check().is_err();
+        if full {
+            self.with.queue.dismiss_waiting(now);
+        } else {
+            self.with.queue.advance(now);
+            self.release_undelivered();
+        }
         let mut answers = Vec::with_capacity(group.len());
         let mut costs = Vec::with_capacity(group.len());
         for job in group {
@@ -46,8 +52,12 @@ impl<J: Journal, C: Clock> State<J, C> {
             }
         }
         self.let_go(now);
-        self.with.queue.dispatch(&mut at);
-        self.commit(stamp)?;
+        let mut forget = Vec::new();
+        if !full {
+            self.with.queue.dispatch(&mut at);
+            forget = self.sweep()?;
+        }
+        self.commit(stamp, forget)?;
         for (call, tally) in costs {
             self.with.costs.note(call, &tally);
         }
@@ -85,9 +95,8 @@ impl<J: Journal, C: Clock> State<J, C> {
         Ok(())
     }
 
-    fn commit(&mut self, stamp: Millis) -> Result<(), JournalError> {
+    fn commit(&mut self, stamp: Millis, forget: Vec<RequestKey>) -> Result<(), JournalError> {
         let changes = self.with.queue.take_changes();
-        let forget = self.sweep()?;
         if changes.is_empty() && forget.is_empty() {
             return Ok(());
         }

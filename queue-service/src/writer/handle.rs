@@ -10,9 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::job::{Command, Job, Parted, Weight};
-use crate::domain::{
-    At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
-    Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
+use crate::{
+    disk::{DiskFull, DiskRoom},
+    domain::{
+        At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
+        Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
+    },
 };
 
 /// Sends commands to the writer; cheap to clone.
@@ -21,6 +24,7 @@ pub struct QueueHandle {
     jobs: SyncSender<Job>,
     parted: Parted,
     next_taker: Arc<AtomicU64>,
+    disk: DiskRoom,
 }
 
 /// Why there is no outcome.
@@ -32,6 +36,9 @@ pub enum CommandError {
     /// Too many commands wait; nothing was done.
     #[error("too many commands wait for the writer; nothing was done, try again")]
     Busy,
+    /// The command stores something, and there is no room for it; nothing was done.
+    #[error(transparent)]
+    DiskFull(#[from] DiskFull),
     /// The writer has ended. The command may have been done or not: only a repetition can tell.
     #[error("the service is stopping; repeat the call once it is back")]
     Stopped,
@@ -41,19 +48,20 @@ pub enum CommandError {
 pub type Post = (NewMessage, Option<Request>);
 
 impl QueueHandle {
-    pub(super) fn new(jobs: SyncSender<Job>, parted: Parted) -> Self {
-        Self { jobs, parted, next_taker: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(jobs: SyncSender<Job>, parted: Parted, disk: DiskRoom) -> Self {
+        Self { jobs, parted, next_taker: Arc::new(AtomicU64::new(1)), disk }
     }
 
     /// Stores messages in one commit; one outcome each, in their order.
     ///
     /// # Errors
-    /// `Busy` and `Stopped`, for all of them.
+    /// `Busy`, `DiskFull` and `Stopped`, for all of them.
     pub async fn post(
         &self,
         call: &'static str,
         posts: Vec<Post>,
     ) -> Result<Vec<Result<Posted, Rejection>>, CommandError> {
+        self.disk.check()?;
         let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
         let keys =
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
@@ -69,20 +77,23 @@ impl QueueHandle {
 
     /// Changes a message. See [`Queue::update`].
     pub async fn update(&self, id: Uuid, update: Update) -> Result<Record, CommandError> {
+        self.disk.check()?;
         self.decide("UpdateMessage", vec![id], move |queue, at| queue.update(id, update, at)).await
     }
 
     /// Deletes a message. See [`Queue::delete`].
     pub async fn delete(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.disk.check()?;
         self.decide("DeleteMessage", vec![id], move |queue, _| queue.delete(id)).await
     }
 
     /// Claims one message. See [`Queue::claim`].
     pub async fn claim(&self, id: Uuid, by: ClaimBy) -> Result<Leased, CommandError> {
+        self.disk.check()?;
         self.decide("ClaimMessage", vec![id], move |queue, at| queue.claim(id, &by, at)).await
     }
 
-    /// Extends leases; one outcome each, in their order. See [`Queue::renew`].
+    /// Extends leases; one outcome each, in their order. See [`Queue::renew`]. It stores nothing.
     ///
     /// # Errors
     /// `Busy` and `Stopped`, for all of them.
@@ -100,18 +111,20 @@ impl QueueHandle {
 
     /// Gives a message back. See [`Queue::release`].
     pub async fn release(&self, lease: LeaseRef) -> Result<Record, CommandError> {
+        self.disk.check()?;
         self.decide("ReleaseMessage", vec![lease.id], move |queue, _| queue.release(&lease)).await
     }
 
     /// Finishes messages in one commit; one outcome each, in their order. See [`Queue::complete`].
     ///
     /// # Errors
-    /// `Busy` and `Stopped`, for all of them.
+    /// `Busy`, `DiskFull` and `Stopped`, for all of them.
     pub async fn complete(
         &self,
         call: &'static str,
         items: Vec<(LeaseRef, Option<Reply>)>,
     ) -> Result<Vec<Result<Completed, Rejection>>, CommandError> {
+        self.disk.check()?;
         let ids = items.iter().map(|(lease, _)| lease.id).collect();
         let texts = items.iter().filter_map(|(_, reply)| reply.as_ref()).map(|reply| reply.text.len());
         let weight = Weight { items: items.len(), bytes: texts.sum() };
@@ -123,16 +136,19 @@ impl QueueHandle {
 
     /// Reports a failure. See [`Queue::fail`].
     pub async fn fail(&self, lease: LeaseRef, failure: Failure) -> Result<Failed, CommandError> {
+        self.disk.check()?;
         self.decide("FailMessage", vec![lease.id], move |queue, at| queue.fail(&lease, failure, at)).await
     }
 
     /// Puts a failed message back. See [`Queue::retry`].
     pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.disk.check()?;
         self.decide("RetryMessage", vec![id], move |queue, _| queue.retry(id)).await
     }
 
     /// Takes a message out of the queue. See [`Queue::cancel`].
     pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
+        self.disk.check()?;
         self.decide("CancelMessage", vec![id], move |queue, _| queue.cancel(id)).await
     }
 
@@ -144,9 +160,14 @@ impl QueueHandle {
     /// Lets somebody take work. Work and news come over the returned seat until it is dropped; the seat ends by itself
     /// where its reader falls `room` events behind.
     ///
+    /// A stream may join while the disk is full: it is given work once there is room. A claim that waits may not.
+    ///
     /// # Errors
-    /// `Busy` and `Stopped`.
+    /// `Busy`, `DiskFull` and `Stopped`.
     pub fn join(&self, taker: Taker, room: usize) -> Result<Seat, CommandError> {
+        if taker.until.is_some() {
+            self.disk.check()?;
+        }
         let id = self.next_taker.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(room);
         self.send(Job::Join(id, taker, sender))?;

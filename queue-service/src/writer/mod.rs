@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use crate::{
+    disk::{DiskRoom, LOOK_EVERY},
     domain::{Event, LeaseRef, Millis, Queue, RequestKey, TakerId},
     journal::{Costs, Journal, JournalError, SledStore},
     views::Views,
@@ -59,6 +60,8 @@ pub struct Writer<J, C> {
     pub costs: Costs,
     /// What time it is.
     pub clock: C,
+    /// Whether there is room on the disk; where not, nothing is decided that would store something.
+    pub disk: DiskRoom,
 }
 
 /// The running thread.
@@ -82,15 +85,15 @@ impl<J: Journal, C: Clock> Writer<J, C> {
         let (sender, receiver) = sync_channel(capacity);
         let (failure, failed) = oneshot::channel();
         let parted = Parted::default();
-        let state = State::new(self, Arc::clone(&parted), Handle::current());
+        let handle = QueueHandle::new(sender, Arc::clone(&parted), self.disk.clone());
+        let state = State::new(self, parted, Handle::current());
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             if let Err(error) = state.run(&receiver) {
-                tracing::error!(%error, "the journal failed: stopping; nothing that was acknowledged is lost");
                 // The receiver is gone only where the server is ending anyway.
                 let _ = failure.send(error);
             }
         })?;
-        Ok((QueueHandle::new(sender, parted), Running { failed, thread }))
+        Ok((handle, Running { failed, thread }))
     }
 }
 
@@ -144,6 +147,9 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     /// How long nothing has to be done unless a command comes.
     fn patience(&self) -> Duration {
+        if self.with.disk.check().is_err() {
+            return LOOK_EVERY;
+        }
         if !self.undelivered.is_empty() {
             return Duration::ZERO;
         }

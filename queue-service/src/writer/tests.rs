@@ -1,6 +1,7 @@
 //! The writer with a clock that the test turns and a journal that the test holds up or lets fail.
 
 mod commits;
+mod full_disk;
 mod seats;
 mod time;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc as events;
 
 use super::{Clock, CommandError, QueueHandle, Running, Writer};
 use crate::{
+    disk::DiskRoom,
     domain::{
         Millis, NewMessage, Posted, Queue, QueueRules, Record, Request,
         tests::world::{START, question, remark},
@@ -53,6 +55,9 @@ impl Clock for Turned {
     }
 }
 
+/// Below so many free bytes nothing is stored.
+const RESERVE: u64 = 1_000;
+
 /// A journal that tells the test of every commit, and waits until the test says what becomes of it.
 struct Held {
     store: SledStore,
@@ -86,6 +91,7 @@ struct Bench {
     store: SledStore,
     costs: Costs,
     clock: Turned,
+    disk: DiskRoom,
     _dir: TempDir,
 }
 
@@ -103,7 +109,7 @@ impl Bench {
     }
 
     fn start_with<J: Journal>(capacity: usize, journal: impl FnOnce(SledStore) -> J) -> Self {
-        let dir = TempDir::new().unwrap();
+        let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE));
         let (store, rules) = (open(&dir), QueueRules::default());
         let limits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
         let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
@@ -116,9 +122,10 @@ impl Bench {
             views: Arc::clone(&views),
             costs: costs.clone(),
             clock: clock.clone(),
+            disk: disk.clone(),
         };
         let (queue, running) = writer.start(capacity).unwrap();
-        Self { queue, running, views, store, costs, clock, _dir: dir }
+        Self { queue, running, views, store, costs, clock, disk, _dir: dir }
     }
 
     async fn post(&self, new: NewMessage) -> Record {
