@@ -222,3 +222,6 @@ async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationTo
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,4 +160,4 @@ impl<J: Journal, C: Clock> State<J, C> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -59,27 +59,48 @@ impl Clock for Turned {
 const RESERVE: u64 = 1_000;
 
 /// A journal that tells the test of every commit, and waits until the test says what becomes of it.
-struct Held {
-    store: SledStore,
-    commits: events::Sender<Commit>,
-    orders: mpsc::Receiver<Order>,
+pub(crate) struct Held {
+    pub(crate) store: SledStore,
+    pub(crate) commits: events::Sender<Commit>,
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 /// What becomes of a commit.
-enum Order {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It is stored.
     Go,
+    /// It fails, and nothing of it is stored.
     Fail,
+    /// It is stored, and fails then: what cannot be told is whether it is durable.
+    FailAfter,
+    /// It fails after the first half of its changes.
+    FailHalfway,
+}
+
+impl Held {
+    /// The journal, where it tells of commits, and where it takes orders.
+    pub(crate) fn new(store: SledStore) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+        let (told, commits) = events::channel(64);
+        let (give, orders) = mpsc::sync_channel(64);
+        (Self { store, commits: told, orders }, commits, give)
+    }
 }
 
 impl Journal for Held {
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
         let told = self.commits.blocking_send(commit.clone());
         match told.ok().and_then(|()| self.orders.recv().ok()) {
-            Some(Order::Go) => self.store.append(commit, tally),
-            Some(Order::Fail) | None => {
-                Err(JournalError::Sync(Arc::new(std::io::Error::other("no space left on device"))))
+            Some(Order::Go) => return self.store.append(commit, tally),
+            Some(Order::FailAfter) => self.store.append(commit, tally)?,
+            Some(Order::FailHalfway) => {
+                let changes = commit.changes[..commit.changes.len() / 2].to_vec();
+                self.store.append(&Commit { changes, ..commit.clone() }, tally)?;
             }
+            Some(Order::Fail) | None => {}
         }
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        Err(JournalError::Sync(Arc::new(full)))
     }
 }
 
@@ -103,9 +124,14 @@ impl Bench {
 
     /// A writer whose commits wait for orders.
     fn start_held(capacity: usize) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
-        let (told, commits) = events::channel(64);
-        let (give, orders) = mpsc::sync_channel(64);
-        (Self::start_with(capacity, |store| Held { store, commits: told, orders }), commits, give)
+        let mut ends = None;
+        let bench = Self::start_with(capacity, |store| {
+            let (journal, commits, orders) = Held::new(store);
+            ends = Some((commits, orders));
+            journal
+        });
+        let (commits, orders) = ends.expect("the journal was made");
+        (bench, commits, orders)
     }
 
     fn start_with<J: Journal>(capacity: usize, journal: impl FnOnce(SledStore) -> J) -> Self {
