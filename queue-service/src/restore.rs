@@ -48,12 +48,19 @@ impl Newest {
     ) -> Result<Self, JournalError> {
         let floor = Floor { seq: last.0, stamp: last.1 };
         let mut newest = Self { commits: Vec::new(), messages: 0, bytes: 0, floor };
-        let mut changes = 0;
+        let (mut changes, mut gap) = (0, None);
         store.newest_commits(tally, |commit| {
+            if commit.last().map(Change::seq) != Some(newest.floor.seq) {
+                gap = Some(newest.floor.seq);
+                return false;
+            }
             changes += commit.len();
             newest.take(commit);
             newest.messages < limits.messages && newest.bytes < limits.bytes && changes < limits.changes()
         })?;
+        if let Some(missing) = gap {
+            return Err(JournalError::Gap(missing));
+        }
         // The first change of all has the number 1: then nothing is older.
         if newest.floor.seq == 0 {
             newest.floor = Floor::default();
@@ -72,5 +79,28 @@ impl Newest {
             }
         }
         self.commits.push(commit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::tests::{history::Act, world::START},
+        journal::{Commit, Journal as _, tests::Kept},
+    };
+
+    #[test]
+    fn a_log_with_a_missing_commit_is_not_started_from() {
+        let mut kept = Kept::new();
+        kept.keep(&[(0, vec![Act::Say { site: 0, human: 0 }])]);
+        let lost = kept.lived.live(1, &[Act::Say { site: 0, human: 1 }]).to_vec();
+        let changes = kept.lived.live(1, &[Act::Say { site: 0, human: 2 }]).to_vec();
+        let stamp = kept.lived.world.queue.last_stamp();
+        kept.store.append(&Commit { stamp, changes, forget: Vec::new() }, &Tally::default()).unwrap();
+        let limits = CacheLimits { messages: 100, bytes: 1_000_000 };
+        let (rules, costs) = (QueueRules::default(), Costs::default());
+        let restored = restore(&kept.store, rules, limits, &costs, START, Tally::default());
+        assert!(matches!(restored.err(), Some(JournalError::Gap(missing)) if missing == lost[0].seq()));
     }
 }

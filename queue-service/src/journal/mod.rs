@@ -43,6 +43,9 @@ pub enum JournalError {
     /// A write could not be made durable.
     #[error("the data could not be synced to the disk")]
     Sync(#[source] Arc<std::io::Error>),
+    /// Changes have no gap in their numbers, and this one is not there.
+    #[error("the log is damaged: change {0} is missing")]
+    Gap(u64),
     /// A stored row could not be read.
     #[error("a stored row cannot be read")]
     Format(#[from] FormatError),

@@ -25,8 +25,8 @@ impl<J: Journal, C: Clock> State<J, C> {
         let mut at = At { now, stamp, fresh: &mut fresh };
 
         // What time alone brings about waits until there is room; commands were refused before they came here.
-        let full = self.with.disk.check().is_err();
-        if full {
+        self.put_off = self.with.disk.check().is_err();
+        if self.put_off {
             self.with.queue.dismiss_waiting(now);
         } else {
             self.with.queue.advance(now);
@@ -53,7 +53,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         }
         self.let_go(now);
         let mut forget = Vec::new();
-        if !full {
+        if !self.put_off {
             self.with.queue.dispatch(&mut at);
             forget = self.sweep()?;
         }

@@ -104,6 +104,8 @@ struct State<J, C> {
     parted: Parted,
     /// Work that could not be delivered, to be released in the next group.
     undelivered: Vec<LeaseRef>,
+    /// True where the last group found no room on the disk, and left undone what time brings about.
+    put_off: bool,
     next_sweep: Millis,
     swept_to: Option<RequestKey>,
 }
@@ -117,6 +119,7 @@ impl<J: Journal, C: Clock> State<J, C> {
             streams: HashMap::new(),
             parted,
             undelivered: Vec::new(),
+            put_off: false,
             next_sweep,
             swept_to: None,
         }
@@ -147,7 +150,8 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     /// How long nothing has to be done unless a command comes.
     fn patience(&self) -> Duration {
-        if self.with.disk.check().is_err() {
+        // What was put off is to be done soon after there is room, whoever made it.
+        if self.put_off {
             return LOOK_EVERY;
         }
         if !self.undelivered.is_empty() {
