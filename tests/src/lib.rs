@@ -8,6 +8,7 @@ use std::{future::Future, time::Duration};
 
 mod binaries;
 mod browser;
+mod disk;
 mod grpc;
 mod messages;
 mod process;
@@ -17,6 +18,7 @@ mod streams;
 
 pub use binaries::binary;
 pub use browser::{Answer, Browser};
+pub use disk::SmallDisk;
 pub use grpc::Grpc;
 pub use messages::{DOMAIN, held, platform_post, question, question_from, question_json, reply, seconds};
 pub use process::Process;

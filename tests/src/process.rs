@@ -60,15 +60,23 @@ impl Process {
     /// # Panics
     /// When it ends instead; the message holds its log.
     pub async fn ready(&mut self) -> Ready {
+        match self.ready_or_ended().await {
+            Ok(ready) => ready,
+            Err(code) => panic!("{} ended ({code:?}) and should serve:\n{}", self.name, self.log()),
+        }
+    }
+
+    /// Waits until the process serves.
+    ///
+    /// # Errors
+    /// When it ends instead: its exit code, none where a signal ended it.
+    pub async fn ready_or_ended(&mut self) -> Result<Ready, Option<i32>> {
         let path = self.folder.path().join("ready.json");
-        let served = tokio::select! {
+        tokio::select! {
             ready = read_once_there(path) => Ok(ready),
-            status = self.child.wait() => Err(status),
+            status = self.child.wait() => Err(status.as_ref().ok().and_then(ExitStatus::code)),
             () = tokio::time::sleep(crate::DEADLINE) => panic!("{} is not ready after {:?}", self.name, crate::DEADLINE),
-        };
-        served.unwrap_or_else(|status| {
-            panic!("{} ended ({status:?}) and should serve:\n{}", self.name, self.log())
-        })
+        }
     }
 
     /// Ends the process at once, as `kill -9` does, and waits until it is gone.

@@ -1,11 +1,22 @@
 //! The services under test, each with its data in a directory that outlives restarts.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use repartee_process::Ready;
 use tempfile::TempDir;
 
 use crate::{Browser, Grpc, Process};
+
+/// Where a service keeps its data.
+enum Data<'a> {
+    NoData,
+    OwnData,
+    DataIn(&'a Path),
+}
+use Data::{DataIn, NoData, OwnData};
 
 /// One service: its settings, its data directory, and the process that runs it now.
 #[derive(Debug)]
@@ -14,43 +25,56 @@ pub struct Service {
     settings: Vec<String>,
     process: Process,
     ready: Ready,
-    data: TempDir,
+    data: PathBuf,
+    _folder: TempDir,
 }
 
 impl Service {
     /// Starts a queue-service on an empty data directory.
     pub async fn queue_service(settings: &[&str]) -> Self {
-        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), true).await
+        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), OwnData).await
+    }
+
+    /// Starts a queue-service on the data directory `data`.
+    pub async fn queue_service_on(data: &Path, settings: &[&str]) -> Self {
+        let settings = [&["--grpc-addr", "127.0.0.1:0"], settings].concat();
+        Self::start("queue-service", &settings, DataIn(data)).await
     }
 
     /// Starts a rest-gateway before the queue-service at `queue_url`.
     pub async fn gateway(queue_url: &str, settings: &[&str]) -> Self {
         let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
-        Self::start("rest-gateway", &[&own, settings].concat(), false).await
+        Self::start("rest-gateway", &[&own, settings].concat(), NoData).await
     }
 
     /// Starts everything in one process on an empty data directory.
     pub async fn repartee(settings: &[&str]) -> Self {
         let own = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
-        Self::start("repartee", &[&own, settings].concat(), true).await
+        Self::start("repartee", &[&own, settings].concat(), OwnData).await
     }
 
     /// Starts the ready bot as a worker of the queue-service at `queue_url`, answering each entity with its echo.
     pub async fn echo_bot(queue_url: &str, entities: &[&str]) -> Self {
         let mut own = vec!["--queue-url", queue_url, "--reply", "echo", "--max-in-flight", "4"];
         own.extend(entities.iter().flat_map(|entity| ["--entity", *entity]));
-        Self::start("bot-worker", &own, false).await
+        Self::start("bot-worker", &own, NoData).await
     }
 
-    async fn start(binary: &'static str, settings: &[&str], owns_data: bool) -> Self {
-        let data = TempDir::new().expect("a temporary folder can be made");
+    async fn start(binary: &'static str, settings: &[&str], data: Data<'_>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
         let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let own = folder.path().join("data");
+        let (data, owns_data) = match data {
+            NoData => (own, false),
+            OwnData => (own, true),
+            DataIn(data) => (data.to_owned(), true),
+        };
         if owns_data {
-            settings.extend(["--data-dir".to_owned(), data.path().join("data").display().to_string()]);
+            settings.extend(["--data-dir".to_owned(), data.display().to_string()]);
         }
         let mut process = Process::spawn(binary, &settings);
         let ready = process.ready().await;
-        Self { binary, settings, process, ready, data }
+        Self { binary, settings, process, ready, data, _folder: folder }
     }
 
     /// Starts the service again with the same settings and data, after [`Self::kill`] or [`Self::terminate`]. Where a
@@ -90,7 +114,7 @@ impl Service {
 
     /// The data directory.
     pub fn data_dir(&self) -> String {
-        self.data.path().join("data").display().to_string()
+        self.data.display().to_string()
     }
 
     /// Where the service serves gRPC.
