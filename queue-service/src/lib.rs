@@ -8,6 +8,7 @@
 pub mod disk;
 pub mod domain;
 mod grpc;
+mod inspect;
 pub mod journal;
 mod observe;
 mod reads;
@@ -17,16 +18,21 @@ mod settings;
 pub mod views;
 pub mod writer;
 
+use std::io::Write as _;
+
 use tokio_util::sync::CancellationToken;
 
 pub use server::{Error, Server};
 pub use settings::{MIN_FREE_DISK, Settings};
 
-/// Runs the service until `shutdown` is cancelled.
+/// Runs the service until `shutdown` is cancelled, or only checks its data where the settings say so.
 ///
 /// # Errors
 /// Where it cannot start, or the journal fails.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
+    if settings.check_data {
+        return check(settings).await;
+    }
     let (ready_file, data_dir) = (settings.ready_file.clone(), settings.data_dir.clone());
     let server = Server::bind(settings).await?;
     tracing::info!(address = %server.addr(), data = %data_dir.display(), "queue-service serves gRPC");
@@ -34,4 +40,14 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         repartee_process::Ready { grpc: Some(server.addr()), http: None }.write_to(&path)?;
     }
     server.serve(shutdown).await
+}
+
+/// Checks the data and prints what is found.
+async fn check(settings: Settings) -> Result<(), Error> {
+    let inspecting =
+        tokio::task::spawn_blocking(move || inspect::inspect(&settings.data_dir, settings.durability));
+    let found = inspecting.await.map_err(|_| Error::Inspection)??;
+    // Whoever does not read it sees the exit code.
+    let _ = writeln!(std::io::stdout(), "{found}");
+    Ok(())
 }

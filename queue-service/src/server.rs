@@ -34,6 +34,9 @@ pub enum Error {
     /// The data directory.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The storage engine gave up while its files were checked.
+    #[error("the data cannot be checked: the storage engine gave up while reading its files")]
+    Inspection,
     /// The secret of the edit tokens.
     #[error("the edit secret in the data directory cannot be used")]
     Secret(#[source] io::Error),

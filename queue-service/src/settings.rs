@@ -72,6 +72,10 @@ pub struct Settings {
     /// Write the bound address there, as JSON, once the service serves.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub ready_file: Option<PathBuf>,
+    /// Read all of the data, which no service may have open, say whether it is whole, and exit: 0 where it is.
+    #[arg(long = "check")]
+    #[serde(skip)]
+    pub check_data: bool,
     /// Print the effective settings and exit.
     #[arg(long)]
     #[serde(skip)]

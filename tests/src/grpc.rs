@@ -66,6 +66,17 @@ impl Grpc {
         Ok(self.raw().list_messages(request).await?.into_inner())
     }
 
+    /// Reads all messages of all domains, page by page from the beginning.
+    pub async fn all(&self) -> Result<Vec<Message>, Status> {
+        let (mut all, mut after) = (Vec::new(), 1);
+        loop {
+            let page = self.list(Some(Position::After(after)), 200).await?;
+            let Some(last) = page.messages.last() else { return Ok(all) };
+            after = last.timestamp;
+            all.extend(page.messages);
+        }
+    }
+
     /// Lists the pending work for `entity` in order.
     pub async fn pending(&self, entity: &str) -> Result<Vec<Message>, Status> {
         let request = ListPendingRequest { entity: entity.to_owned(), limit: 1_000 };

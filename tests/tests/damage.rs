@@ -82,7 +82,7 @@ impl Killed {
         };
         let client = Grpc::connect(&format!("http://{}", ready.grpc.unwrap())).await.unwrap();
         let there: HashMap<_, _> =
-            all(&client).await.into_iter().map(|message| (message.id.clone(), message)).collect();
+            client.all().await.unwrap().into_iter().map(|message| (message.id.clone(), message)).collect();
         let lost =
             self.acknowledged.iter().filter(|message| there.get(&message.id) != Some(*message)).count();
         assert_eq!(lost, 0, "{what}: it serves, and of {} messages are lost", self.acknowledged.len());
@@ -106,17 +106,6 @@ async fn post_all(client: &Grpc, batch: Vec<NewMessage>) -> Vec<Message> {
         other => panic!("{other:?}"),
     };
     outcomes.into_iter().map(|outcome| message(outcome.outcome)).collect()
-}
-
-/// All messages, read page by page from the beginning.
-async fn all(client: &Grpc) -> Vec<Message> {
-    let (mut all, mut after) = (Vec::new(), 1);
-    loop {
-        let page = client.list(Some(Position::After(after)), 100).await.unwrap();
-        let Some(last) = page.messages.last() else { return all };
-        after = last.timestamp;
-        all.extend(page.messages);
-    }
 }
 
 /// Places in what was written of a file: its first byte, near it, in between, and its last one.
@@ -189,9 +178,26 @@ async fn what_is_left_of_a_log_can_be_gone_on_with_and_readers_are_told() {
     fs::remove_file(damaged.path().join("high-water")).unwrap();
     let queue = Service::queue_service_on(damaged.path(), &["--min-free-disk", "0"]).await;
     let client = queue.grpc().await;
-    let left = all(&client).await;
+    let left = client.all().await.unwrap();
     assert!(left.len() < killed.acknowledged.len());
     assert!(left.iter().all(|message| killed.acknowledged.contains(message)));
     let page = client.list(Some(Position::Cursor(killed.cursor.clone())), 10).await.unwrap();
     assert!(page.reset, "a cursor of the whole log is not continued");
+}
+
+#[tokio::test]
+async fn an_operator_can_have_all_of_it_checked() {
+    let killed = Killed::early().await;
+    let check = async |data: &Path| {
+        let mut process = Process::spawn("queue-service", &["--check", "--data-dir", data.to_str().unwrap()]);
+        (process.exit_code().await, process.output(), process.log())
+    };
+    let (code, found, log) = check(&killed.data).await;
+    assert_eq!(code, Some(0), "{log}");
+    let counts = "is whole: 60 changes, 60 messages, 60 of them pending or processing, 0 failed";
+    assert!(found.contains(counts), "{found}");
+    let damaged = killed.damaged("db", |bytes| bytes[3_000] ^= 0x10);
+    let (code, found, log) = check(damaged.path()).await;
+    assert_eq!((code, found.as_str()), (Some(1), ""));
+    assert!(log.contains(damaged.path().to_str().unwrap()), "{log}");
 }

@@ -9,8 +9,7 @@ use e2e::{
 };
 use libtest_mimic::{Arguments, Completion, Trial};
 use repartee_proto::v1::{
-    DeleteMessageRequest, Message, UpdateMessageRequest, list_messages_request::Position,
-    watch_messages_response::Event as Seen,
+    DeleteMessageRequest, Message, UpdateMessageRequest, watch_messages_response::Event as Seen,
 };
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -82,17 +81,6 @@ async fn ask_until_stored(client: &Grpc) -> Message {
     within_deadline("room to be noticed", stored).await
 }
 
-/// All messages, read page by page from the beginning.
-async fn all(client: &Grpc) -> Vec<Message> {
-    let (mut all, mut after) = (Vec::new(), 1);
-    loop {
-        let page = client.list(Some(Position::After(after)), 200).await.unwrap();
-        let Some(last) = page.messages.last() else { return all };
-        after = last.timestamp;
-        all.extend(page.messages);
-    }
-}
-
 fn assert_holds(all: &[Message], acknowledged: &[Message]) {
     let there: HashSet<_> = all.iter().map(|message| (&message.id, &message.text)).collect();
     let lost = acknowledged.iter().filter(|message| !there.contains(&(&message.id, &message.text))).count();
@@ -124,7 +112,7 @@ async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk
 
     let mut posted = Vec::new();
     disk_full::<()>(Err(post_until_refused(&client, 10, &mut posted).await));
-    let before = all(&client).await;
+    let before = client.all().await.unwrap();
     assert_holds(&before, &posted);
     let tail = client.stats().await.unwrap().tail_seq;
     let message_id = waiting.id.clone();
@@ -156,7 +144,7 @@ async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk
     let later = ask_until_stored(&client).await;
     client.complete(held(&claimed), reply("Well.")).await.unwrap();
     browser.comment(&question_json("echo", "Well?")).await;
-    assert_holds(&all(&client).await, &[before, vec![later.clone()]].concat());
+    assert_holds(&client.all().await.unwrap(), &[before, vec![later.clone()]].concat());
     let seen = async {
         while !matches!(watch.event().await, Ok(Some(Seen::Change(change))) if change.seq >= later.seq) {}
     };
@@ -192,7 +180,7 @@ async fn a_full_disk_ends_the_process_and_loses_nothing_that_was_acknowledged(di
     disk.make_room();
     queue.start_again().await;
     let client = queue.grpc().await;
-    assert_holds(&all(&client).await, &posted);
+    assert_holds(&client.all().await.unwrap(), &posted);
     client.post(question("echo", "Now?")).await.unwrap();
 }
 

@@ -52,42 +52,50 @@ impl HighWater {
     ///
     /// # Errors
     /// Where the log ends before the mark, or is another log; where the file cannot be read or written.
-    pub fn open(data_dir: &Path, store: &mut SledStore) -> Result<Self, OpenError> {
+    pub fn open(data_dir: &Path, store: &mut SledStore, tally: &Tally) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
-        let damaged = |lost: Lost| OpenError::Damaged(data_dir.to_owned(), Box::new(lost));
-        let unread = |error: JournalError| OpenError::Damaged(data_dir.to_owned(), Box::new(error));
-        let (last, _) = store.last(&Tally::default()).map_err(unread)?;
-        let path = data_dir.join(FILE);
-        match fs::read(&path) {
-            Ok(line) => {
-                let (epoch, acknowledged) = parse(&line).ok_or_else(|| damaged(Lost::Mark))?;
-                if *epoch != **store.epoch() {
-                    let found = Arc::clone(store.epoch());
-                    return Err(damaged(Lost::Log { found, written: epoch.to_owned() }));
-                }
-                if last < acknowledged {
-                    return Err(damaged(Lost::End { last, acknowledged }));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if last > 0 {
-                    store.name_anew().map_err(unread)?;
-                    tracing::warn!(
-                        data = %data_dir.display(),
-                        last,
-                        epoch = &**store.epoch(),
-                        "the file {FILE} is missing: whether the log is whole cannot be told; it goes on under a new name"
-                    );
-                }
-                create(data_dir, &line(store.epoch(), last)).map_err(unusable)?;
-            }
-            Err(error) => return Err(unusable(error)),
+        let (last, marked) = Self::compare(data_dir, store, tally)?;
+        if !marked && last > 0 {
+            store.name_anew().map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))?;
+            tracing::warn!(
+                data = %data_dir.display(),
+                last,
+                epoch = &**store.epoch(),
+                "the file {FILE} is missing: whether the log is whole cannot be told; it goes on under a new name"
+            );
         }
-        let file = File::options().write(true).open(path).map_err(unusable)?;
+        if !marked {
+            create(data_dir, &line(store.epoch(), last)).map_err(unusable)?;
+        }
+        let file = File::options().write(true).open(data_dir.join(FILE)).map_err(unusable)?;
         let mut mark = Self { file, epoch: Arc::clone(store.epoch()), marked: last };
         // From now on readers see all of it.
         mark.set(last).map_err(unusable)?;
         Ok(mark)
+    }
+
+    /// Holds the log against its mark: the number of its last change, and whether there is a mark.
+    ///
+    /// # Errors
+    /// Where the log ends before the mark, or is another log; where the file cannot be read.
+    pub fn compare(data_dir: &Path, store: &SledStore, tally: &Tally) -> Result<(u64, bool), OpenError> {
+        let damaged = |lost: Lost| OpenError::Damaged(data_dir.to_owned(), Box::new(lost));
+        let (last, _) =
+            store.last(tally).map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))?;
+        let line = match fs::read(data_dir.join(FILE)) {
+            Ok(line) => line,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((last, false)),
+            Err(error) => return Err(OpenError::Directory(data_dir.to_owned(), error)),
+        };
+        let (epoch, acknowledged) = parse(&line).ok_or_else(|| damaged(Lost::Mark))?;
+        if *epoch != **store.epoch() {
+            let found = Arc::clone(store.epoch());
+            return Err(damaged(Lost::Log { found, written: epoch.to_owned() }));
+        }
+        if last < acknowledged {
+            return Err(damaged(Lost::End { last, acknowledged }));
+        }
+        Ok((last, true))
     }
 
     fn set(&mut self, seq: u64) -> io::Result<()> {

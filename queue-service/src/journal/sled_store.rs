@@ -42,8 +42,8 @@ pub enum Durability {
     Process,
 }
 
-/// The store could not be opened. No file was deleted; sled blanks what it takes for an unfinished write at the end of
-/// a segment.
+/// The store could not be opened. No file was deleted but drafts; sled blanks what it takes for an unfinished write at
+/// the end of the log.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be used.
@@ -56,7 +56,7 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The store is damaged, or the disk failed.
     #[error(
-        "the store in {0} cannot be opened; no file was deleted. Check the disk, keep a copy of the directory, \
+        "the store in {0} cannot be used; no file was deleted. Check the disk, keep a copy of the directory, \
          and restore a backup or ask for help"
     )]
     Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -101,6 +101,24 @@ impl SledStore {
         };
         store.gather(tally).map_err(|error| damaged(Box::new(error)))?;
         Ok(store)
+    }
+
+    /// Opens the store of a data directory where there is one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; `Directory` where there is none.
+    pub fn open_existing(data_dir: &Path, durability: Durability, tally: &Tally) -> Result<Self, OpenError> {
+        std::fs::metadata(data_dir.join("db"))
+            .map_err(|error| OpenError::Directory(data_dir.to_owned(), error))?;
+        Self::open(data_dir, durability, tally)
+    }
+
+    /// Reads all rows, whatever they hold, and counts them.
+    ///
+    /// # Errors
+    /// Where one cannot be read.
+    pub fn count_rows(&self) -> Result<u64, JournalError> {
+        self.db.iter().try_fold(0, |count, row| row.map(|_| count + 1).map_err(JournalError::from))
     }
 
     /// Names this log; new only where the store is new.

@@ -25,9 +25,10 @@ impl Kept {
     fn new(durability: Durability) -> Self {
         let dir = TempDir::new().unwrap();
         let mut store = open(&dir);
-        let mark = HighWater::open(dir.path(), &mut store).unwrap();
+        let lived = Lived::new(store.ids().clone());
+        let mark = HighWater::open(dir.path(), &mut store, &Tally::default()).unwrap();
         let journal = Marked::new(store, mark, dir.path(), durability).unwrap();
-        Self { lived: Lived::new(), journal, dir }
+        Self { lived, journal, dir }
     }
 
     fn say(&mut self) {
@@ -55,7 +56,7 @@ fn file(dir: &Path) -> PathBuf {
 /// What is said against the log, and how the log is named where nothing is.
 fn judged(dir: &TempDir) -> Result<Arc<str>, String> {
     let mut store = open(dir);
-    match HighWater::open(dir.path(), &mut store) {
+    match HighWater::open(dir.path(), &mut store, &Tally::default()) {
         Ok(_) => Ok(Arc::clone(store.epoch())),
         Err(OpenError::Damaged(_, cause)) => Err(cause.to_string()),
         Err(other) => panic!("{other}"),
@@ -166,7 +167,7 @@ fn a_commit_that_failed_is_not_marked() {
     let Kept { mut lived, journal, dir } = Kept::new(Durability::Power);
     drop(journal);
     let mut store = open(&dir);
-    let mark = HighWater::open(dir.path(), &mut store).unwrap();
+    let mark = HighWater::open(dir.path(), &mut store, &Tally::default()).unwrap();
     let mut failing = Marked::new(Failing, mark, dir.path(), Durability::Power).unwrap();
     let changes = lived.live(1, &[Act::Say { site: 0, human: 0 }]).to_vec();
     let commit = Commit { stamp: 1, changes, forget: Vec::new() };
