@@ -79,7 +79,7 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [FieldError],
-    /// One of NOT_PENDING, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, QUEUE_FULL, CURSOR_INVALID,
+    /// One of NOT_PENDING, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, QUEUE_FULL, DISK_FULL, CURSOR_INVALID,
     /// IDEMPOTENCY_CONFLICT, DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = "NOT_PENDING")]

@@ -12,11 +12,10 @@ use crate::{Browser, Grpc, Process};
 
 /// Where a service keeps its data.
 enum Data<'a> {
-    NoData,
-    OwnData,
-    DataIn(&'a Path),
+    Nowhere,
+    InItsFolder,
+    In(&'a Path),
 }
-use Data::{DataIn, NoData, OwnData};
 
 /// One service: its settings, its data directory, and the process that runs it now.
 #[derive(Debug)]
@@ -32,32 +31,33 @@ pub struct Service {
 impl Service {
     /// Starts a queue-service on an empty data directory.
     pub async fn queue_service(settings: &[&str]) -> Self {
-        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), OwnData).await
+        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), Data::InItsFolder)
+            .await
     }
 
     /// Starts a queue-service on the data directory `data`.
     pub async fn queue_service_on(data: &Path, settings: &[&str]) -> Self {
         let settings = [&["--grpc-addr", "127.0.0.1:0"], settings].concat();
-        Self::start("queue-service", &settings, DataIn(data)).await
+        Self::start("queue-service", &settings, Data::In(data)).await
     }
 
     /// Starts a rest-gateway before the queue-service at `queue_url`.
     pub async fn gateway(queue_url: &str, settings: &[&str]) -> Self {
         let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
-        Self::start("rest-gateway", &[&own, settings].concat(), NoData).await
+        Self::start("rest-gateway", &[&own, settings].concat(), Data::Nowhere).await
     }
 
     /// Starts everything in one process on an empty data directory.
     pub async fn repartee(settings: &[&str]) -> Self {
         let own = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
-        Self::start("repartee", &[&own, settings].concat(), OwnData).await
+        Self::start("repartee", &[&own, settings].concat(), Data::InItsFolder).await
     }
 
     /// Starts the ready bot as a worker of the queue-service at `queue_url`, answering each entity with its echo.
     pub async fn echo_bot(queue_url: &str, entities: &[&str]) -> Self {
         let mut own = vec!["--queue-url", queue_url, "--reply", "echo", "--max-in-flight", "4"];
         own.extend(entities.iter().flat_map(|entity| ["--entity", *entity]));
-        Self::start("bot-worker", &own, NoData).await
+        Self::start("bot-worker", &own, Data::Nowhere).await
     }
 
     async fn start(binary: &'static str, settings: &[&str], data: Data<'_>) -> Self {
@@ -65,9 +65,9 @@ impl Service {
         let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let own = folder.path().join("data");
         let (data, owns_data) = match data {
-            NoData => (own, false),
-            OwnData => (own, true),
-            DataIn(data) => (data.to_owned(), true),
+            Data::Nowhere => (own, false),
+            Data::InItsFolder => (own, true),
+            Data::In(data) => (data.to_owned(), true),
         };
         if owns_data {
             settings.extend(["--data-dir".to_owned(), data.display().to_string()]);

@@ -1,6 +1,8 @@
 //! Damaged files: whatever a disk does to the data, the service says so and ends, or it has everything that was
 //! acknowledged. It never starts with less.
 
+#![expect(clippy::unwrap_used, reason = "what sets a test up may fail like the test")]
+
 use std::{
     collections::HashMap,
     fs,

@@ -1,6 +1,11 @@
 //! The disk under the data: almost full, full, read-only. Each test has a small disk of its own; where this machine lets
 //! us mount none, the tests are skipped and say why.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, which clippy does not see in a program with a main of its own"
+)]
+
 use std::{collections::HashSet, path::Path, pin::Pin};
 
 use e2e::{
