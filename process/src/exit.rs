@@ -12,7 +12,7 @@ use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{logs, metrics, shutdown};
+use crate::{logs, metrics, open_files, shutdown};
 
 /// `EX_USAGE` of BSD's `sysexits.h`: the command was used incorrectly.
 const EXIT_USAGE: u8 = 64;
@@ -69,6 +69,7 @@ where
         return ExitCode::from(EXIT_USAGE);
     }
     logs::start();
+    open_files::take_all();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

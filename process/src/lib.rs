@@ -1,13 +1,18 @@
 //! What every Repartee binary does around its work: reading settings, writing logs, ending on a signal, telling that it
-//! is ready, counting, and the exit codes. It knows nothing of messages.
+//! is ready, counting, bounds, connections, and the exit codes. It knows nothing of messages.
 
+mod bound;
+mod door;
 mod exit;
 mod logs;
 mod metrics;
+mod open_files;
 mod ready;
 mod secret;
 mod shutdown;
 
+pub use bound::{Bound, Fill, Full, Place, refusals};
+pub use door::{Connection, Door};
 pub use exit::{Settings, main};
 pub use metrics::{CONTENT_TYPE, recorder};
 pub use ready::{Ready, ReadyFileError};
