@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, Status, Work};
+use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, Status, Work, queue::entity};
 
 /// Worker id and lease of a message that was set to processing by hand.
 const BY_HAND: (&str, Millis) = ("operator", 30_000);
@@ -27,13 +27,16 @@ impl Queue {
     ///
     /// # Errors
     /// `NotFound`; `WrongStatus` on a tombstone, for a priority where the message does not wait, and for a status that
-    /// does not lead on from the present one. Then nothing is changed.
+    /// does not lead on from the present one; `QueueFull` where a failed one is to wait again. Then nothing is changed.
     pub fn update(&mut self, id: Uuid, update: Update, at: &mut At<'_>) -> Result<Record, Rejection> {
         let mut record = self.record(id).ok_or(Rejection::NotFound(id))?.clone();
         if record.state.deleted {
             return Err(Rejection::WrongStatus(format!("the message {id} is deleted; it cannot be changed")));
         }
         let step = update.status.map(|to| step(&record, to)).transpose()?.flatten();
+        if let Some(Step::Retry) = step {
+            self.check_room(entity(&record))?;
+        }
         let before = record.clone();
         if let Some(text) = update.text.filter(|text| *text != record.content.text) {
             Arc::make_mut(&mut record.content).text = text;
@@ -93,16 +96,20 @@ impl Queue {
         Ok(self.change(ChangeKind::Deleted, record.content, record.state))
     }
 
-    /// Puts a failed message back to pending with fresh counters. A message that waits already is left as it is.
+    /// Puts a failed message back to pending with fresh counters. A message that waits already is left as it is. It has
+    /// to find room as a new one has; only what was not given up goes back to pending however many wait.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyCompleted`, `WrongStatus` where a worker holds it or it is deleted.
+    /// `NotFound`, `AlreadyCompleted`, `WrongStatus` where a worker holds it or it is deleted, `QueueFull`.
     pub fn retry(&mut self, id: Uuid) -> Result<Record, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
             Status::Pending => Ok(record),
             Status::Failed if record.state.deleted => Err(Rejection::Cancelled),
-            Status::Failed => Ok(self.retried(record)),
+            Status::Failed => {
+                self.check_room(entity(&record))?;
+                Ok(self.retried(record))
+            }
             Status::Complete => Err(Rejection::AlreadyCompleted),
             Status::Processing => {
                 Err(Rejection::WrongStatus("Message status is processing, not failed".to_owned()))

@@ -109,7 +109,9 @@ impl Queue {
             return Ok(Posted { record, replayed: true });
         }
         at.check_clock()?;
-        self.check_room(&new)?;
+        if let Some(address) = &new.address {
+            self.check_room(&address.entity)?;
+        }
         let posted = self.next_seq();
         let id = self.ids.seal(posted);
         let record = record_of(new, conversation, id, posted, at.stamp);
@@ -124,21 +126,16 @@ impl Queue {
         Ok(Posted { record, replayed: false })
     }
 
-    fn check_room(&self, new: &NewMessage) -> Result<(), Rejection> {
-        let Some(address) = &new.address else { return Ok(()) };
-        let (in_all, of_entity) = self.waiting(&address.entity);
-        let full = |waiting, limit, place| Rejection::QueueFull {
-            waiting,
-            limit,
-            place,
-            retry_after_ms: FULL_RETRY_MS,
-        };
+    /// Checks that one more message may wait for this entity.
+    pub(super) fn check_room(&self, entity: &str) -> Result<(), Rejection> {
+        let (in_all, of_entity) = self.waiting(entity);
+        let full =
+            |waiting, limit, of| Rejection::QueueFull { waiting, limit, of, retry_after_ms: FULL_RETRY_MS };
         if in_all >= self.rules.max_pending {
-            return Err(full(in_all, self.rules.max_pending, "in all".to_owned()));
+            return Err(full(in_all, self.rules.max_pending, None));
         }
         if of_entity >= self.rules.max_pending_per_entity {
-            let place = format!("for the entity {:?}", address.entity);
-            return Err(full(of_entity, self.rules.max_pending_per_entity, place));
+            return Err(full(of_entity, self.rules.max_pending_per_entity, Some(entity.to_owned())));
         }
         Ok(())
     }

@@ -336,6 +336,7 @@ fn goes_on(before: &Record, after: &Record) -> bool {
     }
 }
 
-fn entity(record: &Record) -> &str {
+/// The entity that a message is for; empty where it is for none.
+pub(super) fn entity(record: &Record) -> &str {
     record.content.address.as_ref().map_or("", |address| &address.entity)
 }

@@ -32,14 +32,14 @@ pub enum Rejection {
     #[error("{0}")]
     WrongStatus(String),
     /// Too many messages wait already.
-    #[error("{waiting} messages wait {place}, the limit is {limit}; nothing was stored, try again later")]
+    #[error("{waiting} messages wait {}, the limit is {limit}; nothing was changed, try again later", place(of.as_deref()))]
     QueueFull {
         /// How many wait.
         waiting: usize,
         /// The limit.
         limit: usize,
-        /// Where: "in all", or for which entity.
-        place: String,
+        /// The entity for which they wait; absent where all that wait are meant.
+        of: Option<String>,
         /// When to try again.
         retry_after_ms: Millis,
     },
@@ -62,6 +62,10 @@ impl Rejection {
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
+}
+
+fn place(entity: Option<&str>) -> String {
+    entity.map_or_else(|| "in all".to_owned(), |entity| format!("for the entity {entity:?}"))
 }
 
 fn describe(violations: &[Violation]) -> String {

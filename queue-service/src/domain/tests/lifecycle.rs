@@ -185,6 +185,45 @@ fn only_failed_messages_are_put_back_by_a_retry() {
     assert_eq!(world.run(&[id], |queue, _| queue.retry(id)), Err(Rejection::AlreadyCompleted));
 }
 
+/// A world where one message may wait, one does, and another one stands there.
+fn full(status: Status) -> (World, Uuid, Uuid) {
+    let rules = QueueRules { max_pending: 1, ..QueueRules::default() };
+    let mut world = World::new(rules);
+    let other = world.post(question("ann", "bot")).content.id;
+    let leased = world.claim(other, "w").unwrap();
+    if status == Status::Failed {
+        world.fail(&lease(&leased), Failure { retryable: false, ..failure("no such model") }).unwrap();
+    }
+    let waits = world.post(question("bob", "bot")).content.id;
+    (world, waits, other)
+}
+
+#[test]
+fn a_retry_needs_room_as_a_new_message_does() {
+    let (mut world, waits, failed) = full(Status::Failed);
+    let changes = world.log.len();
+    let refused = Rejection::QueueFull { waiting: 1, limit: 1, of: None, retry_after_ms: 1_000 };
+    assert_eq!(world.run(&[failed], |queue, _| queue.retry(failed)), Err(refused.clone()));
+    let edit = Update { text: Some("Again?".to_owned()), ..to(Status::Pending) };
+    assert_eq!(update(&mut world, failed, edit), Err(refused));
+    assert_eq!(world.log.len(), changes, "nothing was changed, not even the text");
+    assert!(world.run(&[waits], |queue, _| queue.retry(waits)).is_ok(), "it waits already");
+    world.claim(waits, "w").unwrap();
+    world.run(&[failed], |queue, _| queue.retry(failed)).unwrap();
+    assert_eq!(world.work(failed).status, Status::Pending);
+}
+
+#[test]
+fn what_was_not_given_up_goes_back_to_pending_however_many_wait() {
+    let (mut world, _, held) = full(Status::Processing);
+    world.pass(10_000);
+    assert_eq!(world.work(held).status, Status::Pending, "its lease ran out");
+    let (mut world, _, held) = full(Status::Processing);
+    update(&mut world, held, to(Status::Pending)).unwrap();
+    let leased = world.claim(held, "w").unwrap();
+    assert!(world.fail(&lease(&leased), failure("overloaded")).unwrap().retry_at.is_some());
+}
+
 #[test]
 fn a_deletion_leaves_a_tombstone_without_text_and_calls_off_the_work() {
     for status in [Status::Pending, Status::Processing] {

@@ -150,7 +150,7 @@ fn a_full_queue_refuses_work_and_says_how_full_it_is() {
     assert!(matches!(refusal, Rejection::QueueFull { waiting: 2, limit: 2, retry_after_ms: 1.., .. }));
     assert_eq!(
         refusal.to_string(),
-        "2 messages wait in all, the limit is 2; nothing was stored, try again later"
+        "2 messages wait in all, the limit is 2; nothing was changed, try again later"
     );
     world.post(remark("dan"));
     world.claim(id, "w").unwrap();

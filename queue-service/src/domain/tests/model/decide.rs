@@ -67,12 +67,7 @@ impl Model {
             let replayed = Outcome::Posted { message: *message, replayed: true };
             return if first == ask { Ok(replayed) } else { Err(Refusal::IdempotencyConflict) };
         }
-        let waits = |work: &&Work| work.status == Status::Pending;
-        let waiting: Vec<_> = self.messages.iter().filter_map(|m| m.work.as_ref()).filter(waits).collect();
-        let of_entity = waiting.iter().filter(|work| work.entity == ask.entity).count();
-        if waiting.len() >= self.rules.max_pending || of_entity >= self.rules.max_pending_per_entity {
-            return Err(Refusal::QueueFull);
-        }
+        self.room(ask.entity)?;
         let work = Work {
             entity: ask.entity,
             conversation: (ask.human, ask.god_mode),
@@ -158,13 +153,25 @@ impl Model {
         Outcome::Changed(message)
     }
 
+    /// Whether one more may wait.
+    fn room(&self, entity: u8) -> Result<(), Refusal> {
+        let waits = |work: &&Work| work.status == Status::Pending;
+        let waiting: Vec<_> = self.messages.iter().filter_map(|m| m.work.as_ref()).filter(waits).collect();
+        let of_entity = waiting.iter().filter(|work| work.entity == entity).count();
+        let full = waiting.len() >= self.rules.max_pending || of_entity >= self.rules.max_pending_per_entity;
+        if full { Err(Refusal::QueueFull) } else { Ok(()) }
+    }
+
     fn retry(&mut self, n: usize) -> Result<Outcome, Refusal> {
         let message = self.find_work(n)?;
         let deleted = self.messages[message].deleted;
         match self.work(message).status {
             Status::Pending => {}
             Status::Failed if deleted => return Err(Refusal::Cancelled),
-            Status::Failed => self.put_back(message),
+            Status::Failed => {
+                self.room(self.messages[message].work.as_ref().expect("it was found").entity)?;
+                self.put_back(message);
+            }
             Status::Complete => return Err(Refusal::AlreadyCompleted),
             Status::Processing => return Err(Refusal::WrongStatus),
         }
@@ -224,6 +231,11 @@ impl Model {
             (_, None) => {}
             (Some(from), Some(to)) if may_step(from, to) => {}
             _ => return Err(Refusal::WrongStatus),
+        }
+        if let (Some(Status::Failed), Some(Status::Pending), Some(work)) =
+            (status, edit.status, &self.messages[message].work)
+        {
+            self.room(work.entity)?;
         }
         match (status, edit.priority) {
             (_, None) | (Some(Status::Pending), _) => {}
