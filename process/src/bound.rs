@@ -29,7 +29,7 @@ pub struct Place {
 
 /// There is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {held} are held, the limit is {limit}")]
+#[error("{name}: {held} of {limit}")]
 pub struct Full {
     /// Name of the bound.
     pub name: &'static str,
@@ -73,11 +73,14 @@ impl Bound {
         let free = Arc::clone(&self.0.free);
         match free.try_acquire_many_owned(amount.min(self.0.limit)) {
             Ok(permit) => Ok(Place { _permit: permit }),
-            Err(_) => {
-                self.0.refused.increment(1);
-                Err(Full { name: self.0.name, held: self.held(), limit: self.0.limit })
-            }
+            Err(_) => Err(self.refuse()),
         }
+    }
+
+    /// Counts a refusal, and says how full the bound is.
+    pub fn refuse(&self) -> Full {
+        self.0.refused.increment(1);
+        Full { name: self.0.name, held: self.held(), limit: self.0.limit }
     }
 
     /// How much is held.

@@ -171,7 +171,7 @@ fn open<J: Journal>(settings: &Settings, journal: impl FnOnce(SledStore) -> J) -
         clock: SystemClock,
         disk: room,
     };
-    let (queue, running) = writer.start(settings.max_commands as usize).map_err(Error::Thread)?;
+    let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
     let grpc = QueueGrpc {
         queue,
         reads: Reads { views, store, costs },

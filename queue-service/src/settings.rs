@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Parser;
 use serde::Serialize;
 
-use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits};
+use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits, writer::Room};
 
 /// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
@@ -42,6 +42,10 @@ pub struct Settings {
     /// Most commands that may wait for the writer; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_COMMANDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_commands: u32,
+    /// Most bytes that these commands may hold, by estimate; more are refused with RESOURCE_EXHAUSTED. A command that is
+    /// larger is taken where no other waits.
+    #[arg(long, env = "REPARTEE_MAX_COMMAND_BYTES", default_value_t = 32 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
+    pub max_command_bytes: u32,
     /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_streams: u32,
@@ -113,6 +117,10 @@ impl Settings {
     pub(crate) fn cache(&self) -> CacheLimits {
         let bytes = usize::try_from(self.cache_bytes).unwrap_or(usize::MAX);
         CacheLimits { messages: self.cache_messages as usize, bytes }
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        Room { commands: self.max_commands, bytes: self.max_command_bytes }
     }
 
     pub(crate) fn seconds(seconds: u32) -> Duration {

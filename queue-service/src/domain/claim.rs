@@ -57,6 +57,11 @@ impl Leased {
     pub fn session_id(&self) -> Option<&str> {
         self.record.state.work.as_ref()?.claim.as_ref()?.session_id.as_deref()
     }
+
+    /// What names this claim.
+    pub fn lease(&self) -> LeaseRef {
+        LeaseRef { id: self.record.content.id, token: Some(self.token), worker_id: String::new() }
+    }
 }
 
 /// How the caller's claim stands to the message.

@@ -54,10 +54,7 @@ impl Event {
     /// The lease in an event that nobody will see.
     pub fn unseen_lease(&self) -> Option<LeaseRef> {
         match self {
-            Self::Work(_, leased) => {
-                let id = leased.record.content.id;
-                Some(LeaseRef { id, token: Some(leased.token), worker_id: String::new() })
-            }
+            Self::Work(_, leased) => Some(leased.lease()),
             Self::Cancelled(..) | Self::Nothing(_) => None,
         }
     }

@@ -176,7 +176,7 @@ impl QueueService for QueueGrpc {
         let id = self.id(&message_id)?;
         let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
-        let leased = self.queue.claim(id, by).await.map_err(status::command)?;
+        let leased = self.queue.claim(id, by).await.map_err(status::command)?.accept();
         let (message, lease) = (Some(answer::message(&leased.record)), Some(answer::lease(&leased)));
         Ok(Response::new(v1::ClaimMessageResponse { message, lease }))
     }

@@ -100,7 +100,7 @@ pub(super) fn rejection(rejection: &Rejection) -> v1::Rejection {
 pub(super) fn command(error: CommandError) -> Status {
     match &error {
         CommandError::Rejected(rejection) => rejected(rejection),
-        CommandError::Busy => {
+        CommandError::Busy(_) => {
             Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "QUEUE_FULL") }
                 .into_status(error.to_string())
         }

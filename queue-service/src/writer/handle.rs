@@ -6,15 +6,20 @@ use std::sync::{
     mpsc::{SyncSender, TrySendError},
 };
 
+use repartee_process::{Fill, Full};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::job::{Command, Job, Parted, Weight};
+use super::{
+    job::{Command, Job, Parted, Weight},
+    room::{Waiting, of_completion, of_lease, of_post, of_update},
+    seat::{Claimed, Returns, Seat},
+};
 use crate::{
     disk::{DiskFull, DiskRoom},
     domain::{
-        At, ClaimBy, Completed, Event, Failed, Failure, LeaseRef, Leased, Millis, NewMessage, Posted, Queue,
-        Record, Rejection, Reply, Request, SessionView, Taker, TakerId, Update,
+        At, ClaimBy, Completed, Failed, Failure, LeaseRef, Millis, NewMessage, Posted, Queue, Record,
+        Rejection, Reply, Request, SessionView, Taker, Update,
     },
 };
 
@@ -22,7 +27,8 @@ use crate::{
 #[derive(Clone)]
 pub struct QueueHandle {
     jobs: SyncSender<Job>,
-    parted: Parted,
+    waiting: Waiting,
+    returns: Returns,
     next_taker: Arc<AtomicU64>,
     disk: DiskRoom,
 }
@@ -33,9 +39,9 @@ pub enum CommandError {
     /// A rule refused it; nothing was changed.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Too many commands wait; nothing was done.
-    #[error("too many commands wait for the writer; nothing was done, try again")]
-    Busy,
+    /// Too many commands wait, or they hold too many bytes; nothing was done.
+    #[error("too much waits for the writer ({0}); nothing was done, try again")]
+    Busy(Full),
     /// The command stores something, and there is no room for it; nothing was done.
     #[error(transparent)]
     DiskFull(#[from] DiskFull),
@@ -48,8 +54,14 @@ pub enum CommandError {
 pub type Post = (NewMessage, Option<Request>);
 
 impl QueueHandle {
-    pub(super) fn new(jobs: SyncSender<Job>, parted: Parted, disk: DiskRoom) -> Self {
-        Self { jobs, parted, next_taker: Arc::new(AtomicU64::new(1)), disk }
+    pub(super) fn new(jobs: SyncSender<Job>, parted: Parted, waiting: Waiting, disk: DiskRoom) -> Self {
+        let returns = Returns::new(jobs.clone(), parted);
+        Self { jobs, waiting, returns, next_taker: Arc::new(AtomicU64::new(1)), disk }
+    }
+
+    /// What waits for the writer: commands, and the bytes that they hold.
+    pub fn waiting(&self) -> [Fill; 2] {
+        self.waiting.fill()
     }
 
     /// Stores messages in one commit; one outcome each, in their order.
@@ -67,30 +79,36 @@ impl QueueHandle {
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
         let bytes = posts.iter().map(|(new, _)| new.text.len()).sum();
         let weight = Weight { items: posts.len(), bytes };
+        let held = posts.iter().map(|(new, _)| of_post(new)).sum();
         let rule = move |queue: &mut Queue, at: &mut At<'_>| {
             posts.into_iter().map(|(new, request)| queue.post(new, request, at)).collect()
         };
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Command(Command { ids, keys, weight, ..Command::new(call, reply, rule) }))?;
+        self.command(Command { ids, keys, weight, ..Command::new(call, reply, rule) }, held)?;
         outcome.await.map_err(|_| CommandError::Stopped)
     }
 
     /// Changes a message. See [`Queue::update`].
     pub async fn update(&self, id: Uuid, update: Update) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("UpdateMessage", vec![id], move |queue, at| queue.update(id, update, at)).await
+        let held = of_update(&update);
+        self.decide("UpdateMessage", vec![id], held, move |queue, at| queue.update(id, update, at)).await
     }
 
     /// Deletes a message. See [`Queue::delete`].
     pub async fn delete(&self, id: Uuid) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("DeleteMessage", vec![id], move |queue, _| queue.delete(id)).await
+        self.decide("DeleteMessage", vec![id], 0, move |queue, _| queue.delete(id)).await
     }
 
-    /// Claims one message. See [`Queue::claim`].
-    pub async fn claim(&self, id: Uuid, by: ClaimBy) -> Result<Leased, CommandError> {
+    /// Claims one message. See [`Queue::claim`]. It is given back where its caller has gone away before the answer.
+    pub async fn claim(&self, id: Uuid, by: ClaimBy) -> Result<Claimed, CommandError> {
         self.disk.check()?;
-        self.decide("ClaimMessage", vec![id], move |queue, at| queue.claim(id, &by, at)).await
+        let returns = self.returns.clone();
+        let rule = move |queue: &mut Queue, at: &mut At<'_>| {
+            queue.claim(id, &by, at).map(|leased| Claimed::new(leased, returns))
+        };
+        self.decide("ClaimMessage", vec![id], 0, rule).await
     }
 
     /// Extends leases; one outcome each, in their order. See [`Queue::renew`]. It stores nothing.
@@ -103,7 +121,8 @@ impl QueueHandle {
         lease_ms: Option<Millis>,
     ) -> Result<Vec<Result<Millis, Rejection>>, CommandError> {
         let ids = leases.iter().map(|lease| lease.id).collect();
-        self.decide("RenewLeases", ids, move |queue, at| {
+        let held = leases.iter().map(of_lease).sum();
+        self.decide("RenewLeases", ids, held, move |queue, at| {
             Ok(leases.iter().map(|lease| queue.renew(lease, lease_ms, at.now)).collect())
         })
         .await
@@ -112,7 +131,8 @@ impl QueueHandle {
     /// Gives a message back. See [`Queue::release`].
     pub async fn release(&self, lease: LeaseRef) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("ReleaseMessage", vec![lease.id], move |queue, _| queue.release(&lease)).await
+        let held = of_lease(&lease);
+        self.decide("ReleaseMessage", vec![lease.id], held, move |queue, _| queue.release(&lease)).await
     }
 
     /// Finishes messages in one commit; one outcome each, in their order. See [`Queue::complete`].
@@ -128,7 +148,8 @@ impl QueueHandle {
         let ids = items.iter().map(|(lease, _)| lease.id).collect();
         let texts = items.iter().filter_map(|(_, reply)| reply.as_ref()).map(|reply| reply.text.len());
         let weight = Weight { items: items.len(), bytes: texts.sum() };
-        self.decide_weighing(weight, call, ids, move |queue, at| {
+        let held = items.iter().map(of_completion).sum();
+        self.decide_weighing(weight, call, ids, held, move |queue, at| {
             Ok(items.into_iter().map(|(lease, reply)| queue.complete(&lease, reply, at)).collect())
         })
         .await
@@ -137,24 +158,26 @@ impl QueueHandle {
     /// Reports a failure. See [`Queue::fail`].
     pub async fn fail(&self, lease: LeaseRef, failure: Failure) -> Result<Failed, CommandError> {
         self.disk.check()?;
-        self.decide("FailMessage", vec![lease.id], move |queue, at| queue.fail(&lease, failure, at)).await
+        let held = of_lease(&lease) + failure.error.len();
+        self.decide("FailMessage", vec![lease.id], held, move |queue, at| queue.fail(&lease, failure, at))
+            .await
     }
 
     /// Puts a failed message back. See [`Queue::retry`].
     pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("RetryMessage", vec![id], move |queue, _| queue.retry(id)).await
+        self.decide("RetryMessage", vec![id], 0, move |queue, _| queue.retry(id)).await
     }
 
     /// Takes a message out of the queue. See [`Queue::cancel`].
     pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("CancelMessage", vec![id], move |queue, _| queue.cancel(id)).await
+        self.decide("CancelMessage", vec![id], 0, move |queue, _| queue.cancel(id)).await
     }
 
     /// The sessions that stream or hold leases.
     pub async fn sessions(&self) -> Result<Vec<SessionView>, CommandError> {
-        self.decide("Sessions", Vec::new(), |queue, _| Ok(queue.sessions())).await
+        self.decide("Sessions", Vec::new(), 0, |queue, _| Ok(queue.sessions())).await
     }
 
     /// Lets somebody take work. Work and news come over the returned seat until it is dropped; the seat ends by itself
@@ -171,16 +194,17 @@ impl QueueHandle {
         let id = self.next_taker.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(room);
         self.send(Job::Join(id, taker, sender))?;
-        Ok(Seat { id, events, unaccepted: None, jobs: self.jobs.clone(), parted: Arc::clone(&self.parted) })
+        Ok(Seat::new(id, events, self.returns.clone()))
     }
 
     async fn decide<T: Send + 'static>(
         &self,
         call: &'static str,
         ids: Vec<Uuid>,
+        held: usize,
         rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, CommandError> {
-        self.decide_weighing(Weight { items: 1, bytes: 0 }, call, ids, rule).await
+        self.decide_weighing(Weight { items: 1, bytes: 0 }, call, ids, held, rule).await
     }
 
     async fn decide_weighing<T: Send + 'static>(
@@ -188,57 +212,24 @@ impl QueueHandle {
         weight: Weight,
         call: &'static str,
         ids: Vec<Uuid>,
+        held: usize,
         rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, CommandError> {
         let (reply, outcome) = oneshot::channel();
-        self.send(Job::Command(Command { ids, weight, ..Command::new(call, reply, rule) }))?;
+        self.command(Command { ids, weight, ..Command::new(call, reply, rule) }, held)?;
         Ok(outcome.await.map_err(|_| CommandError::Stopped)??)
+    }
+
+    /// Sends a command that holds so many bytes while it waits.
+    fn command(&self, mut command: Command, held: usize) -> Result<(), CommandError> {
+        command.taken = Some(self.waiting.enter(held).map_err(CommandError::Busy)?);
+        self.send(Job::Command(command))
     }
 
     fn send(&self, job: Job) -> Result<(), CommandError> {
         self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Full(_) => CommandError::Busy(self.waiting.refuse()),
             TrySendError::Disconnected(_) => CommandError::Stopped,
         })
-    }
-}
-
-/// A taker's place at the queue. Dropping it gives the place up.
-pub struct Seat {
-    id: TakerId,
-    events: mpsc::Receiver<Event>,
-    /// What a claim that waited has got and not accepted yet.
-    unaccepted: Option<LeaseRef>,
-    jobs: SyncSender<Job>,
-    parted: Parted,
-}
-
-impl Seat {
-    /// What happens next; `None` once the seat was taken away because its reader fell behind, or the writer ended.
-    pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await?;
-        if event.is_last() {
-            self.unaccepted = event.unseen_lease();
-        }
-        Some(event)
-    }
-
-    /// The caller of a claim that waited is about to get its work: from now on it is not given back with the seat.
-    pub fn accept(&mut self) {
-        self.unaccepted = None;
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.events.close();
-        let mut unseen = Vec::from_iter(self.unaccepted.take());
-        while let Ok(event) = self.events.try_recv() {
-            // A session gets its leases back when it returns; a claim that waited does not return.
-            unseen.extend(event.unseen_lease().filter(|_| event.is_last()));
-        }
-        self.parted.lock().push((self.id, unseen));
-        // Where the channel is full, the writer is awake and looks at the list by itself.
-        let _ = self.jobs.try_send(Job::Wake);
     }
 }

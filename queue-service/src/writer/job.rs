@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::room::Taken;
 use crate::domain::{At, Event, LeaseRef, Queue, RequestKey, Taker, TakerId};
 
 /// What the writer is asked to do.
@@ -32,6 +33,8 @@ pub(super) struct Command {
     pub(super) keys: Vec<RequestKey>,
     /// How many items it has and how many bytes of texts: a group of commands has a bound in both.
     pub(super) weight: Weight,
+    /// Its part of the room before the writer, given back once it is decided.
+    pub(super) taken: Option<Taken>,
     pub(super) decide: Decide,
 }
 
@@ -79,6 +82,7 @@ impl Command {
             ids: Vec::new(),
             keys: Vec::new(),
             weight: Weight { items: 1, bytes: 0 },
+            taken: None,
             decide: Box::new(decide),
         }
     }

@@ -8,6 +8,8 @@ mod clock;
 mod group;
 mod handle;
 mod job;
+mod room;
+mod seat;
 
 use std::{
     collections::HashMap,
@@ -32,9 +34,12 @@ use crate::{
 };
 
 pub use clock::{Clock, SystemClock};
-pub use handle::{CommandError, Post, QueueHandle, Seat};
+pub use handle::{CommandError, Post, QueueHandle};
+pub use room::Room;
+pub use seat::{Claimed, Seat};
 
 use job::{Job, Parted};
+use room::Waiting;
 
 /// From so many items on, a group takes no more commands. The last one may be a batch of as many.
 const GROUP_ITEMS: usize = 256;
@@ -73,19 +78,19 @@ pub struct Running {
 }
 
 impl<J: Journal, C: Clock> Writer<J, C> {
-    /// Starts the thread, with room for `capacity` waiting commands. Callers are woken on the runtime that this is
-    /// called in.
+    /// Starts the thread, with so much room for commands that wait. Callers are woken on the runtime that this is called
+    /// in.
     ///
     /// # Errors
     /// Where the system gives no thread.
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub fn start(self, capacity: usize) -> std::io::Result<(QueueHandle, Running)> {
-        let (sender, receiver) = sync_channel(capacity);
+    pub fn start(self, room: Room) -> std::io::Result<(QueueHandle, Running)> {
+        let (sender, receiver) = sync_channel(room.commands as usize);
         let (failure, failed) = oneshot::channel();
         let parted = Parted::default();
-        let handle = QueueHandle::new(sender, Arc::clone(&parted), self.disk.clone());
+        let handle = QueueHandle::new(sender, Arc::clone(&parted), Waiting::new(room), self.disk.clone());
         let state = State::new(self, parted, Handle::current());
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             if let Err(error) = state.run(&receiver) {

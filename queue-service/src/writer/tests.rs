@@ -2,6 +2,7 @@
 
 mod commits;
 mod full_disk;
+mod room;
 mod seats;
 mod time;
 
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::mpsc as events;
 
-use super::{Clock, CommandError, QueueHandle, Running, Writer};
+use super::{Clock, CommandError, QueueHandle, Room, Running, Writer};
 use crate::{
     disk::DiskRoom,
     domain::{
@@ -104,6 +105,9 @@ impl Journal for Held {
     }
 }
 
+/// More than a test fills unless it means to.
+const ROOM: Room = Room { commands: 64, bytes: 1_000_000 };
+
 /// A running writer and everything around it.
 struct Bench {
     queue: QueueHandle,
@@ -119,13 +123,17 @@ struct Bench {
 impl Bench {
     /// A writer that keeps what it commits.
     fn start() -> Self {
-        Self::start_with(64, |store| store)
+        Self::start_with(ROOM, |store| store)
     }
 
     /// A writer whose commits wait for orders.
-    fn start_held(capacity: usize) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+    fn start_held(commands: u32) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+        Self::start_held_with(Room { commands, ..ROOM })
+    }
+
+    fn start_held_with(room: Room) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
         let mut ends = None;
-        let bench = Self::start_with(capacity, |store| {
+        let bench = Self::start_with(room, |store| {
             let (journal, commits, orders) = Held::new(store);
             ends = Some((commits, orders));
             journal
@@ -134,7 +142,7 @@ impl Bench {
         (bench, commits, orders)
     }
 
-    fn start_with<J: Journal>(capacity: usize, journal: impl FnOnce(SledStore) -> J) -> Self {
+    fn start_with<J: Journal>(room: Room, journal: impl FnOnce(SledStore) -> J) -> Self {
         let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE));
         let (store, rules) = (open(&dir), QueueRules::default());
         let limits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
@@ -150,7 +158,7 @@ impl Bench {
             clock: clock.clone(),
             disk: disk.clone(),
         };
-        let (queue, running) = writer.start(capacity).unwrap();
+        let (queue, running) = writer.start(room).unwrap();
         Self { queue, running, views, store, costs, clock, disk, _dir: dir }
     }
 

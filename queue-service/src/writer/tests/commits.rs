@@ -114,8 +114,8 @@ async fn a_full_channel_refuses_at_once_and_stores_nothing() {
     commits.recv().await.unwrap();
     let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(bench.try_post(remark("bob"), None))).collect();
     assert!(waiting.iter_mut().all(|post| poll(post).is_pending()));
-    assert!(matches!(bench.try_post(remark("cid"), None).await, Err(CommandError::Busy)));
-    assert!(matches!(bench.queue.join(stream("s", 1), 8), Err(CommandError::Busy)));
+    assert!(matches!(bench.try_post(remark("cid"), None).await, Err(CommandError::Busy(_))));
+    assert!(matches!(bench.queue.join(stream("s", 1), 8), Err(CommandError::Busy(_))));
     orders.send(Order::Go).unwrap();
     orders.send(Order::Go).unwrap();
     first.await.unwrap();
@@ -157,7 +157,7 @@ async fn a_batch_has_one_commit_and_an_outcome_for_each() {
 async fn a_finished_message_is_looked_up_in_the_storage_and_that_is_counted() {
     let bench = Bench::start();
     let id = bench.ask("ann").await.content.id;
-    let leased = bench.queue.claim(id, by("w")).await.unwrap();
+    let leased = bench.queue.claim(id, by("w")).await.unwrap().accept();
     let reply = || Some(Reply { text: "It is not.".to_owned(), eq_score: 0 });
     let complete = || bench.queue.complete("CompleteMessage", vec![(lease(&leased), reply())]);
     let first = complete().await.unwrap().remove(0).unwrap();

@@ -31,7 +31,7 @@ async fn everything_that_stores_is_refused_and_changes_nothing() {
     let bench = Bench::start();
     let said = bench.say().await.content.id;
     let asked = bench.ask("ann").await.content.id;
-    let held = bench.queue.claim(bench.ask("bob").await.content.id, by("w")).await.unwrap();
+    let held = bench.queue.claim(bench.ask("bob").await.content.id, by("w")).await.unwrap().accept();
     let (queue, tail) = (&bench.queue, bench.tail());
     let waiting = Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until: Some(START + 25_000) };
     let failure = || Failure { error: "no".to_owned(), retryable: true, retry_after_ms: None };
@@ -60,7 +60,7 @@ async fn everything_that_stores_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn renewing_and_looking_go_on() {
     let bench = Bench::start();
-    let held = bench.queue.claim(bench.ask("ann").await.content.id, by("w")).await.unwrap();
+    let held = bench.queue.claim(bench.ask("ann").await.content.id, by("w")).await.unwrap().accept();
     bench.fill_the_disk();
     assert!(bench.queue.renew(vec![lease(&held)], None).await.unwrap()[0].is_ok());
     assert_eq!(bench.queue.sessions().await.unwrap().len(), 0);
@@ -85,7 +85,7 @@ async fn a_stream_may_come_and_gets_its_work_once_there_is_room() {
 #[tokio::test]
 async fn a_lease_that_ends_meanwhile_still_counts_and_ends_once_there_is_room() {
     let bench = Bench::start();
-    let first = bench.queue.claim(bench.ask("ann").await.content.id, by("w")).await.unwrap();
+    let first = bench.queue.claim(bench.ask("ann").await.content.id, by("w")).await.unwrap().accept();
     bench.fill_the_disk();
     bench.clock.turn(60_000);
     bench.settled().await;

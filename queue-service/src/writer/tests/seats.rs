@@ -3,7 +3,7 @@
 use super::{Bench, Order, poll};
 use crate::{
     domain::{
-        Event, Leased, Status, Taker,
+        ChangeKind, Event, Leased, Status, Taker,
         tests::world::{START, by, lease, stream},
     },
     writer::Seat,
@@ -143,7 +143,7 @@ async fn a_caller_that_went_away_while_its_claim_was_committed_does_not_keep_the
     orders.send(Order::Go).unwrap();
     asking.await;
     let released = commits.recv().await.unwrap();
-    assert_eq!(released.changes[0].kind, crate::domain::ChangeKind::Released);
+    assert_eq!(released.changes[0].kind, ChangeKind::Released);
     orders.send(Order::Go).unwrap();
 }
 
@@ -155,4 +155,38 @@ async fn the_stream_that_holds_a_message_is_told_when_it_is_cancelled() {
     work(&mut seat).await;
     bench.queue.cancel(id).await.unwrap();
     assert!(matches!(seat.next().await, Some(Event::Cancelled(_, cancelled)) if cancelled == id));
+}
+
+#[tokio::test]
+async fn a_claim_by_id_whose_caller_is_gone_is_given_back_and_nothing_is_counted() {
+    let (bench, mut commits, orders) = Bench::start_held(64);
+    let mut asking = Box::pin(bench.ask("ann"));
+    assert!(poll(&mut asking).is_pending());
+    commits.recv().await.unwrap();
+    orders.send(Order::Go).unwrap();
+    let id = asking.await.content.id;
+    let mut claiming = Box::pin(bench.queue.claim(id, by("gone")));
+    assert!(poll(&mut claiming).is_pending());
+    assert_eq!(commits.recv().await.unwrap().changes[0].kind, ChangeKind::Claimed);
+    drop(claiming);
+    orders.send(Order::Go).unwrap();
+    assert_eq!(commits.recv().await.unwrap().changes[0].kind, ChangeKind::Released);
+    orders.send(Order::Go).unwrap();
+
+    let mut claiming = Box::pin(bench.queue.claim(id, by("w")));
+    assert!(poll(&mut claiming).is_pending());
+    commits.recv().await.unwrap();
+    orders.send(Order::Go).unwrap();
+    let work = claiming.await.unwrap().accept().record.state.work.unwrap();
+    assert_eq!((work.failures, work.expiries), (0, 0));
+}
+
+#[tokio::test]
+async fn a_claim_by_id_that_was_accepted_stays_with_its_caller() {
+    let bench = Bench::start();
+    let id = bench.ask("ann").await.content.id;
+    let leased = bench.queue.claim(id, by("w")).await.unwrap().accept();
+    bench.settled().await;
+    assert!(bench.queue.claim(id, by("other")).await.is_err());
+    bench.queue.release(lease(&leased)).await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! What the clock does to commits.
 
-use super::{Bench, poll};
+use super::{Bench, ROOM, poll};
 use crate::{
     domain::{
         Event, Request, RequestKey, Status,
@@ -20,7 +20,7 @@ impl Journal for Forgetful {
 
 #[tokio::test]
 async fn time_stamps_rise_though_the_clock_stands_still_and_run_at_most_a_second_ahead() {
-    let bench = Bench::start_with(8, |_| Forgetful);
+    let bench = Bench::start_with(ROOM, |_| Forgetful);
     for n in 0..=1_000 {
         assert_eq!(bench.say().await.content.timestamp, START + n);
     }
@@ -33,16 +33,16 @@ async fn time_stamps_rise_though_the_clock_stands_still_and_run_at_most_a_second
 
 #[tokio::test]
 async fn a_commit_without_new_messages_waits_for_no_clock() {
-    let bench = Bench::start_with(8, |_| Forgetful);
+    let bench = Bench::start_with(ROOM, |_| Forgetful);
     let id = bench.ask("ann").await.content.id;
     bench.clock.turn(-2_500);
-    bench.queue.claim(id, by("w")).await.unwrap();
+    bench.queue.claim(id, by("w")).await.unwrap().accept();
     assert_eq!(bench.clock.waited_for(), [0; 0]);
 }
 
 #[tokio::test]
 async fn a_clock_that_is_a_little_behind_is_waited_for() {
-    let bench = Bench::start_with(8, |_| Forgetful);
+    let bench = Bench::start_with(ROOM, |_| Forgetful);
     bench.say().await;
     bench.clock.turn(-2_500);
     assert_eq!(bench.say().await.content.timestamp, START + 1);
@@ -51,7 +51,7 @@ async fn a_clock_that_is_a_little_behind_is_waited_for() {
 
 #[tokio::test]
 async fn after_the_clock_went_on_time_stamps_are_the_clock_again() {
-    let bench = Bench::start_with(8, |_| Forgetful);
+    let bench = Bench::start_with(ROOM, |_| Forgetful);
     bench.say().await;
     bench.clock.turn(60_000);
     assert_eq!(bench.say().await.content.timestamp, START + 60_000);
@@ -61,7 +61,7 @@ async fn after_the_clock_went_on_time_stamps_are_the_clock_again() {
 async fn a_lease_ends_by_the_clock_and_its_message_goes_to_the_next_stream() {
     let bench = Bench::start();
     let id = bench.ask("ann").await.content.id;
-    let stale = bench.queue.claim(id, by("w")).await.unwrap();
+    let stale = bench.queue.claim(id, by("w")).await.unwrap().accept();
     let mut seat = bench.queue.join(stream("s", 1), 8).unwrap();
     bench.settled().await;
     assert!(poll(&mut Box::pin(seat.next())).is_pending());
