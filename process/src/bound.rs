@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::recorder;
@@ -16,8 +16,6 @@ struct Inner {
     limit: u32,
     free: Arc<Semaphore>,
     refused: Counter,
-    held_gauge: Gauge,
-    limit_gauge: Gauge,
 }
 
 /// What is held of a bound, until it is dropped.
@@ -53,15 +51,11 @@ pub struct Fill {
 impl Bound {
     /// A bound with nothing held. `name` is its label in the metrics and belongs to this one only.
     pub fn new(name: &'static str, limit: u32) -> Self {
-        // The metrics are kept for later, so the recorder has to be there before them.
-        recorder();
         Self(Arc::new(Inner {
             name,
             limit,
             free: Arc::new(Semaphore::new(limit as usize)),
             refused: refusals(name),
-            held_gauge: metrics::gauge!("repartee_bound_held", "bound" => name),
-            limit_gauge: metrics::gauge!("repartee_bound_limit", "bound" => name),
         }))
     }
 
@@ -95,12 +89,9 @@ impl Bound {
         let _ = self.0.free.acquire_many(self.0.limit).await;
     }
 
-    /// How full it is, also for the metrics.
+    /// How full it is.
     pub fn fill(&self) -> Fill {
-        let fill = Fill { name: self.0.name, held: self.held().into(), limit: self.0.limit.into() };
-        self.0.held_gauge.set(fill.held as f64);
-        self.0.limit_gauge.set(fill.limit as f64);
-        fill
+        Fill { name: self.0.name, held: self.held().into(), limit: self.0.limit.into() }
     }
 }
 
@@ -111,16 +102,17 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Fill {
-    /// Writes down the fill of a bound that is kept elsewhere.
-    pub fn show(self) -> Self {
+    /// Writes it down for the metrics.
+    pub fn show(self) {
         metrics::gauge!("repartee_bound_held", "bound" => self.name).set(self.held as f64);
         metrics::gauge!("repartee_bound_limit", "bound" => self.name).set(self.limit as f64);
-        self
     }
 }
 
 /// Counts what was refused at a bound.
 pub fn refusals(name: &'static str) -> Counter {
+    // A counter that is made before the recorder would count for nobody.
+    recorder();
     metrics::counter!("repartee_refusals_total", "bound" => name)
 }
 
@@ -155,7 +147,7 @@ mod tests {
         let bound = Bound::new("test_counted", 1);
         let _held = bound.enter(1).unwrap();
         assert!(bound.enter(1).is_err() && bound.enter(1).is_err());
-        bound.fill();
+        bound.fill().show();
         let shown = crate::recorder().render();
         for line in [
             "repartee_refusals_total{bound=\"test_counted\"} 2",

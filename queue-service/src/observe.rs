@@ -14,6 +14,7 @@ use axum::{
 };
 use metrics::{Histogram, counter, gauge};
 use parking_lot::RwLock;
+use repartee_process::Fill;
 use tonic::Code;
 
 use crate::{
@@ -83,12 +84,7 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
         counter!("repartee_storage_reads_total", "call" => call).absolute(cost.reads);
         counter!("repartee_storage_writes_total", "call" => call).absolute(cost.writes);
     }
-    let fill = views.fill();
-    gauge!("repartee_cache_messages").set(fill.messages as f64);
-    gauge!("repartee_cache_changes").set(fill.changes as f64);
-    gauge!("repartee_cache_bytes").set(fill.bytes as f64);
+    gauge!("repartee_cache_changes").set(views.fill().changes as f64);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
-    let streams = &grpc.streams;
-    gauge!("repartee_worker_streams").set(streams.taken(&streams.workers) as f64);
-    gauge!("repartee_watchers").set(streams.taken(&streams.watchers) as f64);
+    grpc.fills(&depths).into_iter().for_each(Fill::show);
 }

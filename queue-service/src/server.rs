@@ -2,15 +2,17 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::get};
+use futures_util::stream;
+use repartee_process::{Bound, Door};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, service::interceptor::InterceptedService, transport::server::TcpIncoming};
+use tonic::{service::Routes, service::interceptor::InterceptedService};
 
 use crate::{
     disk::{DiskRoom, Watch},
-    grpc::{QueueGrpc, StreamRules, programs_only, refuse_while_draining},
+    grpc::{Bounds, QueueGrpc, StreamRules, few_at_once, programs_only, refuse_while_draining},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
@@ -21,6 +23,10 @@ use crate::{
 
 /// Largest request; a batch has a bound of its own below it.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Largest metadata of a call.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
+const CALL: Duration = Duration::from_secs(60);
 /// How long open calls may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
@@ -68,8 +74,9 @@ pub enum Error {
 /// A service that has read its data and bound its address, and does not serve yet.
 pub struct Server {
     opened: Opened,
-    listener: TcpListener,
+    door: Door,
     addr: SocketAddr,
+    calls_per_connection: u32,
 }
 
 /// What runs once the data is read.
@@ -98,9 +105,13 @@ impl Server {
         let bind = |error| Error::Bind(settings.grpc_addr, error);
         let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        let opening = tokio::task::spawn_blocking(move || open(&settings, journal));
+        let calls_per_connection = settings.max_calls_per_connection;
+        let patience = Settings::seconds(settings.idle_timeout);
+        let door = Door::new(listener, "grpc_connections", settings.max_connections, patience);
+        let connections = door.connections().clone();
+        let opening = tokio::task::spawn_blocking(move || open(&settings, connections, journal));
         let opened = opening.await.map_err(|_| Error::Writer)??;
-        Ok(Self { opened, listener, addr })
+        Ok(Self { opened, door, addr, calls_per_connection })
     }
 
     /// The address that was bound.
@@ -115,11 +126,11 @@ impl Server {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         // Counting starts with the first call, so the recorder has to be there before it.
         repartee_process::recorder();
-        let Self { opened: Opened { grpc, running, disk, data_dir }, listener, .. } = self;
+        let Self { opened: Opened { grpc, running, disk, data_dir }, door, calls_per_connection, .. } = self;
         let Running { failed, thread } = running;
         let (draining, streams) = (grpc.streams.draining.clone(), grpc.streams.clone());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve_grpc(grpc, listener, stop.clone()));
+        let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, stop.clone()));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             failure = failed => {
@@ -128,10 +139,8 @@ impl Server {
         };
         draining.cancel();
         outcome?;
-        let all = u32::try_from(streams.most).unwrap_or(u32::MAX);
         // Whether all of them have said goodbye or not: the connections are closed next.
-        let goodbye =
-            async { tokio::join!(streams.workers.acquire_many(all), streams.watchers.acquire_many(all)) };
+        let goodbye = async { tokio::join!(streams.workers.emptied(), streams.watchers.emptied()) };
         let _ = timeout(GOODBYE, goodbye).await;
         stop.cancel();
         if let Ok(served) = timeout(DRAIN, serving).await {
@@ -147,7 +156,11 @@ impl Server {
 }
 
 /// Opens the data and starts the writer. Blocks.
-fn open<J: Journal>(settings: &Settings, journal: impl FnOnce(SledStore) -> J) -> Result<Opened, Error> {
+fn open<J: Journal>(
+    settings: &Settings,
+    connections: Bound,
+    journal: impl FnOnce(SledStore) -> J,
+) -> Result<Opened, Error> {
     let (data_dir, durability) = (settings.data_dir.clone(), settings.durability);
     let tally = Tally::default();
     let mut store = SledStore::open(&data_dir, durability, &tally)?;
@@ -178,19 +191,25 @@ fn open<J: Journal>(settings: &Settings, journal: impl FnOnce(SledStore) -> J) -
         limits: Arc::new(settings.limits.clone()),
         secret,
         streams: StreamRules {
-            workers: Arc::new(Semaphore::new(settings.max_streams as usize)),
-            watchers: Arc::new(Semaphore::new(settings.max_streams as usize)),
-            most: settings.max_streams as usize,
+            workers: Bound::new("worker_streams", settings.max_streams),
+            watchers: Bound::new("watches", settings.max_streams),
+            slow: repartee_process::refusals("stream_events"),
             heartbeat: Settings::seconds(settings.heartbeat),
             age: Settings::seconds(settings.stream_age),
             patience: Settings::seconds(settings.stream_patience),
             draining: CancellationToken::new(),
         },
+        bounds: Bounds::new(connections, settings.max_calls, &rules),
     };
     Ok(Opened { grpc, running, disk, data_dir })
 }
 
-async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+async fn serve_grpc(
+    grpc: QueueGrpc,
+    door: Door,
+    calls_per_connection: u32,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueueServiceServer<QueueGrpc>>().await;
     let draining = grpc.streams.draining.clone();
@@ -205,23 +224,29 @@ async fn serve_grpc(grpc: QueueGrpc, listener: TcpListener, stop: CancellationTo
         .build_v1()?;
     let admission = refuse_while_draining(grpc.streams.draining.clone());
     let metrics = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
+    let few = from_fn_with_state(grpc.bounds.calls.clone(), few_at_once);
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let calls = Routes::from(Router::new())
+    let queue = Routes::from(Router::new()).add_service(InterceptedService::new(queue, admission));
+    // Whether the service is alive can be asked however many calls there are.
+    let calls = Routes::from(queue.into_axum_router().layer(few))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(InterceptedService::new(queue, admission))
         .into_axum_router()
-        .layer(axum::middleware::from_fn(programs_only))
-        .layer(axum::middleware::from_fn_with_state(observe::CallTimes::default(), observe::time_call));
+        .layer(from_fn(programs_only))
+        .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
+    let connections = stream::unfold(door, async |mut door| {
+        let (connection, _) = door.accept().await;
+        Some((Ok::<_, io::Error>(connection), door))
+    });
     tonic::transport::Server::builder()
         .accept_http1(true)
+        .max_concurrent_streams(calls_per_connection)
+        .http2_max_header_list_size(HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .timeout(CALL)
         .add_routes(Routes::from(calls.merge(metrics)))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;
     Ok(())
 }

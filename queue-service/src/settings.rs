@@ -46,6 +46,19 @@ pub struct Settings {
     /// larger is taken where no other waits.
     #[arg(long, env = "REPARTEE_MAX_COMMAND_BYTES", default_value_t = 32 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
     pub max_command_bytes: u32,
+    /// Most calls that are answered at the same time; more are refused with RESOURCE_EXHAUSTED. Open streams are no such
+    /// calls, claims that wait are.
+    #[arg(long, env = "REPARTEE_MAX_CALLS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_calls: u32,
+    /// Most calls and streams on one connection; a client waits with more, or has them refused by the protocol.
+    #[arg(long, env = "REPARTEE_MAX_CALLS_PER_CONNECTION", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_calls_per_connection: u32,
+    /// Most connections; more are closed at once. Fewer where the system allows fewer open files.
+    #[arg(long, env = "REPARTEE_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Seconds within which a new connection has to begin, and its peer has to take some of what is sent.
+    #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub idle_timeout: u32,
     /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_streams: u32,

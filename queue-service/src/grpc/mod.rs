@@ -4,6 +4,7 @@
 
 mod answer;
 mod batch;
+mod bounds;
 mod check;
 mod door;
 mod drain;
@@ -17,12 +18,14 @@ mod work;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use metrics::Counter;
+use repartee_process::{Bound, Place};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{domain::Limits, journal::EditSecret, reads::Reads, writer::QueueHandle};
 
+pub(crate) use bounds::{Bounds, few_at_once};
 pub(crate) use door::programs_only;
 pub(crate) use drain::refuse_while_draining;
 
@@ -34,17 +37,18 @@ pub(crate) struct QueueGrpc {
     pub(crate) limits: Arc<Limits>,
     pub(crate) secret: EditSecret,
     pub(crate) streams: StreamRules,
+    pub(crate) bounds: Bounds,
 }
 
 /// How streams live and end.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct StreamRules {
     /// Room for streams of work, and for claims that wait.
-    pub workers: Arc<Semaphore>,
+    pub workers: Bound,
     /// Room for watches: readers take nothing away from workers.
-    pub watchers: Arc<Semaphore>,
-    /// How much room each of them has.
-    pub most: usize,
+    pub watchers: Bound,
+    /// Streams that were ended because they were not read.
+    pub slow: Counter,
     /// How often a stream says that it is alive.
     pub heartbeat: Duration,
     /// A stream ends by itself after this, or up to twice as long.
@@ -60,12 +64,13 @@ impl StreamRules {
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED where it is full.
-    fn enter(&self, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
-        room.clone().try_acquire_owned().map_err(|_| status::too_many_streams(self.most))
+    fn enter(room: &Bound) -> Result<Place, Status> {
+        room.enter(1).map_err(status::too_many_streams)
     }
 
-    /// How many places of a room are taken.
-    pub(crate) fn taken(&self, room: &Semaphore) -> usize {
-        self.most.saturating_sub(room.available_permits())
+    /// The end of a stream that is not read.
+    fn too_slow(&self) -> Status {
+        self.slow.increment(1);
+        status::slow_reader()
     }
 }

@@ -1,17 +1,12 @@
 //! The server's end of a stream: bounded, with the last word kept free, so that even a client that does not read is
 //! told why its stream ended.
 
-use std::{sync::Arc, time::Duration};
-
+use repartee_process::{Bound, Place};
 use tokio::{
-    sync::{
-        OwnedSemaphorePermit, Semaphore,
-        mpsc::{self, error::TrySendError},
-    },
+    sync::mpsc::{self, error::TrySendError},
     time::sleep,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{StreamRules, status};
@@ -26,9 +21,8 @@ pub(super) type Inlet<T> = ReceiverStream<Result<T, Status>>;
 pub(super) struct Outlet<T> {
     sender: mpsc::Sender<Result<T, Status>>,
     last_word: Option<mpsc::OwnedPermit<Result<T, Status>>>,
-    patience: Duration,
-    draining: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    rules: StreamRules,
+    _place: Place,
 }
 
 /// The stream is over: its client went away, or does not read.
@@ -39,12 +33,11 @@ impl<T> Outlet<T> {
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED where too many streams are open.
-    pub(super) fn open(rules: &StreamRules, room: &Arc<Semaphore>) -> Result<(Self, Inlet<T>), Status> {
-        let place = rules.enter(room)?;
+    pub(super) fn open(rules: &StreamRules, room: &Bound) -> Result<(Self, Inlet<T>), Status> {
+        let place = StreamRules::enter(room)?;
         let (sender, receiver) = mpsc::channel(ROOM + 1);
         let last_word = sender.clone().try_reserve_owned().ok();
-        let (patience, draining) = (rules.patience, rules.draining.clone());
-        let outlet = Self { sender, last_word, patience, draining, _place: place };
+        let outlet = Self { sender, last_word, rules: rules.clone(), _place: place };
         Ok((outlet, ReceiverStream::new(receiver)))
     }
 
@@ -55,8 +48,8 @@ impl<T> Outlet<T> {
             Err(TrySendError::Closed(_)) => return Err(Over),
             Err(TrySendError::Full(event)) => tokio::select! {
                 sent = self.sender.send(event) => return sent.map_err(|_| Over),
-                () = sleep(self.patience) => status::slow_reader(),
-                () = self.draining.cancelled() => status::draining(),
+                () = sleep(self.rules.patience) => self.rules.too_slow(),
+                () = self.rules.draining.cancelled() => status::draining(),
             },
         };
         self.end(Err(why));

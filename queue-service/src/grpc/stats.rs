@@ -1,5 +1,6 @@
 //! GetStats: the queue, its sessions, the cache, and the cost of the calls.
 
+use repartee_process::Fill;
 use repartee_proto::v1;
 use tonic::Status;
 
@@ -30,7 +31,8 @@ impl QueueGrpc {
             calls: self.reads.costs.by_call().into_iter().map(call).collect(),
             sessions: sessions.into_iter().map(session).collect(),
             cache: Some(cache(views.fill())),
-            watchers: self.streams.taken(&self.streams.watchers) as u64,
+            watchers: self.streams.watchers.held().into(),
+            bounds: self.fills(&depths).into_iter().map(bound).collect(),
             entities: depths.into_iter().map(|depth| entity(depth, now)).collect(),
         })
     }
@@ -43,6 +45,10 @@ fn entity(depth: EntityDepth, now: Millis) -> v1::EntityStats {
         processing: depth.processing,
         oldest_age: answer::age(depth.oldest, now),
     }
+}
+
+fn bound(fill: Fill) -> v1::BoundStats {
+    v1::BoundStats { bound: fill.name.to_owned(), held: fill.held, limit: fill.limit }
 }
 
 fn call((call, cost): (&'static str, CallCost)) -> v1::CallStats {

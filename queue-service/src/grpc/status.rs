@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use repartee_process::Full;
 use repartee_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::bounds::note_full_queue;
 use crate::{
     domain::{Rejection, Violation},
     journal::JournalError,
@@ -46,7 +48,8 @@ impl Refusal {
             Rejection::Cancelled => Self::new(Code::FailedPrecondition, "CANCELLED"),
             Rejection::Failed => Self::new(Code::FailedPrecondition, "FAILED"),
             Rejection::WrongStatus(_) => Self::new(Code::FailedPrecondition, "WRONG_STATUS"),
-            Rejection::QueueFull { retry_after_ms, .. } => {
+            Rejection::QueueFull { retry_after_ms, of, .. } => {
+                note_full_queue(of.is_some());
                 let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
                 Self { retry_after, ..Self::new(Code::ResourceExhausted, "QUEUE_FULL") }
             }
@@ -125,9 +128,15 @@ pub(super) fn draining() -> Status {
 }
 
 /// No room for another stream.
-pub(super) fn too_many_streams(most: usize) -> Status {
+pub(super) fn too_many_streams(full: Full) -> Status {
     Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS") }
-        .into_status(format!("{most} streams are open, the limit is {most}; try again later"))
+        .into_status(format!("too many streams are open ({full}); try again later"))
+}
+
+/// No room for another call.
+pub(super) fn too_many_calls(full: Full) -> Status {
+    Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_CALLS") }
+        .into_status(format!("too many calls are being answered ({full}); nothing was done, try again"))
 }
 
 /// A client that does not read its stream.

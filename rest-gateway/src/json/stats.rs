@@ -34,6 +34,19 @@ pub(crate) struct Stats {
     cache: CacheStats,
     /// Open watches of the feed.
     watchers: u64,
+    /// How full every bound of the queue-service is.
+    bounds: Vec<BoundStats>,
+}
+
+/// Something of which so much may be held at once.
+#[derive(Debug, Serialize, ToSchema)]
+struct BoundStats {
+    /// Its name, as in the metrics.
+    bound: String,
+    /// How much is held.
+    held: u64,
+    /// How much may be held.
+    limit: u64,
 }
 
 /// The queue of one entity.
@@ -113,6 +126,7 @@ impl From<v1::GetStatsResponse> for Stats {
             sessions: stats.sessions.into_iter().map(SessionStats::from).collect(),
             cache: stats.cache.map(CacheStats::from).unwrap_or_default(),
             watchers: stats.watchers,
+            bounds: stats.bounds.into_iter().map(BoundStats::from).collect(),
         }
     }
 }
@@ -145,6 +159,12 @@ impl From<v1::SessionStats> for SessionStats {
             leases: stats.leases,
             last_renew_at: stats.last_renew_at,
         }
+    }
+}
+
+impl From<v1::BoundStats> for BoundStats {
+    fn from(stats: v1::BoundStats) -> Self {
+        Self { bound: stats.bound, held: stats.held, limit: stats.limit }
     }
 }
 
