@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -12,7 +11,6 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
     routing::future::RouteFuture,
-    serve::{IncomingStream, Listener},
 };
 use futures_util::future::Either;
 use tower::Service;
@@ -54,17 +52,10 @@ impl<S> AroundPolls for S where
 {
 }
 
-impl<L: Listener<Addr = SocketAddr>, P: AroundPolls> Service<IncomingStream<'_, L>> for Front<P> {
-    type Response = Connection<P>;
-    type Error = Infallible;
-    type Future = Ready<Result<Connection<P>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
-        ready(Ok(Connection { front: self.clone(), peer: *stream.remote_addr() }))
+impl<P: AroundPolls> Front<P> {
+    /// The front for the connection of this peer.
+    pub(crate) fn of(&self, peer: SocketAddr) -> Connection<P> {
+        Connection { front: self.clone(), peer }
     }
 }
 

@@ -6,10 +6,12 @@ use std::{any::Any, convert::Infallible, future::ready};
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
-    middleware,
+    extract::State,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Request, header};
+use repartee_process::Bound;
 use tower::{BoxError, ServiceBuilder};
 use tower_http::{
     CompressionLevel,
@@ -49,6 +51,8 @@ const ACCEPTED: [HeaderName; 5] = [
     HeaderName::from_static("idempotency-key"),
     REQUEST_ID,
 ];
+/// Where everything lies that may have to wait.
+const API: &str = "/api/";
 /// Smaller bodies, in bytes, are sent as they are: compressing them costs more than it saves.
 pub(crate) const SMALL: usize = 1_024;
 /// Of gzip and of brotli: most of what can be saved, in a tenth of the time that the rest would take.
@@ -60,7 +64,11 @@ const PREFLIGHT_MAX_AGE: u64 = 7_200;
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Puts the layers around `router`.
-pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, settings: &Settings) -> Router<S> {
+pub(crate) fn around<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    settings: &Settings,
+    requests: Bound,
+) -> Router<S> {
     let layers = ServiceBuilder::new()
         .layer(ObserveLayer::matched())
         .map_response(policies)
@@ -69,7 +77,7 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, settin
         .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
             SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
-        .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn_with_state(requests, few_at_once))
         .layer(CatchPanicLayer::custom(panicked));
     router.layer(layers)
 }
@@ -81,6 +89,18 @@ pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
         .map_response(policies)
         .option_layer(cors(&settings.cors_origins))
         .service_fn(|request: Request<Response>| ready(Ok::<_, Infallible>(request.into_body())))
+}
+
+/// Refuses requests beyond so many at once, and gives every other error its shape. An operator's probes get through: a
+/// gateway that is busy is alive.
+async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next: Next) -> Response {
+    if !request.uri().path().starts_with(API) {
+        return finish(request, next).await;
+    }
+    match requests.enter(1) {
+        Ok(_place) => finish(request, next).await,
+        Err(full) => Problem::too_many("TOO_MANY_REQUESTS", full).answer(request.uri().path()),
+    }
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.
@@ -126,6 +146,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 mod tests {
     use axum::{Router, body::Body, extract::Request, routing::get};
     use clap::Parser as _;
+    use repartee_process::Bound;
     use tower::ServiceExt as _;
 
     use super::around;
@@ -138,7 +159,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_a_problem_without_inner_detail() {
         let settings = Settings::try_parse_from(["rest-gateway"]).unwrap();
-        let router: Router = around(Router::new().route("/", get(broken)), &settings);
+        let router: Router =
+            around(Router::new().route("/", get(broken)), &settings, Bound::new("test_layers", 1));
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -23,6 +23,7 @@ mod problem;
 mod queue;
 mod refusal;
 mod routes;
+mod serve;
 mod server;
 mod settings;
 mod stats;

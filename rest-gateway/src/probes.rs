@@ -11,7 +11,10 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::{problem::Problem, server::App};
+use crate::{
+    problem::Problem,
+    server::{App, Bounds},
+};
 
 /// How old the answer of `/readyz` may be, and how long one check may take.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,6 +97,10 @@ async fn is_ready(mut readiness: watch::Receiver<Readiness>) -> bool {
     responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     app.tail.measure();
+    let Bounds { connections, requests, upstream_calls } = &app.bounds;
+    for bound in [connections, requests, upstream_calls] {
+        bound.fill().show();
+    }
     const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
     (TYPE, repartee_process::recorder().render())
 }

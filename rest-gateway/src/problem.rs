@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, response::Parts};
+use repartee_process::Full;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -79,8 +80,9 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [FieldError],
-    /// One of NOT_PENDING, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, QUEUE_FULL, DISK_FULL, CURSOR_INVALID,
-    /// IDEMPOTENCY_CONFLICT, DRAINING.
+    /// One of NOT_PENDING, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, QUEUE_FULL, TOO_MANY_STREAMS,
+    /// TOO_MANY_CALLS, TOO_MANY_REQUESTS, DISK_FULL, WRONG_STATUS, CLOCK_BEHIND, CURSOR_INVALID, IDEMPOTENCY_CONFLICT,
+    /// DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = "NOT_PENDING")]
     reason: Option<&'a str>,
@@ -119,6 +121,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// 429: so much is being done already; nothing was done of this, and trying again is safe.
+    pub(crate) fn too_many(reason: &str, full: Full) -> Self {
+        let detail = format!("too much is asked for at once ({full}); nothing was done, try again");
+        Self { reason: Some(reason.to_owned()), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     /// What the framework refused by itself, with only a status.
     fn of_framework(status: StatusCode) -> Self {
         let detail = match status {
@@ -129,6 +137,12 @@ impl Problem {
             other => other.canonical_reason().unwrap_or("the request was refused"),
         };
         Self::new(status, detail)
+    }
+
+    /// The whole answer to a request for this path, where there is no other.
+    pub(crate) fn answer(self, instance: &str) -> Response {
+        let (parts, ()) = Response::new(()).into_parts();
+        self.into_body(parts, instance)
     }
 
     fn into_body(self, mut parts: Parts, instance: &str) -> Response {

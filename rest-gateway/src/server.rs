@@ -1,9 +1,8 @@
 //! The life of the server: bind, serve, drain.
 
-use std::{future::IntoFuture as _, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt as _;
-use repartee_process::{Ready, ReadyFileError};
+use repartee_process::{Bound, Door, Ready, ReadyFileError};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
@@ -14,6 +13,7 @@ use crate::{
     polls::Polls,
     probes::{self, Readiness},
     routes,
+    serve::{Rules, serve},
     settings::Settings,
     tail::{Follower, Tail},
     upstream::{self, Pool},
@@ -37,15 +37,28 @@ pub(crate) struct Shared {
     pub(crate) max_body_bytes: usize,
     /// What the last health check found.
     pub(crate) readiness: watch::Receiver<Readiness>,
+    /// What is held at the most.
+    pub(crate) bounds: Bounds,
     /// Cancelled once the server is asked to stop: what waits answers at once.
     pub(crate) stopping: CancellationToken,
     /// Counts the polls.
     pub(crate) polls: Polls,
 }
 
+/// What the gateway holds at the most.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Connections.
+    pub(crate) connections: Bound,
+    /// Requests that are being answered.
+    pub(crate) requests: Bound,
+    /// Those of them that need the queue-service.
+    pub(crate) upstream_calls: Bound,
+}
+
 /// A gateway that is bound and does not serve yet.
 pub struct Server {
-    listener: TcpListener,
+    door: Door,
     addr: SocketAddr,
     settings: Settings,
     pool: Pool,
@@ -75,15 +88,12 @@ pub enum Error {
     /// The ready file could not be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
-    /// The listener broke.
-    #[error("serving ended")]
-    Serve(#[source] io::Error),
 }
 
 /// Runs a gateway until `shutdown` is cancelled: binds, logs the address, writes the ready file, serves.
 ///
 /// # Errors
-/// Where it cannot bind, cannot write the ready file, or the listener breaks.
+/// Where it cannot bind, or cannot write the ready file.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
     let ready_file = settings.ready_file.clone();
     let server = Server::bind(settings).await?;
@@ -108,7 +118,8 @@ impl Server {
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
         let listener = TcpListener::bind(settings.http_addr).await.map_err(bind_error)?;
         let addr = listener.local_addr().map_err(bind_error)?;
-        Ok(Self { listener, addr, settings, pool, own })
+        let door = Door::new(listener, "http_connections", settings.max_connections, settings.idle_timeout);
+        Ok(Self { door, addr, settings, pool, own })
     }
 
     /// The bound address, with the port that was found where 0 was asked for.
@@ -119,7 +130,7 @@ impl Server {
     /// Serves until `shutdown` is cancelled, then lets open requests finish for at most 8 s.
     ///
     /// # Errors
-    /// Where the listener breaks.
+    /// None: it serves as long as it is to.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         // Counting starts with the first request, so the recorder has to be there before it.
         repartee_process::recorder();
@@ -139,23 +150,28 @@ impl Server {
             request_timeout: self.settings.request_timeout,
             max_body_bytes: self.settings.max_body_bytes,
             readiness,
+            bounds: Bounds {
+                connections: self.door.connections().clone(),
+                requests: Bound::new("requests", self.settings.max_requests),
+                upstream_calls: Bound::new("upstream_calls", self.settings.max_upstream_calls),
+            },
             stopping: shutdown.clone(),
             polls: Polls::default(),
         });
-        let router = layers::around(routes::router(), &self.settings).with_state(App::clone(&app));
+        let rules = Rules {
+            idle_timeout: self.settings.idle_timeout,
+            requests: self.settings.max_requests_per_connection,
+        };
+        let requests = app.bounds.requests.clone();
+        let router = layers::around(routes::router(), &self.settings, requests).with_state(App::clone(&app));
         let front = front(app, router, &self.settings);
-        let listener = self.listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-            }
-        });
-        let serving = axum::serve(listener, front).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving = serve(self.door, front, rules, shutdown.clone());
         let deadline = async {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
-            outcome = serving.into_future() => outcome.map_err(Error::Serve),
+            () = serving => Ok(()),
             never = prober => match never {},
             () = deadline => {
                 tracing::warn!(after_s = DRAIN.as_secs(), "requests were still open at the end of the drain");

@@ -33,6 +33,25 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_REQUEST_TIMEOUT", default_value = "10", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub request_timeout: Duration,
+    /// Most connections; more are closed at once. Fewer where the system allows fewer open files.
+    #[arg(long, env = "REPARTEE_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Most requests at the same time, polls that wait among them; more are refused with 429.
+    #[arg(long, env = "REPARTEE_MAX_REQUESTS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_requests: u32,
+    /// Most requests at the same time on one connection, over HTTP/2; a client waits with more, or has them refused by
+    /// the protocol.
+    #[arg(long, env = "REPARTEE_MAX_REQUESTS_PER_CONNECTION", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_requests_per_connection: u32,
+    /// Most requests at the same time that need the queue-service, their bodies on the way in included; more are refused
+    /// with 429.
+    #[arg(long, env = "REPARTEE_MAX_UPSTREAM_CALLS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_upstream_calls: u32,
+    /// How long a connection may take to send the head of a request, the pause before it included, and not take what is
+    /// sent to it, in seconds, fractions allowed.
+    #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value = "30", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub idle_timeout: Duration,
     /// Connections to the queue-service, over which calls are spread; calls that wait have one more. One carries some
     /// 20,000 calls a second, and fewer connections cost less.
     #[arg(long, env = "REPARTEE_QUEUE_CONNECTIONS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]

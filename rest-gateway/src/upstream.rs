@@ -5,12 +5,16 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{StatusCode, header, request::Parts};
+use repartee_process::Place;
 use repartee_proto::v1::queue_service_client::QueueServiceClient;
 use tonic::{
     Request, Status,
@@ -55,6 +59,8 @@ pub(crate) struct Queue {
 pub(crate) struct Caller {
     metadata: Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>,
     timeout: Duration,
+    /// Held from before the body is read until the answer is there.
+    _place: Arc<Place>,
 }
 
 /// The connection; nothing is sent before the first call.
@@ -118,7 +124,9 @@ impl FromRequestParts<App> for Queue {
             );
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
-        let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout };
+        let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
+        let place = Arc::new(app.bounds.upstream_calls.enter(1).map_err(full)?);
+        let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout, _place: place };
         Ok(Self { app: App::clone(app), caller })
     }
 }
