@@ -1,0 +1,83 @@
+//! A gateway that is asked for more than it may do at once: the rest is refused, and probes and polls go on.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use e2e::{Browser, Metrics, Service, World, within_deadline};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// A gateway in front of a queue-service that takes connections and never answers.
+async fn stuck(settings: &[&str]) -> (Service, TcpListener) {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    (Service::gateway(&url, &[&["--request-timeout", "60"], settings].concat()).await, silent)
+}
+
+/// Waits until so much is held of a bound.
+async fn until_held(operator: &Browser, bound: &str, count: f64) {
+    let held = async { while Metrics::of(operator).await.bound(bound).0 != count {} };
+    within_deadline(bound, held).await;
+}
+
+/// A request that the queue-service behind the gateway does not answer.
+fn hanging(gateway: &Service) -> JoinHandle<()> {
+    let browser = gateway.browser();
+    tokio::spawn(async move { drop(browser.get("/api/stats").await) })
+}
+
+#[tokio::test]
+async fn too_many_calls_are_429_and_a_place_is_free_when_a_client_gives_up() {
+    let (gateway, _silent) = stuck(&["--max-upstream-calls", "2"]).await;
+    let (browser, operator) = (gateway.browser(), gateway.browser());
+    let (first, _second) = (hanging(&gateway), hanging(&gateway));
+    until_held(&operator, "upstream_calls", 2.0).await;
+    let refused = browser.get("/api/stats").await;
+    assert_eq!(refused.problem(429)["reason"], "TOO_MANY_CALLS");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let metrics = Metrics::of(&operator).await;
+    assert_eq!((metrics.bound("upstream_calls"), metrics.refused("upstream_calls")), ((2.0, 2.0), 1.0));
+    first.abort();
+    until_held(&operator, "upstream_calls", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_body_on_its_way_in_is_a_call_already() {
+    let (gateway, _silent) = stuck(&["--max-upstream-calls", "1"]).await;
+    let mut connection = TcpStream::connect(gateway.http_addr()).await.unwrap();
+    let head = "POST /api/comments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 1000\r\n\r\n{";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    until_held(&gateway.browser(), "upstream_calls", 1.0).await;
+    assert_eq!(gateway.browser().get("/api/stats").await.problem(429)["reason"], "TOO_MANY_CALLS");
+}
+
+#[tokio::test]
+async fn too_many_requests_are_429_and_probes_are_answered() {
+    let (gateway, _silent) = stuck(&["--max-requests", "1"]).await;
+    let operator = gateway.browser();
+    let _first = hanging(&gateway);
+    until_held(&operator, "requests", 1.0).await;
+    let refused = operator.get("/api/comments").await;
+    assert_eq!(refused.problem(429)["reason"], "TOO_MANY_REQUESTS");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(operator.get("/livez").await.status, 200);
+    assert_eq!(Metrics::of(&operator).await.refused("requests"), 1.0);
+}
+
+#[tokio::test]
+async fn polls_of_up_to_date_browsers_need_no_room_for_calls() {
+    let world = World::with(&[], &["--max-upstream-calls", "1"]).await;
+    let browser = world.browser();
+    browser.comment(&e2e::question_json("echo", "Well?")).await;
+    let waiting = world.browser();
+    let _waiting = tokio::spawn(async move {
+        let wait = serde_json::json!({"workerId": "worker 1", "entities": ["nobody"], "wait": 25});
+        drop(waiting.post("/api/queue/claim-next", &wait).await);
+    });
+    until_held(&browser, "upstream_calls", 1.0).await;
+    browser.get("/api/stats").await.problem(429);
+    browser.get(&format!("/api/comments?domain={}&limit=1", e2e::DOMAIN)).await.ok(200);
+}
