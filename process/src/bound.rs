@@ -71,6 +71,11 @@ impl Bound {
         }
     }
 
+    /// True where so much could be held now.
+    pub fn has_room(&self, amount: u32) -> bool {
+        self.0.free.available_permits() >= amount.min(self.0.limit) as usize
+    }
+
     /// Counts a refusal, and says how full the bound is.
     pub fn refuse(&self) -> Full {
         self.0.refused.increment(1);

@@ -2,17 +2,17 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::get};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use futures_util::stream;
 use repartee_process::{Bound, Door};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, service::interceptor::InterceptedService};
+use tonic::service::Routes;
 
 use crate::{
     disk::{DiskRoom, Watch},
-    grpc::{Bounds, QueueGrpc, StreamRules, few_at_once, programs_only, refuse_while_draining},
+    grpc::{self, Bounds, QueueGrpc, StreamRules, admit},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
@@ -222,17 +222,16 @@ async fn serve_grpc(
         .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let admission = refuse_while_draining(grpc.streams.draining.clone());
     let metrics = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
-    let few = from_fn_with_state(grpc.bounds.calls.clone(), few_at_once);
+    let admission =
+        grpc::Door::new(grpc.streams.draining.clone(), grpc.queue.clone(), grpc.bounds.calls.clone());
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let queue = Routes::from(Router::new()).add_service(InterceptedService::new(queue, admission));
-    // Whether the service is alive can be asked however many calls there are.
-    let calls = Routes::from(queue.into_axum_router().layer(few))
+    let calls = Routes::from(Router::new())
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(queue)
         .into_axum_router()
-        .layer(from_fn(programs_only))
+        .layer(from_fn_with_state(admission, admit))
         .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
     let connections = stream::unfold(door, async |mut door| {
         let (connection, _) = door.accept().await;

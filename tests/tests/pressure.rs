@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use e2e::{
-    Browser, Grpc, Metrics, Refused, Service, World, held, offers, platform_post, question, question_json,
+    Browser, Grpc, Metrics, Refused, Service, World, held, platform_post, question, question_json,
     within_deadline, work,
 };
 use futures_util::future::join_all;
-use repartee_proto::v1::{NewMessage, StreamPendingRequest, list_messages_request::Position};
+use repartee_proto::v1::{
+    NewMessage, PostMessageRequest, PostMessagesRequest, list_messages_request::Position,
+};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 /// Clients that post at the same time over each face.
@@ -89,22 +91,22 @@ async fn stored(client: &Grpc) -> Vec<String> {
 }
 
 /// Polls over both faces until it is told to stop; each poll has to be answered.
-async fn poll_on(browser: Browser, client: Grpc, over: Arc<Notify>) {
+async fn poll_on(browser: Browser, client: Grpc, over: CancellationToken) {
     let polling = async {
         loop {
             browser.get(&format!("/api/comments?domain={}&limit=10", e2e::DOMAIN)).await.ok(200);
             client.list(None, 10).await.unwrap();
         }
     };
-    tokio::select! { () = polling => {}, () = over.notified() => {} }
+    tokio::select! { () = polling => {}, () = over.cancelled() => {} }
 }
 
 /// Lets a crowd post into a service with so little room, while others poll, and checks what is there afterwards.
 async fn overload(room: &[&str], text_bytes: usize, bound: &str) {
     let mut world = World::with(room, &[]).await;
     let text = "x".repeat(text_bytes);
-    let over = Arc::new(Notify::new());
-    let polling = tokio::spawn(poll_on(world.browser(), world.grpc().await, Arc::clone(&over)));
+    let over = CancellationToken::new();
+    let polling = tokio::spawn(poll_on(world.browser(), world.grpc().await, over.clone()));
     let message = platform_post("Human", &text);
     let clients = join_all((0..4).map(|_| world.grpc())).await;
     let over_grpc = (0..CLIENTS)
@@ -113,7 +115,7 @@ async fn overload(room: &[&str], text_bytes: usize, bound: &str) {
     let over_json = (0..CLIENTS).map(|_| tokio::spawn(Crowd::over_json(world.browser(), text.clone())));
     let over_json = join_all(over_json.collect::<Vec<_>>());
     let (over_grpc, over_json) = tokio::join!(over_grpc, over_json);
-    over.notify_one();
+    over.cancel();
     polling.await.expect("every poll was answered");
     let crowd = over_grpc.into_iter().chain(over_json).map(Result::unwrap).fold(Crowd::default(), Crowd::and);
 
@@ -142,16 +144,52 @@ async fn commands_with_too_many_bytes_are_refused_and_none_that_was_acknowledged
     overload(&["--max-command-bytes", "65536"], 16_384, "command_bytes").await;
 }
 
+/// Posts so many long messages in one commit.
+async fn post_batch(client: &Grpc, count: usize) -> Result<usize, Status> {
+    let message = Some(platform_post("Human", &"x".repeat(16_384)));
+    let items = vec![PostMessageRequest { message, idempotency_key: None }; count];
+    Ok(client.raw().post_messages(PostMessagesRequest { items }).await?.into_inner().outcomes.len())
+}
+
 #[tokio::test]
 async fn a_batch_larger_than_all_the_room_is_taken_where_nothing_else_waits() {
     let queue = Service::queue_service(&["--max-command-bytes", "65536"]).await;
     let client = queue.grpc().await;
-    let message = Some(platform_post("Human", &"x".repeat(16_384)));
-    let item = repartee_proto::v1::PostMessageRequest { message, idempotency_key: None };
-    let batch = repartee_proto::v1::PostMessagesRequest { items: vec![item; 32] };
-    let outcomes = client.raw().post_messages(batch).await.unwrap().into_inner().outcomes;
-    assert_eq!(outcomes.len(), 32);
+    assert_eq!(post_batch(&client, 32).await.unwrap(), 32);
     assert_eq!(client.stats().await.unwrap().tail_seq, 32);
+}
+
+#[tokio::test]
+async fn a_megabyte_that_is_refused_before_it_is_read_is_told_why_and_its_connection_lives_on() {
+    let queue = Service::queue_service(&["--max-commands", "1"]).await;
+    let (client, over) = (queue.grpc().await, CancellationToken::new());
+    let crowd = (0..8).map(|_| {
+        let (client, over) = (client.clone(), over.clone());
+        tokio::spawn(async move {
+            let posting = async {
+                loop {
+                    let _ = client.post(platform_post("Human", "Hello.")).await;
+                }
+            };
+            tokio::select! { () = posting => {}, () = over.cancelled() => {} }
+        })
+    });
+    let crowd: Vec<_> = crowd.collect();
+    let (mut stored, mut refused) = (0, 0);
+    let both = async {
+        while stored == 0 || refused == 0 {
+            match post_batch(&client, 64).await {
+                Ok(_) => stored += 1,
+                Err(status) => {
+                    assert_full(&status);
+                    refused += 1;
+                }
+            }
+        }
+    };
+    within_deadline("a batch that is stored and one that is refused", both).await;
+    over.cancel();
+    join_all(crowd).await;
 }
 
 #[tokio::test]
@@ -174,50 +212,6 @@ async fn too_many_calls_are_refused_and_streams_and_probes_are_no_calls() {
     waiting.abort();
     let free = async { while client.stats().await.is_err() {} };
     within_deadline("the place of the call that was given up", free).await;
-}
-
-/// Opens a stream of work, posts more to it than it can hold unread, and waits until it is ended.
-async fn leave_unread(request: StreamPendingRequest) -> (Service, Grpc) {
-    let queue = Service::queue_service(&["--stream-patience", "1"]).await;
-    let client = queue.grpc().await;
-    let mut stream = queue.grpc().await.stream(request).await.unwrap();
-    let text = "x".repeat(16_384);
-    for number in 0..512 {
-        let asked = e2e::question_from(&format!("Human {number}"), "echo", &text);
-        client.post(asked).await.unwrap();
-    }
-    let operator = Browser::new(&queue.grpc_url());
-    let ended = async { while Metrics::of(&operator).await.bound("worker_streams").0 > 0.0 {} };
-    within_deadline("the end of the stream", ended).await;
-    let refused = loop {
-        match stream.event().await {
-            Ok(event) => assert!(event.is_some(), "a stream does not end without a word"),
-            Err(status) => break Refused::from(&status),
-        }
-    };
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "SLOW_READER"));
-    assert_eq!(Metrics::of(&operator).await.refused("stream_events"), 1.0);
-    (queue, client)
-}
-
-#[tokio::test]
-async fn a_lease_stream_that_is_not_read_is_ended_and_its_work_goes_to_others() {
-    let (_queue, client) = leave_unread(work("stalled", &["echo"], 1_000)).await;
-    // Its leases are cut to 10 s, and counted as expired then: it was handed out, and nobody knows what was read.
-    let claimed = within_deadline("work for another", async {
-        loop {
-            if let Some(claimed) = client.claim_next("worker 2", &["echo"], 25).await.unwrap() {
-                break claimed;
-            }
-        }
-    });
-    client.complete(held(&claimed.await), None).await.unwrap();
-}
-
-#[tokio::test]
-async fn an_offer_stream_that_is_not_read_is_ended_and_took_nothing() {
-    let (_queue, client) = leave_unread(offers("stalled", &["echo"])).await;
-    assert_eq!(client.stats().await.unwrap().pending, 512);
 }
 
 #[tokio::test]

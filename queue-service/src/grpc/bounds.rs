@@ -1,13 +1,8 @@
 //! What the service holds at the most, and how much of it is held now.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
 use repartee_process::{Bound, Fill, refusals};
 
-use super::{QueueGrpc, status};
+use super::QueueGrpc;
 use crate::{domain::QueueRules, views::EntityDepth};
 
 /// Bounds that belong to no part of the service alone.
@@ -38,14 +33,6 @@ impl Bounds {
 /// Counts a refusal by the queue's rules.
 pub(super) fn note_full_queue(of_entity: bool) {
     refusals(PENDING[usize::from(of_entity)]).increment(1);
-}
-
-/// Refuses calls beyond so many at once. A stream is no call any more once it is open.
-pub(crate) async fn few_at_once(State(calls): State<Bound>, request: Request, next: Next) -> Response {
-    match calls.enter(1) {
-        Ok(_place) => next.run(request).await,
-        Err(full) => status::too_many_calls(full).into_http(),
-    }
 }
 
 impl QueueGrpc {

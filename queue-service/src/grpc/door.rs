@@ -1,28 +1,115 @@
-//! What may come in: gRPC calls of programs. Pages of web sites may not.
+//! What may come in: gRPC calls of programs, so many at once, and no command for which there is no room.
 //!
 //! The port answers HTTP/1 too, and a browser sends simple cross-origin requests without asking first (the Fetch
 //! standard, "CORS protocol"). A page that anybody's site shows to somebody on this machine would be a local caller.
+//!
+//! Whoever is refused here is refused before the request is read: under overload that is most of the work.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, ORIGIN},
+        header::{CONTENT_TYPE, HeaderMap, ORIGIN},
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use repartee_process::{Bound, Full};
+use tokio_util::sync::CancellationToken;
+
+use super::status;
+use crate::writer::QueueHandle;
+
+/// The path of our own calls; beside them are those for health and reflection.
+const OWN: &str = "/repartee.v1.QueueService/";
+
+/// Decides what comes in; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Door(Arc<Rules>);
+
+struct Rules {
+    draining: CancellationToken,
+    queue: QueueHandle,
+    calls: Bound,
+    /// The refusals of a full writer, which differ in their numbers only, and those are known.
+    full: Vec<(&'static str, HeaderMap)>,
+}
+
+impl Door {
+    /// Refuses commands while there is no room before the writer, calls beyond the bound, and all of them once
+    /// `draining` is cancelled.
+    pub(crate) fn new(draining: CancellationToken, queue: QueueHandle, calls: Bound) -> Self {
+        let refusal = |fill: repartee_process::Fill| {
+            let limit = u32::try_from(fill.limit).unwrap_or(u32::MAX);
+            let full = Full { name: fill.name, held: limit, limit };
+            let response: Response = status::busy(full).into_http();
+            (fill.name, response.into_parts().0.headers)
+        };
+        let full = queue.waiting().map(refusal).into();
+        Self(Arc::new(Rules { draining, queue, calls, full }))
+    }
+}
+
+/// Lets a request in, or answers it.
+pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, next: Next) -> Response {
+    if let Some(refusal) = no_program(request.headers()) {
+        return refusal.into_response();
+    }
+    let Some(method) = request.uri().path().strip_prefix(OWN) else { return next.run(request).await };
+    if rules.draining.is_cancelled() {
+        return status::draining().into_http();
+    }
+    if is_command(method)
+        && let Err(full) = rules.queue.has_room()
+    {
+        return rules.refusal(full);
+    }
+    match rules.calls.enter(1) {
+        // A stream is no call any more once it is open.
+        Ok(_place) => next.run(request).await,
+        Err(full) => status::too_many_calls(full).into_http(),
+    }
+}
+
+impl Rules {
+    fn refusal(&self, full: Full) -> Response {
+        let Some((_, headers)) = self.full.iter().find(|(name, _)| *name == full.name) else {
+            return status::busy(full).into_http();
+        };
+        let mut response = Response::default();
+        response.headers_mut().clone_from(headers);
+        response
+    }
+}
 
 /// Refuses what a page can send: whatever names its origin, and whatever is not of gRPC's own content type.
-pub(crate) async fn programs_only(request: Request, next: Next) -> Response {
-    let kind = request.headers().get(CONTENT_TYPE);
+fn no_program(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let kind = headers.get(CONTENT_TYPE);
     if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         let text = "this port serves gRPC: the content type must be application/grpc";
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+        return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
-    if request.headers().contains_key(ORIGIN) {
-        let text = "this port serves programs, not pages: use the JSON face";
-        return (StatusCode::FORBIDDEN, text).into_response();
-    }
-    next.run(request).await
+    let text = "this port serves programs, not pages: use the JSON face";
+    headers.contains_key(ORIGIN).then_some((StatusCode::FORBIDDEN, text))
+}
+
+/// True for calls that are one command to the writer.
+fn is_command(method: &str) -> bool {
+    matches!(
+        method,
+        "PostMessage"
+            | "PostMessages"
+            | "UpdateMessage"
+            | "DeleteMessage"
+            | "ClaimMessage"
+            | "RenewLeases"
+            | "ReleaseMessage"
+            | "CompleteMessage"
+            | "CompleteMessages"
+            | "FailMessage"
+            | "RetryMessage"
+            | "CancelMessage"
+    )
 }

@@ -7,7 +7,6 @@ mod batch;
 mod bounds;
 mod check;
 mod door;
-mod drain;
 mod outlet;
 mod rights;
 mod service;
@@ -25,9 +24,8 @@ use tonic::Status;
 
 use crate::{domain::Limits, journal::EditSecret, reads::Reads, writer::QueueHandle};
 
-pub(crate) use bounds::{Bounds, few_at_once};
-pub(crate) use door::programs_only;
-pub(crate) use drain::refuse_while_draining;
+pub(crate) use bounds::Bounds;
+pub(crate) use door::{Door, admit};
 
 /// QueueService over gRPC; cheap to clone.
 #[derive(Clone)]

@@ -103,16 +103,19 @@ pub(super) fn rejection(rejection: &Rejection) -> v1::Rejection {
 pub(super) fn command(error: CommandError) -> Status {
     match &error {
         CommandError::Rejected(rejection) => rejected(rejection),
-        CommandError::Busy(_) => {
-            Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "QUEUE_FULL") }
-                .into_status(error.to_string())
-        }
+        CommandError::Busy(full) => busy(*full),
         CommandError::DiskFull(_) => {
             Refusal { retry_after: Some(DISK_RETRY), ..Refusal::new(Code::ResourceExhausted, "DISK_FULL") }
                 .into_status(error.to_string())
         }
         CommandError::Stopped => Refusal::new(Code::Unavailable, "DRAINING").into_status(error.to_string()),
     }
+}
+
+/// There is no room before the writer.
+pub(super) fn busy(full: Full) -> Status {
+    Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "QUEUE_FULL") }
+        .into_status(CommandError::Busy(full).to_string())
 }
 
 /// A failed look into the storage: logged here, not told.

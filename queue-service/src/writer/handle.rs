@@ -59,6 +59,14 @@ impl QueueHandle {
         Self { jobs, waiting, returns, next_taker: Arc::new(AtomicU64::new(1)), disk }
     }
 
+    /// Finds out whether a small command would find room now.
+    ///
+    /// # Errors
+    /// Where it would not; that is counted as its refusal.
+    pub fn has_room(&self) -> Result<(), Full> {
+        self.waiting.check()
+    }
+
     /// What waits for the writer: commands, and the bytes that they hold.
     pub fn waiting(&self) -> [Fill; 2] {
         self.waiting.fill()

@@ -44,6 +44,14 @@ impl Waiting {
         Ok(Taken { _command: self.commands.enter(1)?, _bytes: self.bytes.enter(bytes)? })
     }
 
+    /// Refuses as [`Self::enter`] would refuse a command that says nothing, and lets nothing in.
+    pub(super) fn check(&self) -> Result<(), Full> {
+        let full = [(&self.commands, 1), (&self.bytes, COMMAND_BYTES as u32)]
+            .into_iter()
+            .find(|(bound, amount)| !bound.has_room(*amount));
+        full.map_or(Ok(()), |(bound, _)| Err(bound.refuse()))
+    }
+
     /// Nobody gets in: the channel is full, also of what is no command.
     pub(super) fn refuse(&self) -> Full {
         self.commands.refuse()
