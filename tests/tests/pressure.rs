@@ -96,6 +96,7 @@ async fn poll_on(browser: Browser, client: Grpc, over: CancellationToken) {
         loop {
             browser.get(&format!("/api/comments?domain={}&limit=10", e2e::DOMAIN)).await.ok(200);
             client.list(None, 10).await.unwrap();
+            client.stats().await.expect("an operator sees a full queue");
         }
     };
     tokio::select! { () = polling => {}, () = over.cancelled() => {} }

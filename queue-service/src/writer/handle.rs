@@ -185,7 +185,10 @@ impl QueueHandle {
 
     /// The sessions that stream or hold leases.
     pub async fn sessions(&self) -> Result<Vec<SessionView>, CommandError> {
-        self.decide("Sessions", Vec::new(), 0, |queue, _| Ok(queue.sessions())).await
+        let (reply, sessions) = oneshot::channel();
+        // It changes nothing, and an operator wants to see a full queue most of all.
+        self.send(Job::Command(Command::new("Sessions", reply, |queue, _| queue.sessions())))?;
+        sessions.await.map_err(|_| CommandError::Stopped)
     }
 
     /// Lets somebody take work. Work and news come over the returned seat until it is dropped; the seat ends by itself

@@ -46,6 +46,10 @@ const GROUP_ITEMS: usize = 256;
 /// The same in bytes of texts: all messages of a commit share a time stamp, and a page never ends inside one.
 const GROUP_BYTES: usize = 1024 * 1024;
 
+/// Room beside the commands: for takers that come and go, and for looking at the queue. They get through where commands
+/// find no room, and bounds of their own keep them few.
+const OTHERS: usize = 64;
+
 /// How often the keys of old requests are gone through.
 const SWEEP_EVERY_MS: Millis = 60_000;
 /// Pause between two steps of going through them.
@@ -87,7 +91,7 @@ impl<J: Journal, C: Clock> Writer<J, C> {
     /// # Panics
     /// Outside of a runtime.
     pub fn start(self, room: Room) -> std::io::Result<(QueueHandle, Running)> {
-        let (sender, receiver) = sync_channel(room.commands as usize);
+        let (sender, receiver) = sync_channel(room.commands as usize + OTHERS);
         let (failure, failed) = oneshot::channel();
         let parted = Parted::default();
         let handle = QueueHandle::new(sender, Arc::clone(&parted), Waiting::new(room), self.disk.clone());

@@ -6,7 +6,7 @@ use crate::{
         ChangeKind, Event, Leased, Status, Taker,
         tests::world::{START, by, lease, stream},
     },
-    writer::Seat,
+    writer::{CommandError, OTHERS, Seat},
 };
 
 fn waiting() -> Taker {
@@ -73,8 +73,9 @@ async fn dropping_a_seat_is_not_lost_though_the_channel_is_full() {
     let mut saying = Box::pin(bench.say());
     assert!(poll(&mut saying).is_pending());
     commits.recv().await.unwrap();
-    let mut filling = [0; 2].map(|_| Box::pin(bench.queue.sessions()));
+    let mut filling: Vec<_> = (0..2 + OTHERS).map(|_| Box::pin(bench.queue.sessions())).collect();
     assert!(filling.iter_mut().all(|sessions| poll(sessions).is_pending()));
+    assert!(matches!(bench.queue.sessions().await, Err(CommandError::Busy(_))), "it is full");
     drop(seat);
     orders.send(Order::Go).unwrap();
     saying.await;
