@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use prost::Message as _;
 use repartee_proto::v1::{ListMessagesRequest, ListPendingRequest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 const RECORD_OVERHEAD: u32 = 128;
 
 /// What the parts do by themselves.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ceiling {
     /// Which part.
     pub(crate) name: String,
@@ -85,7 +85,9 @@ impl Ceilings {
             (Scenario::Poll | Scenario::PollNewest | Scenario::Pending, Over::Grpc) => {
                 self.answer(clients, grpc_answer(world, scenario).await?).await?
             }
-            (Scenario::Deliver | Scenario::Mixed | Scenario::Restart, _) => return Ok(None),
+            (Scenario::Crowd | Scenario::Deliver | Scenario::Mixed | Scenario::Restart, _) => {
+                return Ok(None);
+            }
         }))
     }
 

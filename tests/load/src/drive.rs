@@ -56,6 +56,11 @@ pub(crate) struct Measured {
     pub(crate) latencies: Latencies,
     /// The same for refused operations.
     pub(crate) refusals: Latencies,
+    /// From the sending of refused operations to their refusal: what of it is not the generator's own delay.
+    pub(crate) refusals_sent: Latencies,
+    /// In an open loop: from the intended start of each operation to the moment in which it was sent. Where that is long,
+    /// the generator is what is slow, or all of its clients wait for answers.
+    pub(crate) late: Latencies,
     /// How many operations did not go well, by name; refused ones are among them.
     pub(crate) errors: BTreeMap<String, u64>,
     /// From the first start to the last end.
@@ -71,6 +76,8 @@ impl Measured {
         Self {
             latencies: Latencies::new(),
             refusals: Latencies::new(),
+            refusals_sent: Latencies::new(),
+            late: Latencies::new(),
             errors: BTreeMap::new(),
             elapsed: Duration::ZERO,
         }
@@ -79,6 +86,13 @@ impl Measured {
     /// Operations that went well, in a second.
     pub(crate) fn per_second(&self) -> f64 {
         self.latencies.count() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// Operations that were sent, in a second.
+    pub(crate) fn sent_per_second(&self) -> f64 {
+        let failed = self.errors.iter().filter(|(name, _)| *name != NOT_SERVED).map(|(_, count)| count);
+        let sent = self.latencies.count() + failed.sum::<u64>();
+        sent as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// Counts one outcome; false where the client has nothing left to do.
@@ -99,6 +113,8 @@ impl Measured {
     fn add(&mut self, other: Self) {
         self.latencies.add(&other.latencies);
         self.refusals.add(&other.refusals);
+        self.refusals_sent.add(&other.refusals_sent);
+        self.late.add(&other.late);
         for (name, count) in other.errors {
             *self.errors.entry(name).or_default() += count;
         }
@@ -147,7 +163,14 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, pace: Pace, limit: Limit) 
 async fn work<C: Client>(mut client: C, shared: Arc<Shared>) -> (Measured, C) {
     let mut measured = Measured::new();
     while let Some((number, intended)) = shared.next().await {
+        let sent = Instant::now();
+        if !matches!(shared.pace, Pace::Closed) {
+            measured.late.record(sent.saturating_duration_since(intended));
+        }
         let outcome = client.once(number).await;
+        if let Outcome::Refused(_) = outcome {
+            measured.refusals_sent.record(sent.elapsed());
+        }
         if !measured.note(outcome, intended) {
             break;
         }
@@ -238,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn an_open_loop_does_exactly_what_is_due() {
         let (measured, asked) = load(Pace::Rate(50_000.0), 500, |_| Outcome::Done).await;
-        assert_eq!((measured.latencies.count(), asked), (500, 500));
+        assert_eq!((measured.latencies.count(), measured.late.count(), asked), (500, 500, 500));
         let plan = Pace::Plan([0, 1, 1].map(Duration::from_millis).into());
         assert_eq!(load(plan, 500, |_| Outcome::Done).await.1, 3);
     }
@@ -253,6 +276,7 @@ mod tests {
         let (measured, _) = load(Pace::Closed, 400, answer).await;
         assert_eq!(measured.errors, [("broken".into(), 100), ("full".into(), 100)].into());
         assert_eq!((measured.latencies.count(), measured.refusals.count()), (200, 100));
+        assert_eq!((measured.refusals_sent.count(), measured.late.count()), (100, 0));
     }
 
     #[tokio::test]

@@ -37,6 +37,9 @@ pub enum Error {
     /// An HTTP call that prepares or checks a measurement failed.
     #[error("an HTTP call outside the measurement failed: {0}")]
     Http(String),
+    /// A generator beside this one gave no result.
+    #[error("a reader beside the load gave no result: {0}")]
+    Reader(String),
     /// Files or processes.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),

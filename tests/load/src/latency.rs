@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Digits that are kept of each value.
 const DIGITS: u8 = 3;
@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 pub(crate) struct Latencies(Histogram<u32>);
 
 /// What is shown of a histogram, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Quantiles {
     /// The median.
     pub(crate) p50_us: f64,

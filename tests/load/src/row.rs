@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ceiling::Ceiling,
     drive::Measured,
-    latency::Quantiles,
+    latency::{Latencies, Quantiles},
     resources::Taken,
     scenario::{Load, Scenario},
     wire::Over,
@@ -19,7 +19,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub(crate) type StorageCalls = BTreeMap<String, [u64; 3]>;
 
 /// The result of one load.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// What stood in the storage, or what else is special.
     pub(crate) given: String,
@@ -35,8 +35,14 @@ pub(crate) struct Row {
     pub(crate) per_second: f64,
     #[serde(flatten)]
     pub(crate) latency: Quantiles,
-    /// How long refusals took, where there were some.
+    /// How long refusals took, where there were some, from the moment in which they were due to be asked for.
     pub(crate) refusal_latency: Option<Quantiles>,
+    /// The same from the moment in which they were asked for.
+    pub(crate) refusal_latency_sent: Option<Quantiles>,
+    /// Operations that were sent, whatever came of them, in a second.
+    pub(crate) sent_per_second: f64,
+    /// How late operations were sent, in an open loop.
+    pub(crate) sent_late: Option<Quantiles>,
     /// What each server took.
     pub(crate) servers: BTreeMap<String, Usage>,
     pub(crate) storage_reads_per_operation: f64,
@@ -49,7 +55,7 @@ pub(crate) struct Row {
 }
 
 /// What a server took for a load.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Usage {
     /// Time on a core for one operation, in microseconds.
     pub(crate) cpu_us_per_operation: f64,
@@ -81,6 +87,7 @@ impl Row {
             let sum = |meters: &Meters| meters.storage.values().map(|cost| cost[calls]).sum::<u64>();
             sum(after).saturating_sub(sum(before)) as f64
         };
+        let some = |latencies: &Latencies| (latencies.count() > 0).then(|| latencies.quantiles());
         let usage = |(name, now): (&String, &Taken)| {
             let begun = before.servers.get(name).map_or(0.0, |taken| taken.cpu_seconds);
             let cpu = (now.cpu_seconds - begun).max(0.0);
@@ -103,7 +110,10 @@ impl Row {
             seconds,
             per_second: measured.per_second(),
             latency: measured.latencies.quantiles(),
-            refusal_latency: (measured.refusals.count() > 0).then(|| measured.refusals.quantiles()),
+            refusal_latency: some(&measured.refusals),
+            refusal_latency_sent: some(&measured.refusals_sent),
+            sent_per_second: measured.sent_per_second(),
+            sent_late: some(&measured.late),
             servers: after
                 .servers
                 .iter()

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::error::Error;
+use crate::{cores::Cores, error::Error};
 
 /// How long a server may take to get ready: with ten million messages, cold.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -39,6 +39,19 @@ impl Server {
     /// # Errors
     /// Where it is not there, or ends.
     pub(crate) async fn start(program: &Path, arguments: &[String], work_dir: &Path) -> Result<Self, Error> {
+        Self::start_on(None, program, arguments, work_dir).await
+    }
+
+    /// The same, on the first of these cores.
+    ///
+    /// # Errors
+    /// Where it is not there, or ends.
+    pub(crate) async fn start_on(
+        cores: Option<Cores>,
+        program: &Path,
+        arguments: &[String],
+        work_dir: &Path,
+    ) -> Result<Self, Error> {
         if !program.is_file() {
             return Err(Error::Binary(program.to_owned()));
         }
@@ -47,7 +60,8 @@ impl Server {
         let ready_file = folder.path().join("ready.json");
         let inherited = env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("REPARTEE_"));
         let begun = Instant::now();
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .arg("--ready-file")
             .arg(&ready_file)
@@ -57,9 +71,12 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::io(format!("starting {}", program.display())))?;
+            .kill_on_drop(true);
+        let child = match cores {
+            Some(cores) => cores.on_first(|| command.spawn())?,
+            None => command.spawn(),
+        };
+        let child = child.map_err(Error::io(format!("starting {}", program.display())))?;
         let pid = child.id().expect("a child that was not awaited has an id");
         let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut server = Self { name, child, pid, ready: Ready::default(), took: Duration::ZERO, folder };

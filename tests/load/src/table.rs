@@ -1,6 +1,6 @@
 //! Tables in Markdown, with columns of one width, so that they can be read in a terminal too.
 
-use crate::row::Row;
+use crate::{latency::Quantiles, row::Row};
 
 /// A table of text.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -74,8 +74,18 @@ fn cells(row: &Row) -> Vec<String> {
 fn errors(row: &Row) -> String {
     match row.error_count() {
         0 => "0".to_owned(),
-        _ => row.errors.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "),
+        _ => {
+            let counts: Vec<_> = row.errors.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            let refused = row.refusal_latency.map_or_else(String::new, |took| quantiles("", took));
+            let late = row.sent_late.filter(|_| !refused.is_empty());
+            let late = late.map_or_else(String::new, |late| quantiles(", sent late", late));
+            format!("{}{refused}{late}", counts.join(", "))
+        }
     }
+}
+
+fn quantiles(what: &str, latency: Quantiles) -> String {
+    format!("{what} (p50 {}, p99 {})", time(latency.p50_us), time(latency.p99_us))
 }
 
 fn dash() -> String {

@@ -9,6 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    cores::Cores,
     error::Error,
     resources::{self, Taken},
     server::{Server, bin_dir},
@@ -25,6 +26,7 @@ pub(crate) struct World {
     servers: Vec<Server>,
     place: Place,
     queue_settings: Vec<String>,
+    cores: Option<Cores>,
     data: Option<TempDir>,
 }
 
@@ -34,6 +36,18 @@ impl World {
     /// # Errors
     /// Where they cannot be reached or started.
     pub(crate) async fn open(place: &Place, queue_settings: &[&str]) -> Result<Self, Error> {
+        Self::open_on(place, queue_settings, None).await
+    }
+
+    /// The same, with an own queue-service on the first of these cores.
+    ///
+    /// # Errors
+    /// Where they cannot be reached or started.
+    pub(crate) async fn open_on(
+        place: &Place,
+        queue_settings: &[&str],
+        cores: Option<Cores>,
+    ) -> Result<Self, Error> {
         if let (Some(queue_url), Some(http_url)) = (&place.queue_url, &place.http_url) {
             let http_addr = loopback(http_url)?;
             loopback(queue_url)?;
@@ -43,20 +57,22 @@ impl World {
                 servers: Vec::new(),
                 place: place.clone(),
                 queue_settings: Vec::new(),
+                cores: None,
                 data: None,
             });
         }
         let data = place.folder()?;
         let queue_settings: Vec<String> =
             queue_settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let queue = start_queue(place, data.path(), &queue_settings, "127.0.0.1:0").await?;
+        let queue = start_queue(place, data.path(), &queue_settings, "127.0.0.1:0", cores).await?;
         let queue_url = format!("http://{}", queue.grpc_addr());
         let arguments = ["--http-addr", "127.0.0.1:0", "--queue-url", &queue_url].map(str::to_owned);
         let program = bin_dir(place.bin_dir.as_deref())?.join("rest-gateway");
         let gateway = Server::start(&program, &arguments, &place.work_dir()?).await?;
         let http_addr = gateway.http_addr();
         let servers = vec![queue, gateway];
-        Ok(Self { queue_url, http_addr, servers, place: place.clone(), queue_settings, data: Some(data) })
+        let (place, data) = (place.clone(), Some(data));
+        Ok(Self { queue_url, http_addr, servers, place, queue_settings, cores, data })
     }
 
     /// A client of the queue-service for each of `clients`.
@@ -73,6 +89,17 @@ impl World {
     /// Where it cannot be reached.
     pub(crate) async fn one_grpc(&self) -> Result<Grpc, Error> {
         Ok(self.grpc(1).await?.remove(0))
+    }
+
+    /// The settings by which another generator finds these servers.
+    pub(crate) fn flags(&self) -> [String; 4] {
+        let http_url = format!("http://{}", self.http_addr);
+        ["--queue-url".to_owned(), self.queue_url.clone(), "--http-url".to_owned(), http_url]
+    }
+
+    /// Where the queue-service listens.
+    pub(crate) fn queue_url(&self) -> &str {
+        &self.queue_url
     }
 
     /// Where the gateway listens.
@@ -100,7 +127,7 @@ impl World {
         let queue = self.servers.remove(0);
         let addr = queue.grpc_addr().to_string();
         queue.stop().await?;
-        let queue = start_queue(&self.place, data.path(), &self.queue_settings, &addr).await?;
+        let queue = start_queue(&self.place, data.path(), &self.queue_settings, &addr, self.cores).await?;
         let took = queue.took;
         self.servers.insert(0, queue);
         Ok(took)
@@ -118,11 +145,17 @@ impl World {
     }
 }
 
-async fn start_queue(place: &Place, folder: &Path, settings: &[String], addr: &str) -> Result<Server, Error> {
+async fn start_queue(
+    place: &Place,
+    folder: &Path,
+    settings: &[String],
+    addr: &str,
+    cores: Option<Cores>,
+) -> Result<Server, Error> {
     let data = folder.join("data").display().to_string();
     let own = ["--grpc-addr", addr, "--data-dir", &data].map(str::to_owned);
     let program = bin_dir(place.bin_dir.as_deref())?.join("queue-service");
-    Server::start(&program, &[&own, settings].concat(), &place.work_dir()?).await
+    Server::start_on(cores, &program, &[&own, settings].concat(), &place.work_dir()?).await
 }
 
 /// The address in a URL such as `http://127.0.0.1:8080`.

@@ -2,6 +2,7 @@
 
 mod check;
 mod matrix;
+mod overload;
 mod sections;
 
 pub(crate) use matrix::matrix;
@@ -68,7 +69,10 @@ pub(crate) async fn one(settings: Run) -> Result<(), Error> {
 /// # Errors
 /// Where it cannot be prepared.
 async fn row(world: &mut World, load: &Load) -> Result<Row, Error> {
-    if matches!(load.scenario, Scenario::Post | Scenario::Poll | Scenario::PollNewest | Scenario::Pending) {
+    if matches!(
+        load.scenario,
+        Scenario::Post | Scenario::Crowd | Scenario::Poll | Scenario::PollNewest | Scenario::Pending
+    ) {
         let limit = Limit { operations: load.limit.operations / 10, time: WARM_UP.min(load.limit.time) };
         measure(world, &Load { limit, pace: Pace::Closed, ..load.clone() }).await?;
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::matrix::{Matrix, TEXT_BYTES};
+use super::{
+    matrix::{Matrix, TEXT_BYTES},
+    overload,
+};
 use crate::{
     drive::Limit,
     error::Error,
@@ -26,8 +29,6 @@ const WAITING: u64 = 1_000;
 const ROUND: u64 = 50_000;
 /// Text of a message in the real day: people write less than a benchmark.
 const DAY_TEXT_BYTES: u32 = 200;
-/// Room for commands under overload, for more clients than fit.
-const CROWDED: [&str; 2] = ["--max-commands", "64"];
 
 /// Runs every section that was asked for.
 ///
@@ -44,7 +45,7 @@ pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
             "polls" => polls(matrix).await?,
             "growth" => growth(matrix).await?,
             "day" => day(matrix).await?,
-            "overload" => overload(matrix).await?,
+            "overload" => overload::measure(matrix).await?,
             _ => disk(matrix).await?,
         }
     }
@@ -198,14 +199,6 @@ async fn day(matrix: &mut Matrix) -> Result<(), Error> {
         ..matrix.load(Scenario::Mixed, Over::Json, 64)
     };
     matrix.row(&mut world, &load, "1,000 users, 360 × as fast", None).await?;
-    world.close().await
-}
-
-async fn overload(matrix: &mut Matrix) -> Result<(), Error> {
-    let mut world = World::open(&matrix.settings.place, &CROWDED).await?;
-    let load = matrix.load(Scenario::Post, Over::Grpc, 256);
-    let row = matrix.row(&mut world, &load, "room for 64 commands", None).await?;
-    matrix.figures.refusal_p99_ms = row.refusal_latency.map(|refusals| refusals.p99_us / 1_000.0);
     world.close().await
 }
 

@@ -13,7 +13,7 @@ pub(crate) use mixed::{Mixed, people};
 pub(crate) use poll::{newest_path, up_to_date_path};
 pub(crate) use work::Workers;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     drive::{Client, Limit, Measured, drive},
@@ -24,11 +24,13 @@ use crate::{
 };
 
 /// What one operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Scenario {
     /// Store one message that no bot has to answer; it is on disk when it is acknowledged.
     Post,
+    /// The same, by clients that cost as little as can be: for more than the service takes.
+    Crowd,
     /// Store one message for a bot.
     Ask,
     /// The poll of a browser that has seen everything: nothing new.
@@ -67,7 +69,7 @@ impl Scenario {
     /// In words, for results.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Post => "post",
+            Self::Post | Self::Crowd => "post",
             Self::Ask => "post for a bot",
             Self::Poll => "poll, up to date",
             Self::PollNewest => "poll, newest 10",
@@ -89,6 +91,7 @@ pub(crate) async fn measure(world: &mut World, load: &Load) -> Result<Measured, 
     match (load.scenario, load.over) {
         (Scenario::Post, Over::Grpc) => go(load, post::over_grpc(world, load, false).await?).await,
         (Scenario::Post, Over::Json) => go(load, post::over_json(world, load, false).await?).await,
+        (Scenario::Crowd, _) => go(load, post::by_a_crowd(world, load).await?).await,
         (Scenario::Ask, Over::Grpc) => go(load, post::over_grpc(world, load, true).await?).await,
         (Scenario::Ask, Over::Json) => go(load, post::over_json(world, load, true).await?).await,
         (Scenario::Poll | Scenario::PollNewest | Scenario::Pending, Over::Grpc) => {

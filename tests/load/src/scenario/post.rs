@@ -9,12 +9,15 @@ use crate::{
     drive::{Client, Outcome},
     error::Error,
     seed::{DOMAIN, ENTITY, platform_post, question, text},
-    wire::{Answer, Grpc, Json, outcome},
+    wire::{Answer, Bare, Grpc, Json, outcome},
     world::World,
 };
 
 /// Posts over gRPC.
 pub(super) struct OverGrpc(Grpc, PostMessageRequest);
+
+/// Posts over gRPC, by as little work as can be.
+pub(super) struct Crowd(Bare);
 
 /// Posts over JSON.
 pub(super) struct OverJson(Json, Bytes);
@@ -38,6 +41,14 @@ pub(super) async fn over_json(world: &World, load: &Load, for_a_bot: bool) -> Re
     Ok(clients.collect())
 }
 
+pub(super) async fn by_a_crowd(world: &World, load: &Load) -> Result<Vec<Crowd>, Error> {
+    let message = Some(platform_post("Human", load.text_bytes));
+    let request = PostMessageRequest { message, idempotency_key: None };
+    let clients =
+        Bare::connect_all(world.queue_url(), "PostMessage", &request, load.clients as usize).await?;
+    Ok(clients.into_iter().map(Crowd).collect())
+}
+
 /// A comment as a browser sends it.
 pub(super) fn comment(username: &str, text_bytes: u32, for_a_bot: bool) -> Bytes {
     let bot = for_a_bot.then(|| json!({"entity": ENTITY}));
@@ -51,6 +62,12 @@ pub(super) fn comment(username: &str, text_bytes: u32, for_a_bot: bool) -> Bytes
 impl Client for OverGrpc {
     async fn once(&mut self, _: u64) -> Outcome {
         outcome(self.0.post_message(self.1.clone()).await)
+    }
+}
+
+impl Client for Crowd {
+    async fn once(&mut self, _: u64) -> Outcome {
+        self.0.call().await
     }
 }
 

@@ -43,6 +43,7 @@ fn posts_go_well_over_both_faces_and_write_to_the_storage() {
         assert!(row["servers"]["queue-service"]["peak_mib"].as_f64() > Some(0.0), "{row}");
     }
     row("ask", 10, &["--clients", "2"]);
+    row("crowd", 40, &["--clients", "8"]);
 }
 
 #[test]
@@ -118,7 +119,9 @@ fn one_section_of_the_report_is_written_to_all_files() {
     ];
     generator(&folder, &flags);
     let results: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    assert_eq!(results["rows"].as_array().map(Vec::len), Some(1));
+    let rows: Vec<_> = results["rows"].as_array().unwrap().iter().map(|row| &row["scenario"]).collect();
+    assert_eq!(rows, ["crowd", "crowd", "poll-newest", "poll-newest"]);
+    assert!(results["rows"][1]["sent_late"]["p99_us"].as_f64() > Some(0.0), "{results}");
     let text = std::fs::read_to_string(&document).unwrap();
     assert!(
         text.starts_with("before ") && text.ends_with(" after") && text.contains("not measured"),
