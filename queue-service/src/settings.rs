@@ -50,8 +50,9 @@ pub struct Settings {
     /// calls, claims that wait are.
     #[arg(long, env = "REPARTEE_MAX_CALLS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_calls: u32,
-    /// Most calls and streams on one connection; a client waits with more, or has them refused by the protocol.
-    #[arg(long, env = "REPARTEE_MAX_CALLS_PER_CONNECTION", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Most calls and streams on one connection; a client waits with more, or has them refused by the protocol. A gateway
+    /// has one connection for all of its calls.
+    #[arg(long, env = "REPARTEE_MAX_CALLS_PER_CONNECTION", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_calls_per_connection: u32,
     /// Most connections; more are closed at once. Fewer where the system allows fewer open files.
     #[arg(long, env = "REPARTEE_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -3,10 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use e2e::{Browser, Metrics, Service, World, within_deadline};
+use futures_util::FutureExt as _;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+};
+use tonic::{
+    body::Body,
+    client::GrpcService as _,
+    codegen::http::{Request, StatusCode},
+    transport::{Channel, Endpoint},
 };
 
 /// A gateway in front of a queue-service that takes connections and never answers.
@@ -65,6 +72,28 @@ async fn too_many_requests_are_429_and_probes_are_answered() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert_eq!(operator.get("/livez").await.status, 200);
     assert_eq!(Metrics::of(&operator).await.refused("requests"), 1.0);
+}
+
+/// A request over HTTP/2: any client of that protocol will do.
+async fn over_http2(mut channel: Channel, url: String) -> StatusCode {
+    let request = Request::get(url).body(Body::empty()).unwrap();
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    channel.call(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn one_connection_carries_so_many_requests_over_http2_and_the_next_waits() {
+    let (gateway, _silent) = stuck(&["--max-requests-per-connection", "1"]).await;
+    let url = format!("http://{}", gateway.http_addr());
+    let channel = Endpoint::from_shared(url.clone()).unwrap().connect().await.unwrap();
+    let first = tokio::spawn(over_http2(channel.clone(), format!("{url}/api/stats")));
+    until_held(&gateway.browser(), "requests", 1.0).await;
+    let mut second = Box::pin(over_http2(channel, format!("{url}/livez")));
+    assert!((&mut second).now_or_never().is_none());
+    assert_eq!(gateway.browser().get("/livez").await.status, 200, "other connections are served");
+    assert!((&mut second).now_or_never().is_none(), "it waits for a place");
+    first.abort();
+    assert_eq!(within_deadline("a place for the second", second).await, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{Bench, Order, ROOM, poll};
 use crate::{
     domain::{Failure, LeaseRef, NewMessage, Reply, Update, tests::world::remark},
-    writer::{CommandError, Room, room::Waiting},
+    writer::{CommandError, GROUP_BYTES, GROUP_ITEMS, Room, room::Waiting},
 };
 
 /// A remark of so many bytes.
@@ -81,4 +81,28 @@ fn a_command_larger_than_all_the_room_gets_in_where_nothing_waits() {
     assert_eq!(waiting.fill().map(|fill| fill.held), [1, 10_000], "a refused one holds nothing");
     drop(large);
     assert_eq!(waiting.fill().map(|fill| fill.held), [0, 0]);
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_in_groups_of_bounded_size() {
+    let (bench, mut commits, orders) = Bench::start_held_with(Room { commands: 1_000, bytes: 100_000_000 });
+    let mut posts = vec![Box::pin(bench.post(said(1)))];
+    assert!(poll(&mut posts[0]).is_pending());
+    commits.recv().await.unwrap();
+    let many = (0..GROUP_ITEMS + 10).map(|_| said(1)).chain((0..10).map(|_| said(GROUP_BYTES / 4)));
+    for new in many {
+        let mut post = Box::pin(bench.post(new));
+        assert!(poll(&mut post).is_pending());
+        posts.push(post);
+    }
+    let mut groups = Vec::new();
+    while groups.iter().sum::<usize>() + 1 < posts.len() {
+        orders.send(Order::Go).unwrap();
+        groups.push(commits.recv().await.unwrap().changes.len());
+    }
+    orders.send(Order::Go).unwrap();
+    assert_eq!(groups, [GROUP_ITEMS, 10 + 4, 4, 2], "as many as there may be, then as large as there may be");
+    for post in posts {
+        post.await;
+    }
 }
