@@ -50,6 +50,8 @@ pub struct Leased {
     pub token: Token,
     /// When the lease ends unless it is renewed.
     pub ends: Millis,
+    /// True where its session holds it already and gets it once more: somebody may be working on it.
+    pub again: bool,
 }
 
 impl Leased {
@@ -117,7 +119,7 @@ impl Queue {
             work.claim = Some(claim);
         }
         let record = self.change(ChangeKind::Claimed, record.content, record.state);
-        Leased { record, token, ends }
+        Leased { record, token, ends, again: false }
     }
 
     /// Extends a lease by `lease_ms` from now, or by the length of the claim. Returns its new end. Not a change.

@@ -83,16 +83,16 @@ impl Queue {
             if let Some(now) = back {
                 self.welcome_back(posted, now);
             }
-            if let Some(leased) = self.leased(record) {
+            if let Some(leased) = self.leased_again(record) {
                 self.events.push(Event::Work(id, Box::new(leased)));
             }
         }
     }
 
-    fn leased(&self, record: Record) -> Option<Leased> {
+    fn leased_again(&self, record: Record) -> Option<Leased> {
         let token = record.state.work.as_ref()?.claim.as_ref()?.token;
         let ends = self.live(record.content.posted)?.term.as_ref()?.ends;
-        Some(Leased { record, token, ends })
+        Some(Leased { record, token, ends, again: true })
     }
 
     /// Tells the stream that holds a message that it needs no answer any more.

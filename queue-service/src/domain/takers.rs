@@ -51,9 +51,11 @@ impl Event {
         }
     }
 
-    /// The lease in an event that nobody will see.
+    /// The lease in an event that nobody will see, where nobody can be working on it: it may be given back at once. One
+    /// that its session has had before runs out by itself.
     pub fn unseen_lease(&self) -> Option<LeaseRef> {
         match self {
+            Self::Work(_, leased) if leased.again => None,
             Self::Work(_, leased) => Some(leased.lease()),
             Self::Cancelled(..) | Self::Nothing(_) => None,
         }

@@ -30,7 +30,7 @@ use crate::domain::Ids;
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// sled's own cache; the service has one of its own, sled's serves the writer and rare reads.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How safe an acknowledged write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]

@@ -1,7 +1,7 @@
 //! Streams of one session: which of them is given work, and what happens when one of them may be dead.
 
 use super::world::{World, handed_out, question, stream};
-use crate::domain::{Queue, QueueRules, TakerId};
+use crate::domain::{Event, Queue, QueueRules, TakerId};
 
 /// Posts a question, and returns to whom it is handed out.
 fn asked(world: &mut World, human: &str) -> Vec<TakerId> {
@@ -58,4 +58,19 @@ fn streams_for_other_entities_supersede_nothing() {
     world.join(crate::domain::Taker { entities: vec!["poet".to_owned()], ..stream("session", 9) });
     assert_eq!(asked(&mut world, "Ann"), [echo]);
     assert_eq!(world.decide(&[], None, |queue, _| Queue::sessions(queue))[0].streams, 2);
+}
+
+#[test]
+fn only_work_that_nobody_has_seen_goes_back_where_it_cannot_be_delivered() {
+    let mut world = World::new(QueueRules::default());
+    world.join(stream("session", 9));
+    world.begin(0);
+    world
+        .decide(&[], None, |queue, at| queue.post(question("Ann", "echo"), None, at))
+        .expect("it is welcome");
+    let goes_back = |events: Vec<Event>| events.iter().map(|event| event.unseen_lease().is_some()).collect();
+    let first: Vec<bool> = goes_back(world.end());
+    let (_, events) = world.join(stream("session", 9));
+    let again: Vec<bool> = goes_back(events);
+    assert_eq!((first, again), (vec![true], vec![false]), "its session may be working on it");
 }

@@ -191,3 +191,17 @@ async fn a_claim_by_id_that_was_accepted_stays_with_its_caller() {
     assert!(bench.queue.claim(id, by("other")).await.is_err());
     bench.queue.release(lease(&leased)).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_session_works_on_stays_its_own_though_its_new_stream_does_not_take_it() {
+    let bench = Bench::start();
+    let mut seat = bench.queue.join(stream("s", 2), 8).unwrap();
+    for human in ["ann", "bob"] {
+        bench.ask(human).await;
+    }
+    let held = [work(&mut seat).await, work(&mut seat).await];
+    let _full = bench.queue.join(stream("s", 2), 1).unwrap();
+    bench.settled().await;
+    let renewed = bench.queue.renew(held.iter().map(lease).collect(), None).await.unwrap();
+    assert!(renewed.iter().all(Result::is_ok), "{renewed:?}");
+}
