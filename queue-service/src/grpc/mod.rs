@@ -61,14 +61,46 @@ impl StreamRules {
     /// A place in one of the rooms.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED where it is full.
-    fn enter(room: &Bound) -> Result<Place, Status> {
-        room.enter(1).map_err(status::too_many_streams)
+    /// RESOURCE_EXHAUSTED where it is full; UNAVAILABLE once the service stops.
+    fn enter(&self, room: &Bound) -> Result<Place, Status> {
+        // Asked before: whoever waits for the last stream's end holds all the room that there is.
+        let entered = room.enter(1);
+        if self.draining.is_cancelled() {
+            return Err(status::draining());
+        }
+        entered.map_err(status::too_many_streams)
     }
 
     /// The end of a stream that is not read.
     fn too_slow(&self) -> Status {
         self.slow.increment(1);
         status::slow_reader()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_comes_while_the_service_waits_for_the_last_one_is_told_that_it_stops() {
+        let room = Bound::new("test_streams_while_draining", 1);
+        let second = Duration::from_secs(1);
+        let rules = StreamRules {
+            workers: room.clone(),
+            watchers: room.clone(),
+            slow: Counter::noop(),
+            heartbeat: second,
+            age: second,
+            patience: second,
+            draining: CancellationToken::new(),
+        };
+        let _last = rules.enter(&room).expect("there is one place");
+        let refused = || rules.enter(&room).expect_err("it is taken").code();
+        assert_eq!(refused(), Code::ResourceExhausted);
+        rules.draining.cancel();
+        assert_eq!(refused(), Code::Unavailable);
     }
 }

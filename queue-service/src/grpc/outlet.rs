@@ -34,7 +34,7 @@ impl<T> Outlet<T> {
     /// # Errors
     /// RESOURCE_EXHAUSTED where too many streams are open.
     pub(super) fn open(rules: &StreamRules, room: &Bound) -> Result<(Self, Inlet<T>), Status> {
-        let place = StreamRules::enter(room)?;
+        let place = rules.enter(room)?;
         let (sender, receiver) = mpsc::channel(ROOM + 1);
         let last_word = sender.clone().try_reserve_owned().ok();
         let outlet = Self { sender, last_word, rules: rules.clone(), _place: place };

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::{
-    QueueGrpc, StreamRules, answer, check,
+    QueueGrpc, answer, check,
     outlet::{Inlet, Outlet, Over},
     service::{jittered, refused},
     status,
@@ -71,7 +71,7 @@ impl QueueGrpc {
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
         let until = Some(SystemClock.now().saturating_add(wait_ms));
         let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
-        let _place = StreamRules::enter(&self.streams.workers)?;
+        let _place = self.streams.enter(&self.streams.workers)?;
         let mut seat = self.queue.join(taker, 1).map_err(status::command)?;
         let event = tokio::select! {
             event = seat.next() => event,
