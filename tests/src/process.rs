@@ -79,9 +79,11 @@ impl Process {
         }
     }
 
-    /// Ends the process at once, as `kill -9` does, and waits until it is gone.
-    pub async fn kill(&mut self) {
+    /// Ends the process at once, as `kill -9` does, and waits until it is gone. Hands out the exit code of a process that
+    /// had ended by itself before; none where the kill ended it.
+    pub async fn kill(&mut self) -> Option<i32> {
         self.child.kill().await.expect("our own child can be killed");
+        self.exit_code().await
     }
 
     /// Asks the process to stop (SIGTERM) and goes on at once.

@@ -97,9 +97,9 @@ impl Service {
         self.start_again().await;
     }
 
-    /// Ends the process as `kill -9` does.
-    pub async fn kill(&mut self) {
-        self.process.kill().await;
+    /// Ends the process as `kill -9` does. Hands out the exit code of one that had ended by itself before.
+    pub async fn kill(&mut self) -> Option<i32> {
+        self.process.kill().await
     }
 
     /// Asks the process to stop and waits for its exit code.
