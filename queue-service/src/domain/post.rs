@@ -97,17 +97,20 @@ impl Queue {
         request: Option<Request>,
         at: &mut At<'_>,
     ) -> Result<Posted, Rejection> {
-        let conversation = self.conversation_of(&new)?;
+        let conversation = self.conversation_of(&new);
         if let Some(request) = &request
             && let Some(first) = self.request(request.key).filter(|first| !first.is_over(at.now))
         {
             if first.fingerprint != request.fingerprint {
                 return Err(Rejection::IdempotencyConflict);
             }
-            // The request says all that the first answer said; only what the server had chosen is looked up.
+            // The request says all that the first answer said; only what the server had chosen is looked up. The
+            // message that it answers may be gone by now.
+            let conversation = conversation.unwrap_or_default();
             let record = record_of(new, conversation, first.id, first.posted, first.timestamp);
             return Ok(Posted { record, replayed: true });
         }
+        let conversation = conversation?;
         at.check_clock()?;
         if let Some(address) = &new.address {
             self.check_room(&address.entity)?;

@@ -104,6 +104,20 @@ fn a_repeated_request_answers_as_the_first_time_whatever_became_of_the_message()
 }
 
 #[test]
+fn a_repeated_reply_is_a_replay_also_where_what_it_answers_is_gone() {
+    let mut world = World::new(QueueRules::default());
+    let asked = world.post(remark("ann")).content.id;
+    let reply = NewMessage { reply_to: Some(asked), ..remark("bob") };
+    let (first, _) = posted(world.try_post(reply.clone(), keyed(1, 1)));
+    world.store.remove(&asked);
+    assert_eq!(posted(world.try_post(reply.clone(), keyed(1, 1))), (first, true));
+    let conflict = world.try_post(reply.clone(), keyed(1, 2));
+    assert_eq!(conflict, Err(Rejection::IdempotencyConflict));
+    let refusal = world.try_post(reply, keyed(2, 1)).unwrap_err().to_string();
+    assert!(refusal.contains("message.reply_to") && refusal.contains(&asked.to_string()), "{refusal}");
+}
+
+#[test]
 fn a_repeated_request_in_the_same_group_is_a_replay_too() {
     let mut world = World::new(QueueRules::default());
     world.begin(0);
