@@ -23,7 +23,7 @@ use std::io::Write as _;
 use tokio_util::sync::CancellationToken;
 
 pub use server::{Error, Server};
-pub use settings::{MIN_FREE_DISK, Settings};
+pub use settings::{MIN_FREE_DISK, Retention, Settings};
 
 /// Runs the service until `shutdown` is cancelled, or only checks its data where the settings say so.
 ///

@@ -85,6 +85,9 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
         counter!("repartee_storage_writes_total", "call" => call).absolute(cost.writes);
     }
     gauge!("repartee_cache_changes").set(views.fill().changes as f64);
+    let begins = grpc.reads.store.begins();
+    gauge!("repartee_log_begins_seq").set(begins.seq as f64);
+    gauge!("repartee_log_begins_timestamp_seconds").set(begins.stamp as f64 / 1_000.0);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
     grpc.fills(&depths).into_iter().for_each(Fill::show);
 }

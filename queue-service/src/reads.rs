@@ -2,6 +2,8 @@
 //!
 //! Must never go through the writer, and never show what the views do not show yet.
 
+mod feed;
+
 use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
@@ -9,8 +11,10 @@ use uuid::Uuid;
 use crate::{
     domain::{ConversationId, Millis, Record, Status},
     journal::{Costs, JournalError, SledStore, Tally},
-    views::{BeforeCache, Floor, Shown, Views},
+    views::Views,
 };
+
+pub(crate) use feed::{Listed, Lost};
 
 /// Everything that readers read from; cheap to clone.
 #[derive(Clone)]
@@ -50,19 +54,6 @@ impl Cursor {
     }
 }
 
-/// A page of the feed.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Listed<T> {
-    /// Oldest first.
-    pub items: Vec<T>,
-    /// Number after which to read on.
-    pub next: u64,
-    /// True where more can be read at once.
-    pub more: bool,
-    /// Storage reads.
-    pub reads: u64,
-}
-
 impl Reads {
     /// The cursor after change `seq`.
     pub(crate) fn cursor(&self, seq: u64) -> Cursor {
@@ -72,107 +63,6 @@ impl Reads {
     /// Number of the newest change that readers can see.
     pub(crate) fn tail(&self) -> u64 {
         *self.views.subscribe().borrow()
-    }
-
-    /// The number of a cursor.
-    ///
-    /// # Errors
-    /// Why the position is lost.
-    pub(crate) fn position(&self, cursor: &Cursor) -> Result<u64, &'static str> {
-        if cursor.epoch != *self.store.epoch() {
-            return Err("the cursor is of another log: the data was replaced");
-        }
-        if cursor.seq > self.tail() {
-            return Err("the cursor is ahead of the log: newer data was lost or replaced");
-        }
-        Ok(cursor.seq)
-    }
-
-    /// The newest messages: at least `limit` where there are as many.
-    pub(crate) async fn newest(
-        &self,
-        domain: Option<String>,
-        limit: usize,
-    ) -> Result<Listed<Arc<Record>>, JournalError> {
-        match self.views.newest(domain.as_deref(), limit) {
-            Ok(page) => {
-                self.costs.note("ListMessages", &Tally::default());
-                Ok(Listed { items: page.items, next: page.tail, more: false, reads: 0 })
-            }
-            Err(BeforeCache { tail, .. }) => {
-                let before = domain.as_deref().map(|domain| self.views.pin(domain));
-                let of = domain.clone();
-                let find =
-                    move |reads: &Self, tally: &Tally| reads.store.newest_posts(of.as_deref(), limit, tally);
-                let (posts, reads) = self.on_disk("ListMessages", find).await?;
-                // A domain in which nobody has written yet: from now on the cache knows all of it.
-                if let (Some(domain), Some(before), true) = (domain, before, posts.records.is_empty()) {
-                    self.views.learn(&domain, before, Floor { stamp: 0, seq: before.seq });
-                }
-                let items = self.visible(posts.records, tail).await;
-                Ok(Listed { items, next: tail, more: false, reads })
-            }
-        }
-    }
-
-    /// Messages with a time stamp after `after`: at least `limit` where there are as many.
-    pub(crate) async fn after(
-        &self,
-        domain: Option<String>,
-        after: Millis,
-        limit: usize,
-    ) -> Result<Listed<Arc<Record>>, JournalError> {
-        let tail = match self.views.after(domain.as_deref(), after, limit) {
-            Ok(page) => {
-                self.costs.note("ListMessages", &Tally::default());
-                return Ok(listed(page.items, page.more, page.tail, 0));
-            }
-            Err(BeforeCache { tail, .. }) => tail,
-        };
-        let before = domain.as_deref().map(|domain| self.views.pin(domain));
-        let of = domain.clone();
-        let find =
-            move |reads: &Self, tally: &Tally| reads.store.posts_after(after, of.as_deref(), limit, tally);
-        let (posts, reads) = self.on_disk("ListMessages", find).await?;
-        if let (Some(domain), Some(before), false) = (domain, before, posts.more) {
-            let older = |record: &&Record| record.content.timestamp <= before.stamp;
-            let newest = posts.records.iter().rfind(older).map_or(after, |record| record.content.timestamp);
-            self.views.learn(&domain, before, Floor { stamp: newest, seq: before.seq });
-        }
-        Ok(listed(self.visible(posts.records, tail).await, posts.more, tail, reads))
-    }
-
-    /// Changes after number `seq`, oldest first.
-    pub(crate) async fn changes(
-        &self,
-        call: &'static str,
-        domain: Option<String>,
-        seq: u64,
-        limit: usize,
-    ) -> Result<Listed<Shown>, JournalError> {
-        let tail = match self.views.changes(domain.as_deref(), seq, limit) {
-            Ok(page) => {
-                self.costs.note(call, &Tally::default());
-                let next =
-                    if page.more { page.items.last().map_or(seq, |change| change.seq()) } else { page.tail };
-                return Ok(Listed { items: page.items, next, more: page.more, reads: 0 });
-            }
-            Err(BeforeCache { tail, .. }) => tail,
-        };
-        let before = domain.as_deref().map(|domain| self.views.pin(domain));
-        let of = domain.clone();
-        let find =
-            move |reads: &Self, tally: &Tally| reads.store.changes_after(seq, of.as_deref(), limit, tally);
-        let (found, reads) = self.on_disk(call, find).await?;
-        let items: Vec<_> =
-            found.changes.into_iter().filter(|change| change.seq() <= tail).map(Shown::from).collect();
-        let last = items.last().map_or(seq, |change| change.seq());
-        if let (Some(domain), Some(before), false) = (domain, before, found.more) {
-            let older = |change: &&Shown| change.seq() <= before.seq;
-            let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
-            self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
-        }
-        Ok(Listed { items, next: if found.more { last } else { tail }, more: found.more, reads })
     }
 
     /// One message.
@@ -237,12 +127,13 @@ impl Reads {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<(Option<Vec<Record>>, u64), JournalError> {
+        let before = match before {
+            // An id names its place also where its message was swept since.
+            Some(id) => self.store.ids().open(id).filter(|posted| *posted <= self.tail()),
+            None => Some(u64::MAX),
+        };
         let find = move |reads: &Self, tally: &Tally| {
-            let from = match before {
-                Some(id) => reads.store.find(id, tally)?.map(|record| record.content.posted),
-                None => Some(u64::MAX),
-            };
-            from.map(|from| reads.store.failed(from, limit, tally)).transpose()
+            before.map(|before| reads.store.failed(before, limit, tally)).transpose()
         };
         let (failed, reads) = self.on_disk("ListFailed", find).await?;
         self.until_durable(failed.iter().flatten()).await;
@@ -299,9 +190,4 @@ impl Reads {
         }
         Arc::new(record)
     }
-}
-
-fn listed(items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
-    let next = if more { items.last().map_or(tail, |record| record.content.posted) } else { tail };
-    Listed { items, next, more, reads }
 }

@@ -61,9 +61,9 @@ impl Newest {
         if let Some(missing) = gap {
             return Err(JournalError::Gap(missing));
         }
-        // The first change of all has the number 1: then nothing is older.
-        if newest.floor.seq == 0 {
-            newest.floor = Floor::default();
+        // Where the log begins there, nothing is older.
+        if newest.floor.seq == store.begins().seq {
+            newest.floor.stamp = 0;
         }
         Ok(newest)
     }
@@ -97,7 +97,7 @@ mod tests {
         let lost = kept.lived.live(1, &[Act::Say { site: 0, human: 1 }]).to_vec();
         let changes = kept.lived.live(1, &[Act::Say { site: 0, human: 2 }]).to_vec();
         let stamp = kept.lived.world.queue.last_stamp();
-        kept.store.append(&Commit { stamp, changes, forget: Vec::new() }, &Tally::default()).unwrap();
+        kept.store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
         let limits = CacheLimits { messages: 100, bytes: 1_000_000 };
         let (rules, costs) = (QueueRules::default(), Costs::default());
         let restored = restore(&kept.store, rules, limits, &costs, START, Tally::default());

@@ -17,7 +17,7 @@ use crate::{
     observe,
     reads::Reads,
     restore::restore,
-    settings::Settings,
+    settings::{Retention, Settings},
     writer::{Clock, Running, SystemClock, Writer},
 };
 
@@ -183,6 +183,7 @@ fn open<J: Journal>(
         costs: costs.clone(),
         clock: SystemClock,
         disk: room,
+        retention: settings.retention.map(Retention::millis),
     };
     let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
     let grpc = QueueGrpc {

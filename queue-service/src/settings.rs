@@ -1,5 +1,7 @@
 //! The settings of queue-service.
 
+mod retention;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
@@ -9,6 +11,8 @@ use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::Cach
 
 /// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
+
+pub use retention::Retention;
 
 /// Owns the messages of Repartee: stores them, hands work to bots, shows every change to everybody.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -27,6 +31,10 @@ pub struct Settings {
     /// RESOURCE_EXHAUSTED, reading goes on; 0 stores until a write fails, which ends the process.
     #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = MIN_FREE_DISK)]
     pub min_free_disk: u64,
+    /// How long finished messages are kept after their last change, as 90d or 12h; at least 1s. For ever where absent.
+    /// The newest messages, those in the cache, are kept longer.
+    #[arg(long, env = "REPARTEE_RETENTION", value_name = "SPAN")]
+    pub retention: Option<Retention>,
     /// Most messages in the cache.
     #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub cache_messages: u32,

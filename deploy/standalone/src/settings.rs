@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use queue_service::journal::Durability;
+use queue_service::{Retention, journal::Durability};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -30,6 +30,10 @@ pub(crate) struct Settings {
     /// Free bytes on the disk of the data below which nothing is stored any more; 0 stores until a write fails.
     #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = queue_service::MIN_FREE_DISK)]
     pub(crate) min_free_disk: u64,
+    /// How long finished messages are kept after their last change, as 90d or 12h; at least 1s. For ever where absent.
+    /// The newest messages, those in the cache, are kept longer.
+    #[arg(long, env = "REPARTEE_RETENTION", value_name = "SPAN")]
+    pub(crate) retention: Option<Retention>,
     /// Most messages in the cache.
     #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) cache_messages: u32,
@@ -78,6 +82,7 @@ impl Settings {
             grpc_addr: self.grpc_addr,
             durability: self.durability,
             min_free_disk: self.min_free_disk,
+            retention: self.retention,
             cache_messages: self.cache_messages,
             cache_bytes: self.cache_bytes,
             ready_file: None,

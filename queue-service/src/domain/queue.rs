@@ -162,6 +162,11 @@ impl Queue {
         self.record(id).is_some()
     }
 
+    /// True where the message that was posted under this number is pending or processing.
+    pub fn is_live(&self, posted: u64) -> bool {
+        self.live.contains_key(&posted)
+    }
+
     /// Lets this group of commands see a message from the storage.
     pub fn visit(&mut self, record: Record) {
         self.visiting.insert(record.content.id, record);

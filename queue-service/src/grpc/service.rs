@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{QueueGrpc, answer, batch::batch, check, outlet::Inlet, rights, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
-    reads::{Cursor, Listed},
+    reads::{Cursor, Listed, Lost},
     writer::{Clock, SystemClock},
 };
 
@@ -306,10 +306,15 @@ impl QueueGrpc {
         limit: usize,
     ) -> Answer<v1::ListMessagesResponse> {
         let cursor = Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?;
-        let lost = match self.reads.position(&cursor) {
+        let read = match self.reads.position(&cursor) {
             Ok(seq) => {
-                let read = self.reads.changes("ListMessages", domain, seq, limit).await;
-                let Listed { items, next, more, reads } = read.map_err(status::storage)?;
+                let read = self.reads.changes("ListMessages", domain.clone(), seq, limit).await;
+                read.map_err(status::storage)?
+            }
+            Err(lost) => Err(lost),
+        };
+        let Lost(lost) = match read {
+            Ok(Listed { items, next, more, reads }) => {
                 return Ok(Response::new(v1::ListMessagesResponse {
                     messages: items.iter().map(|change| answer::message(&change.record)).collect(),
                     next_cursor: self.reads.cursor(next).to_string(),

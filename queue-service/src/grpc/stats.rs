@@ -20,7 +20,10 @@ impl QueueGrpc {
         let (views, depths) = (&self.reads.views, self.reads.views.depths(now));
         let sum = |count: fn(&EntityDepth) -> u64| depths.iter().map(count).sum();
         let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };
+        let begins = self.reads.store.begins();
         Ok(v1::GetStatsResponse {
+            begins_after_seq: begins.seq,
+            begins_after_timestamp: begins.stamp,
             epoch: self.reads.store.epoch().to_string(),
             tail_seq: self.reads.tail(),
             pending: sum(|depth| depth.pending),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     journal::JournalError,
-    reads::{Cursor, Listed},
+    reads::{Cursor, Listed, Lost},
 };
 
 /// Changes read at once.
@@ -52,17 +52,15 @@ impl QueueGrpc {
 }
 
 impl Watcher {
-    async fn run(mut self, tail: u64, mode: WatchMode, lost: Option<&'static str>) {
+    async fn run(mut self, tail: u64, mode: WatchMode, lost: Option<Lost>) {
         let hello = v1::WatchHello {
             epoch: self.grpc.reads.store.epoch().to_string(),
             tail: self.grpc.reads.cursor(tail).to_string(),
             mode: mode.into(),
         };
         let mut opened = self.send(Event::Hello(hello)).await;
-        if let (Ok(()), Some(reason)) = (&opened, lost) {
-            opened = self
-                .send(Event::Reset(v1::WatchReset { reason: reason.to_owned(), cursor: self.cursor() }))
-                .await;
+        if let (Ok(()), Some(lost)) = (&opened, lost) {
+            opened = self.reset(lost).await;
         }
         // On `Over` the client is gone or was told already.
         if opened.is_ok() {
@@ -97,7 +95,13 @@ impl Watcher {
     async fn catch_up(&mut self) -> Result<bool, Over> {
         let read = self.grpc.reads.changes("WatchMessages", self.domain.clone(), self.seq, PAGE).await;
         let Listed { items, next, more, .. } = match read {
-            Ok(listed) => listed,
+            Ok(Ok(listed)) => listed,
+            Ok(Err(lost)) => {
+                // It was so slow that what it was to read next is swept.
+                self.seq = self.grpc.reads.tail();
+                self.reset(lost).await?;
+                return Ok(true);
+            }
             Err(error) => return Err(self.fail(error)),
         };
         let last = if more { None } else { items.last().map(|change| change.seq()) };
@@ -107,6 +111,11 @@ impl Watcher {
         }
         self.seq = next;
         Ok(more && !self.grpc.streams.draining.is_cancelled())
+    }
+
+    async fn reset(&mut self, Lost(reason): Lost) -> Result<(), Over> {
+        let reset = v1::WatchReset { reason: reason.to_owned(), cursor: self.cursor() };
+        self.send(Event::Reset(reset)).await
     }
 
     async fn send(&mut self, event: Event) -> Result<(), Over> {

@@ -16,11 +16,13 @@ pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
     for key in &commit.forget {
         rows.insert(Key::Request(*key), None);
     }
+    // What this commit changes stands over what it sweeps.
+    rows.extend(commit.sweep.iter().flat_map(|sweep| sweep.rows.clone()));
     for change in &commit.changes {
         message_rows(change, &mut rows);
     }
     if let Some(last) = commit.changes.last().map(Change::seq) {
-        let stored = StoredCommit::of(commit.stamp, &commit.changes);
+        let stored = StoredCommit::of(commit.stamp, &commit.changes).at(commit.at);
         for domain in &stored.domains {
             rows.insert(Key::Domain(DomainHash::of(domain), last), Some(Vec::new()));
         }

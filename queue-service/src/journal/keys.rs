@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 /// | `Message` | `m` posted:8 | [`super::stored::StoredMessage`] |
 /// | `Run` | `c` conversation:16 last posted:8 | [`super::stored::StoredRun`]: some messages of the conversation |
 /// | `RunsUpTo` | `r` | [`super::stored::StoredMark`]: all messages posted up to that number stand in runs |
+/// | `Begins` | `t` | [`super::stored::StoredBeginning`]: what was before it was swept |
 /// | `Live` | `l` posted:8 | [`super::stored::StoredState`]; while pending or processing |
 /// | `Finished` | `s` posted:8 | [`super::stored::StoredState`]; once complete or failed |
 /// | `Failed` | `f` posted:8 | empty; while failed |
@@ -26,6 +27,7 @@ pub(super) enum Key {
     Message(u64),
     Run(ConversationId, u64),
     RunsUpTo,
+    Begins,
     Live(u64),
     Finished(u64),
     Failed(u64),
@@ -58,6 +60,7 @@ impl Key {
                 bytes.extend(last.to_be_bytes());
             }
             Self::RunsUpTo => bytes.push(b'r'),
+            Self::Begins => bytes.push(b't'),
             Self::Live(posted) => number(&mut bytes, b'l', posted),
             Self::Finished(posted) => number(&mut bytes, b's', posted),
             Self::Failed(posted) => number(&mut bytes, b'f', posted),

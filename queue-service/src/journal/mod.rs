@@ -11,6 +11,7 @@ mod secret;
 mod sled_log;
 mod sled_store;
 mod stored;
+mod sweep;
 mod tally;
 
 use std::sync::Arc;
@@ -21,17 +22,22 @@ pub use high_water::{HighWater, Marked};
 pub use secret::EditSecret;
 pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore};
 pub use stored::FormatError;
+pub use sweep::{Beginning, Oldest, Sweep, Sweepable, Swept};
 pub use tally::{CallCost, Costs, Tally};
 
 /// What one group of commands did: its changes are durable together or not at all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Commit {
     /// The time stamp of the last message posted so far, this commit included; it never falls.
     pub stamp: Millis,
+    /// When it is committed.
+    pub at: Millis,
     /// The changes, their numbers without a gap after the commit before.
     pub changes: Vec<Change>,
     /// Idempotency keys that are over and may be forgotten.
     pub forget: Vec<RequestKey>,
+    /// What is taken away from the beginning of the log.
+    pub sweep: Option<Sweep>,
 }
 
 /// The storage failed; the caller must not go on from memory.

@@ -52,6 +52,11 @@ impl Gathered {
         Self { most, fresh: Numbers::new(), count: 0, settling: Numbers::new(), settling_to: 0 }
     }
 
+    #[cfg(test)]
+    pub(super) fn write_from(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// The numbers of a conversation before `before`, the newest first.
     pub(super) fn before(&self, conversation: ConversationId, before: u64) -> Vec<u64> {
         let of = |numbers: &Numbers| numbers.get(&conversation).cloned().unwrap_or_default();
@@ -60,6 +65,22 @@ impl Gathered {
         numbers.retain(|posted| *posted < before);
         numbers.reverse();
         numbers
+    }
+
+    /// True where this message of a conversation stands in no run yet.
+    pub(super) fn holds(&self, conversation: ConversationId, posted: u64) -> bool {
+        let held = |numbers: &Numbers| {
+            numbers.get(&conversation).is_some_and(|numbers| numbers.binary_search(&posted).is_ok())
+        };
+        held(&self.fresh) || held(&self.settling)
+    }
+
+    /// Messages that are swept need no place in a run any more.
+    pub(super) fn forget(&mut self, gone: &[(ConversationId, u64)]) {
+        for (conversation, posted) in gone {
+            remove(&mut self.settling, *conversation, *posted);
+            self.count -= usize::from(remove(&mut self.fresh, *conversation, *posted));
+        }
     }
 
     /// What the next commit writes: at least as many rows as it adds messages, so that writing keeps up.
@@ -113,6 +134,17 @@ impl Runs {
         });
         runs.chain(self.mark.map(|seq| (Key::RunsUpTo, encode(&StoredMark { seq }))))
     }
+}
+
+/// Says whether it was there.
+fn remove(numbers: &mut Numbers, conversation: ConversationId, posted: u64) -> bool {
+    let Some(of) = numbers.get_mut(&conversation) else { return false };
+    let Ok(at) = of.binary_search(&posted) else { return false };
+    of.remove(at);
+    if of.is_empty() {
+        numbers.remove(&conversation);
+    }
+    true
 }
 
 fn post(change: &Change) -> Option<(ConversationId, u64)> {

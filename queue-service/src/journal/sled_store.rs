@@ -3,6 +3,9 @@
 mod feed;
 mod read;
 
+#[cfg(test)]
+pub(super) use read::all;
+
 pub use feed::{Changes, Posts};
 
 use std::{
@@ -23,6 +26,7 @@ use super::{
     runs::Gathered,
     sled_log,
     stored::{StoredMeta, decode, encode},
+    sweep::Beginning,
 };
 use crate::domain::Ids;
 
@@ -71,7 +75,9 @@ pub struct SledStore {
     epoch: Arc<str>,
     ids: Ids,
     /// Shared with readers; only the writer adds to it.
-    gathered: Arc<RwLock<Gathered>>,
+    pub(super) gathered: Arc<RwLock<Gathered>>,
+    /// Shared with readers; only the writer moves it, before the rows go.
+    pub(super) begins: Arc<RwLock<Beginning>>,
 }
 
 impl SledStore {
@@ -98,8 +104,10 @@ impl SledStore {
             epoch: meta.epoch.into(),
             ids: Ids::new(key),
             gathered: Arc::default(),
+            begins: Arc::default(),
         };
-        store.gather(tally).map_err(|error| damaged(Box::new(error)))?;
+        let read = store.read_beginning(tally).and_then(|()| store.gather(tally));
+        read.map_err(|error| damaged(Box::new(error)))?;
         Ok(store)
     }
 
@@ -152,6 +160,11 @@ impl SledStore {
 
 impl Journal for SledStore {
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
+        if let Some(sweep) = &commit.sweep {
+            // First of all: whoever finds a row gone finds that the log begins after it.
+            *self.begins.write() = sweep.begins;
+            self.gathered.write().forget(&sweep.gone);
+        }
         let mut rows = appended::rows(commit);
         let runs = self.gathered.read().next(&commit.changes);
         rows.extend(runs.rows().map(|(key, value)| (key, Some(value))));

@@ -157,6 +157,15 @@ pub(super) struct StoredMark {
     pub(super) seq: u64,
 }
 
+/// Where the log begins: the last commit that was swept.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredBeginning {
+    #[prost(uint64, tag = "1")]
+    pub(super) seq: u64,
+    #[prost(int64, tag = "2")]
+    pub(super) stamp: i64,
+}
+
 /// One commit: its changes, each the state of a message from then on. What was said stands in the message's row.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredCommit {
@@ -167,6 +176,9 @@ pub(super) struct StoredCommit {
     pub(super) domains: Vec<String>,
     #[prost(message, repeated, tag = "3")]
     pub(super) changes: Vec<StoredChange>,
+    /// How much later than `stamp` it was committed, in milliseconds: a commit without messages has an older stamp.
+    #[prost(sint64, tag = "4")]
+    later: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

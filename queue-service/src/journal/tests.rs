@@ -7,13 +7,19 @@ mod reading;
 mod rows;
 mod samples;
 mod secrets;
+mod sweeping;
+
+use std::collections::HashSet;
 
 use tempfile::TempDir;
 
-use super::{Commit, Durability, Journal, OpenError, SledStore, Tally};
+use super::{Commit, Durability, Journal, OpenError, SledStore, Sweepable, Tally};
 use crate::domain::{
     Millis,
-    tests::history::{Act, Lived},
+    tests::{
+        history::{Act, Lived},
+        world::is_live,
+    },
 };
 
 /// A history and the store that keeps it.
@@ -36,10 +42,26 @@ impl Kept {
             let changes = self.lived.live(*later, acts).to_vec();
             if !changes.is_empty() {
                 let stamp = self.lived.world.queue.last_stamp();
-                let commit = Commit { stamp, changes, forget: Vec::new() };
+                let commit = Commit { stamp, at: self.lived.world.now, changes, ..Commit::default() };
                 self.store.append(&commit, &Tally::default()).unwrap();
             }
         }
+    }
+
+    /// Lives through a commit that sweeps, too: commits that end with number `to` or before, until there are so many
+    /// changes. Live work stays, and what the commit changes. What is gone is forgotten here, too.
+    pub(crate) fn keep_and_sweep(&mut self, (later, acts): &(Millis, Vec<Act>), to: u64, most: usize) {
+        let changes = self.lived.live(*later, acts).to_vec();
+        let world = &mut self.lived.world;
+        let touched: HashSet<_> = changes.iter().map(|change| change.record.content.posted).collect();
+        let stays = |posted| world.queue.is_live(posted) || touched.contains(&posted);
+        let may = Sweepable { to, before: Millis::MAX, changes: most, stays: &stays };
+        let sweep = self.store.sweep(&may, &Tally::default()).unwrap().sweep;
+        let stamp = world.queue.last_stamp();
+        let commit = Commit { stamp, at: world.now, changes, sweep, ..Commit::default() };
+        self.store.append(&commit, &Tally::default()).unwrap();
+        let begins = self.store.begins().seq;
+        world.store.retain(|_, record| is_live(record) || record.state.seq > begins);
     }
 
     /// Closes the store and opens it again.

@@ -136,6 +136,10 @@ impl Cache {
         }
     }
 
+    pub(super) fn left(&self) -> u64 {
+        self.all.left()
+    }
+
     fn floor(&self, domain: Option<&str>) -> Floor {
         self.feed(domain).map_or(self.all.floor, |feed| feed.floor)
     }

@@ -87,6 +87,12 @@ impl Feed {
         (self.changes.range(from..to), to < self.changes.len())
     }
 
+    /// Nothing up to this number is here: no change, and no message that was last changed by then.
+    pub(super) fn left(&self) -> u64 {
+        let posts = self.posts.front().map_or(u64::MAX, |oldest| oldest.posted.saturating_sub(1));
+        self.floor.seq.min(posts)
+    }
+
     /// The oldest post leaves.
     pub(super) fn drop_post(&mut self) {
         if let Some(post) = self.posts.pop_front() {

@@ -122,6 +122,11 @@ impl Views {
         self.cache.read().changes(domain, seq, limit)
     }
 
+    /// Number up to which everything has left the cache: every change, and every message that was last changed by then.
+    pub fn left(&self) -> u64 {
+        self.cache.read().left()
+    }
+
     /// Call before looking for a domain in the storage: from then on its floor tells of this domain alone.
     pub fn pin(&self, domain: &str) -> Floor {
         self.cache.write().pin(domain)

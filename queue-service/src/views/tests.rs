@@ -1,6 +1,7 @@
 //! Tests of the views: against a walk through the whole history, and of what a poll costs.
 
 mod polls;
+mod swept;
 mod walk;
 
 use std::sync::Arc;

@@ -3,19 +3,16 @@
 use std::time::Instant;
 
 use super::{
-    Clock, SWEEP_EVERY_MS, SWEEP_ON_MS, State,
+    Clock, State,
     job::{Answer, Command, Job},
 };
 use crate::{
-    domain::{At, ChangeKind, Millis, RequestKey},
+    domain::{At, ChangeKind, Millis},
     journal::{Commit, Journal, JournalError, Tally},
 };
 
 /// How far a commit's time stamp may run ahead of the clock before commits with new messages wait for it.
 const AHEAD_MS: Millis = 1_000;
-
-/// How many idempotency keys are looked at in one sweep.
-const SWEEP_KEYS: usize = 1_000;
 
 impl<J: Journal, C: Clock> State<J, C> {
     pub(super) fn serve(&mut self, group: Vec<Job>) -> Result<(), JournalError> {
@@ -52,12 +49,10 @@ impl<J: Journal, C: Clock> State<J, C> {
             }
         }
         self.let_go(now);
-        let mut forget = Vec::new();
         if !self.put_off {
             self.with.queue.dispatch(&mut at);
-            forget = self.sweep()?;
         }
-        self.commit(stamp, forget)?;
+        self.commit(now, stamp)?;
         for (call, tally) in costs {
             self.with.costs.note(call, &tally);
         }
@@ -95,38 +90,31 @@ impl<J: Journal, C: Clock> State<J, C> {
         Ok(())
     }
 
-    fn commit(&mut self, stamp: Millis, forget: Vec<RequestKey>) -> Result<(), JournalError> {
+    fn commit(&mut self, now: Millis, stamp: Millis) -> Result<(), JournalError> {
         let changes = self.with.queue.take_changes();
-        if changes.is_empty() && forget.is_empty() {
+        let (forget, sweep) = if self.put_off {
+            Default::default()
+        } else {
+            (self.sweep_keys(now)?, self.sweep_log(now, &changes)?)
+        };
+        if changes.is_empty() && forget.is_empty() && sweep.is_none() {
             return Ok(());
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
             self.with.clock.wait_until(stamp - AHEAD_MS);
         }
-        let commit = Commit { stamp: self.with.queue.last_stamp(), changes, forget };
+        let commit = Commit { stamp: self.with.queue.last_stamp(), at: now, changes, forget, sweep };
         let tally = Tally::default();
         let began = Instant::now();
         self.with.journal.append(&commit, &tally)?;
         metrics::histogram!("repartee_commit_seconds").record(began.elapsed());
         self.with.costs.note("Commit", &tally);
         metrics::histogram!("repartee_commit_changes").record(commit.changes.len() as f64);
+        if let Some(sweep) = &commit.sweep {
+            metrics::counter!("repartee_swept_messages_total").increment(sweep.messages);
+        }
         self.with.views.publish(commit.changes);
         Ok(())
-    }
-
-    /// Now and then: a few idempotency keys that are over, to be forgotten with this commit.
-    fn sweep(&mut self) -> Result<Vec<RequestKey>, JournalError> {
-        let now = self.with.clock.now();
-        if now < self.next_sweep {
-            return Ok(Vec::new());
-        }
-        let tally = Tally::default();
-        let requests = self.with.store.requests_after(self.swept_to, SWEEP_KEYS, &tally)?;
-        self.swept_to = requests.last().filter(|_| requests.len() == SWEEP_KEYS).map(|request| request.key);
-        let pause = if self.swept_to.is_some() { SWEEP_ON_MS } else { SWEEP_EVERY_MS };
-        self.next_sweep = now.saturating_add(pause);
-        self.with.costs.note("Sweep", &tally);
-        Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
     }
 
     /// Wakes the callers on their runtime: to wake many of them from here, one by one, would cost more than their

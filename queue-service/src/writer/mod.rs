@@ -10,6 +10,7 @@ mod handle;
 mod job;
 mod room;
 mod seat;
+mod sweep;
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use tokio::{
 
 use crate::{
     disk::{DiskRoom, LOOK_EVERY},
-    domain::{Event, LeaseRef, Millis, Queue, RequestKey, TakerId},
+    domain::{Event, LeaseRef, Millis, Queue, TakerId},
     journal::{Costs, Journal, JournalError, SledStore},
     views::Views,
 };
@@ -40,6 +41,7 @@ pub use seat::{Claimed, Seat};
 
 use job::{Job, Parted};
 use room::Waiting;
+use sweep::{KeySweep, LogSweep};
 
 /// From so many items on, a group takes no more commands. The last one may be a batch of as many.
 const GROUP_ITEMS: usize = 256;
@@ -49,11 +51,6 @@ const GROUP_BYTES: usize = 1024 * 1024;
 /// Room beside the commands: for takers that come and go, and for looking at the queue. They get through where commands
 /// find no room, and bounds of their own keep them few.
 const OTHERS: usize = 64;
-
-/// How often the keys of old requests are gone through.
-const SWEEP_EVERY_MS: Millis = 60_000;
-/// Pause between two steps of going through them.
-const SWEEP_ON_MS: Millis = 100;
 
 /// Everything that the writer works with.
 pub struct Writer<J, C> {
@@ -71,6 +68,8 @@ pub struct Writer<J, C> {
     pub clock: C,
     /// Whether there is room on the disk; where not, nothing is decided that would store something.
     pub disk: DiskRoom,
+    /// How long finished messages are kept after their last change; for ever where absent.
+    pub retention: Option<Millis>,
 }
 
 /// The running thread.
@@ -115,13 +114,14 @@ struct State<J, C> {
     undelivered: Vec<LeaseRef>,
     /// True where the last group found no room on the disk, and left undone what time brings about.
     put_off: bool,
-    next_sweep: Millis,
-    swept_to: Option<RequestKey>,
+    key_sweep: KeySweep,
+    log_sweep: Option<LogSweep>,
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
     fn new(with: Writer<J, C>, parted: Parted, callers: Handle) -> Self {
-        let next_sweep = with.clock.now();
+        let now = with.clock.now();
+        let log_sweep = with.retention.map(|keep_ms| LogSweep::new(keep_ms, now));
         Self {
             with,
             callers,
@@ -129,8 +129,8 @@ impl<J: Journal, C: Clock> State<J, C> {
             parted,
             undelivered: Vec::new(),
             put_off: false,
-            next_sweep,
-            swept_to: None,
+            key_sweep: KeySweep::new(now),
+            log_sweep,
         }
     }
 
@@ -166,7 +166,8 @@ impl<J: Journal, C: Clock> State<J, C> {
         if !self.undelivered.is_empty() {
             return Duration::ZERO;
         }
-        let deadline = self.with.queue.next_deadline().unwrap_or(Millis::MAX).min(self.next_sweep);
+        let deadlines = [self.with.queue.next_deadline(), Some(self.next_sweep())];
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or(Millis::MAX);
         let wait = deadline.saturating_sub(self.with.clock.now()).max(0);
         Duration::from_millis(wait.unsigned_abs())
     }

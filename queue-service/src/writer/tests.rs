@@ -4,6 +4,7 @@ mod commits;
 mod full_disk;
 mod room;
 mod seats;
+mod sweep;
 mod time;
 
 use std::{
@@ -107,6 +108,8 @@ impl Journal for Held {
 
 /// More than a test fills unless it means to.
 const ROOM: Room = Room { commands: 64, bytes: 1_000_000 };
+/// A cache in which everything has room.
+const ROOMY: CacheLimits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
 
 /// A running writer and everything around it.
 struct Bench {
@@ -132,8 +135,16 @@ impl Bench {
     }
 
     fn start_held_with(room: Room) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+        Self::start_held_as(room, ROOMY, None)
+    }
+
+    fn start_held_as(
+        room: Room,
+        limits: CacheLimits,
+        retention: Option<Millis>,
+    ) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
         let mut ends = None;
-        let bench = Self::start_with(room, |store| {
+        let bench = Self::start_as(room, limits, retention, |store| {
             let (journal, commits, orders) = Held::new(store);
             ends = Some((commits, orders));
             journal
@@ -142,10 +153,23 @@ impl Bench {
         (bench, commits, orders)
     }
 
+    /// A writer that sweeps what is older than this, behind a cache for so many messages.
+    fn start_keeping(keep_ms: Millis, messages: usize) -> Self {
+        Self::start_as(ROOM, CacheLimits { messages, ..ROOMY }, Some(keep_ms), |store| store)
+    }
+
     fn start_with<J: Journal>(room: Room, journal: impl FnOnce(SledStore) -> J) -> Self {
+        Self::start_as(room, ROOMY, None, journal)
+    }
+
+    fn start_as<J: Journal>(
+        room: Room,
+        limits: CacheLimits,
+        retention: Option<Millis>,
+        journal: impl FnOnce(SledStore) -> J,
+    ) -> Self {
         let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE));
         let (store, rules) = (open(&dir), QueueRules::default());
-        let limits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
         let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
         let (views, costs, clock) =
             (Arc::new(views), Costs::default(), Turned(Arc::new(Mutex::new((START, Vec::new())))));
@@ -157,6 +181,7 @@ impl Bench {
             costs: costs.clone(),
             clock: clock.clone(),
             disk: disk.clone(),
+            retention,
         };
         let (queue, running) = writer.start(room).unwrap();
         Self { queue, running, views, store, costs, clock, disk, _dir: dir }

@@ -14,6 +14,10 @@ pub(crate) struct Stats {
     epoch: String,
     /// Number of the newest change.
     tail_seq: u64,
+    /// Number of the last change that retention has removed; 0 where the log is whole.
+    begins_after_seq: u64,
+    /// Timestamp up to which retention has removed messages from the feed, Unix milliseconds; 0 where it is whole.
+    begins_after_timestamp: i64,
     /// Messages that wait, delayed ones included.
     pending: u64,
     /// Of these, messages that wait for their retry.
@@ -117,6 +121,8 @@ impl From<v1::GetStatsResponse> for Stats {
             changes_since_start: changes.collect(),
             epoch: stats.epoch,
             tail_seq: stats.tail_seq,
+            begins_after_seq: stats.begins_after_seq,
+            begins_after_timestamp: stats.begins_after_timestamp,
             pending: stats.pending,
             delayed: stats.delayed,
             processing: stats.processing,

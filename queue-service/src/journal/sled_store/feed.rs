@@ -5,6 +5,8 @@ use std::{
     ops::Bound,
 };
 
+use sled::IVec;
+
 use super::{SledStore, read::all};
 use crate::{
     domain::{Change, Millis, Record},
@@ -35,14 +37,15 @@ pub struct Posts {
 }
 
 impl SledStore {
-    /// Changes after number `seq`, of one domain or of all, until there are at least `limit`.
+    /// Changes after number `seq`, of one domain or of all, until there are at least `limit`. `None` where some of the
+    /// changes after `seq` were swept, be it while they were read.
     pub fn changes_after(
         &self,
         seq: u64,
         domain: Option<&str>,
         limit: usize,
         tally: &Tally,
-    ) -> Result<Changes, JournalError> {
+    ) -> Result<Option<Changes>, JournalError> {
         let (mut found, mut said) = (Changes::default(), Said::new(self, tally));
         for commit in self.commits(seq, domain, tally) {
             if found.changes.len() >= limit {
@@ -51,10 +54,12 @@ impl SledStore {
             }
             let commit = commit?;
             for change in of_domain(&commit, domain).filter(|change| change.seq() > seq) {
-                found.changes.push(change.to_change(said.now(change)?)?);
+                let Some(message) = said.now(change)? else { return Ok(None) };
+                found.changes.push(change.to_change(message)?);
             }
         }
-        Ok(found)
+        // Looked at last: rows go only after the beginning was moved.
+        Ok(Some(found).filter(|_| self.begins().seq <= seq))
     }
 
     /// Messages with a time stamp after `after`, of one domain or of all, until there are at least `limit`.
@@ -112,9 +117,10 @@ impl SledStore {
     ) -> Result<(), JournalError> {
         let mut said = Said::new(self, tally);
         for commit in self.commits(0, None, tally).rev() {
-            let commit = commit?;
-            let changes = of_domain(&commit, None).map(|change| Ok(change.to_change(said.now(change)?)?));
-            let changes = changes.collect::<Result<_, JournalError>>()?;
+            let mut changes = Vec::new();
+            for change in &commit?.changes {
+                changes.extend(said.now(change)?.map(|message| change.to_change(message)).transpose()?);
+            }
             if !take(changes) {
                 break;
             }
@@ -125,7 +131,7 @@ impl SledStore {
     /// A number so that all messages up to it have a time stamp of at most `after`, and all later ones a greater one:
     /// a binary search over the commits, whose stamps never fall.
     fn seq_at(&self, after: Millis, tally: &Tally) -> Result<u64, JournalError> {
-        let (mut low, mut high) = (0, self.last(tally)?.0);
+        let (mut low, mut high) = (self.begins().seq, self.last(tally)?.0);
         while low < high {
             let middle = low + (high - low) / 2;
             let from_middle = (Bound::Excluded(Key::Commit(middle).to_bytes()), all(b'j').1);
@@ -140,7 +146,7 @@ impl SledStore {
     }
 
     /// The commits with changes after number `seq`: all of them, or those that touch a domain.
-    pub(super) fn commits<'a>(
+    pub(in crate::journal) fn commits<'a>(
         &'a self,
         seq: u64,
         domain: Option<&str>,
@@ -152,11 +158,27 @@ impl SledStore {
             return Box::new(self.range(range, tally).map(|row| Ok(decode(&row?.1)?)));
         };
         let key = |seq| Bound::Included(Key::Domain(domain, seq).to_bytes());
-        Box::new(self.range((key(next), key(u64::MAX)), tally).map(|row| {
-            let last = last_number(&row?.0).ok_or(FormatError::Field("seq"))?;
-            let commit = self.get(Key::Commit(last), tally)?.ok_or(FormatError::Field("commit"))?;
-            Ok(decode(&commit)?)
-        }))
+        let rows = self.range((key(next), key(u64::MAX)), tally);
+        Box::new(rows.filter_map(|row| self.commit_of(row.map(|(key, _)| key), tally).transpose()))
+    }
+
+    /// The commit of a domain's row; none where it was swept after the row was read.
+    fn commit_of(
+        &self,
+        row: Result<IVec, JournalError>,
+        tally: &Tally,
+    ) -> Result<Option<StoredCommit>, JournalError> {
+        let last = last_number(&row?).ok_or(FormatError::Field("seq"))?;
+        match self.get(Key::Commit(last), tally)? {
+            Some(commit) => Ok(Some(decode(&commit)?)),
+            None if last <= self.begins().seq => Ok(None),
+            None => Err(FormatError::Field("commit").into()),
+        }
+    }
+
+    /// True where the message of a change may be gone.
+    fn is_swept(&self, change: &StoredChange) -> bool {
+        change.seq() <= self.begins().seq
     }
 
     fn posts(
@@ -167,7 +189,11 @@ impl SledStore {
     ) -> Result<Vec<Record>, JournalError> {
         of_domain(commit, domain)
             .filter(|change| change.is_post())
-            .map(|change| Ok(self.message(change.posted, tally)?.ok_or(FormatError::Field("message"))?))
+            .filter_map(|change| match self.message(change.posted, tally) {
+                Ok(None) if self.is_swept(change) => None,
+                Ok(None) => Some(Err(FormatError::Field("message").into())),
+                found => found.transpose(),
+            })
             .collect()
     }
 }
@@ -184,14 +210,15 @@ impl<'a> Said<'a> {
         Self { store, tally, seen: HashMap::new() }
     }
 
-    /// The message of a change, with what is said in it now.
-    fn now(&mut self, change: &StoredChange) -> Result<&Record, JournalError> {
+    /// The message of a change, with what is said in it now; none where it was swept after the change was read.
+    fn now(&mut self, change: &StoredChange) -> Result<Option<&Record>, JournalError> {
         Ok(match self.seen.entry(change.posted) {
-            Entry::Occupied(seen) => seen.into_mut(),
-            Entry::Vacant(unseen) => {
-                let message = self.store.said(change.posted, self.tally)?;
-                unseen.insert(message.ok_or(FormatError::Field("message"))?)
-            }
+            Entry::Occupied(seen) => Some(seen.into_mut()),
+            Entry::Vacant(unseen) => match self.store.said(change.posted, self.tally)? {
+                Some(message) => Some(unseen.insert(message)),
+                None if self.store.is_swept(change) => None,
+                None => return Err(FormatError::Field("message").into()),
+            },
         })
     }
 }

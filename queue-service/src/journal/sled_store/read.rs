@@ -1,6 +1,6 @@
 //! Reading messages and keys. Every call counts what it reads: a point read or the opening of a range is one read each.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 use sled::IVec;
 use uuid::Uuid;
@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// A range of encoded keys.
-pub(super) type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+pub(in crate::journal) type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// All rows whose keys begin with this byte.
-pub(super) fn all(row: u8) -> KeyRange {
+pub(in crate::journal) fn all(row: u8) -> KeyRange {
     (Bound::Included(vec![row]), Bound::Excluded(vec![row + 1]))
 }
 
@@ -67,13 +67,8 @@ impl SledStore {
     ) -> impl Iterator<Item = Result<u64, JournalError>> + use<> {
         // The memory first: what leaves it in between is in the rows then.
         let gathered = self.gathered.read().before(conversation, before);
-        let key = |last| Key::Run(conversation, last).to_bytes();
-        let rows = self.range((Bound::Included(key(0)), Bound::Included(key(u64::MAX))), tally).rev();
-        let run = |row: Result<(IVec, IVec), JournalError>| -> Result<Vec<u64>, JournalError> {
-            Ok(decode::<StoredRun>(&row?.1)?.posted)
-        };
-        let stored = rows.flat_map(move |row| match run(row) {
-            Ok(posted) => posted.into_iter().rev().map(Ok).collect(),
+        let stored = self.runs(conversation, 0..=u64::MAX, tally).rev().flat_map(|run| match run {
+            Ok((_, posted)) => posted.into_iter().rev().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         });
         // After a kill a number may stand in two runs.
@@ -85,6 +80,21 @@ impl SledStore {
             }
             Ok(_) => false,
             Err(_) => true,
+        })
+    }
+
+    /// The runs of a conversation that end with one of these numbers: one range read.
+    pub(in crate::journal) fn runs(
+        &self,
+        conversation: ConversationId,
+        ends: RangeInclusive<u64>,
+        tally: &Tally,
+    ) -> impl DoubleEndedIterator<Item = Result<(Key, Vec<u64>), JournalError>> + use<> {
+        let key = |last: &u64| Bound::Included(Key::Run(conversation, *last).to_bytes());
+        self.range((key(ends.start()), key(ends.end())), tally).map(move |row| {
+            let (key, value) = row?;
+            let last = last_number(&key).ok_or(FormatError::Field("run"))?;
+            Ok((Key::Run(conversation, last), decode::<StoredRun>(&value)?.posted))
         })
     }
 
@@ -129,6 +139,16 @@ impl SledStore {
         Ok(failed)
     }
 
+    /// Reads all messages, and counts them.
+    pub fn count_messages(&self, tally: &Tally) -> Result<u64, JournalError> {
+        let mut count = 0;
+        for row in self.range(all(b'm'), tally) {
+            let posted = last_number(&row?.0).ok_or(FormatError::Field("posted"))?;
+            count += u64::from(self.message(posted, tally)?.is_some());
+        }
+        Ok(count)
+    }
+
     /// How many messages are failed: one range read of keys.
     pub fn count_failed(&self, tally: &Tally) -> Result<u64, JournalError> {
         let mut count = 0;
@@ -168,12 +188,12 @@ impl SledStore {
         Ok(row.map(|row| decode::<StoredMessage>(&row)?.into_record(posted)).transpose()?)
     }
 
-    pub(super) fn get(&self, key: Key, tally: &Tally) -> Result<Option<IVec>, JournalError> {
+    pub(in crate::journal) fn get(&self, key: Key, tally: &Tally) -> Result<Option<IVec>, JournalError> {
         tally.count_read();
         Ok(self.db.get(key.to_bytes())?)
     }
 
-    pub(super) fn range(
+    pub(in crate::journal) fn range(
         &self,
         range: KeyRange,
         tally: &Tally,

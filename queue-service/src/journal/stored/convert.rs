@@ -9,8 +9,8 @@ use super::{
     StoredState, StoredWork,
 };
 use crate::domain::{
-    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Record, RequestKey, Requested,
-    State, Status, Token, Work,
+    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Record, RequestKey,
+    Requested, State, Status, Token, Work,
 };
 
 impl StoredMessage {
@@ -146,7 +146,8 @@ impl StoredClaim {
 
 impl StoredCommit {
     pub(in crate::journal) fn of(stamp: i64, changes: &[Change]) -> Self {
-        let mut commit = Self { stamp, domains: Vec::new(), changes: Vec::with_capacity(changes.len()) };
+        let room = Vec::with_capacity(changes.len());
+        let mut commit = Self { stamp, domains: Vec::new(), changes: room, later: 0 };
         for change in changes {
             let content = &change.record.content;
             let domain = match commit.domains.iter().position(|domain| *domain == content.domain) {
@@ -169,6 +170,17 @@ impl StoredCommit {
         }
         commit
     }
+
+    /// The same, committed at this time.
+    pub(in crate::journal) fn at(mut self, time: Millis) -> Self {
+        self.later = time.saturating_sub(self.stamp).max(0);
+        self
+    }
+
+    /// When it was committed; at its stamp where that ran ahead of the clock.
+    pub(in crate::journal) fn time(&self) -> Millis {
+        self.stamp.saturating_add(self.later)
+    }
 }
 
 impl StoredChange {
@@ -178,6 +190,11 @@ impl StoredChange {
 
     pub(in crate::journal) fn is_post(&self) -> bool {
         self.kind == kind_number(ChangeKind::Posted)
+    }
+
+    /// True where the message waited or was worked on after this change: then it is not the last of a finished message.
+    pub(in crate::journal) fn leaves_work(&self) -> bool {
+        self.state.work.as_ref().is_some_and(|work| work.status < 2)
     }
 
     /// On a post: the conversation of the message, where it has one.

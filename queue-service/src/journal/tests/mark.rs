@@ -33,7 +33,7 @@ impl Kept {
 
     fn say(&mut self) {
         let changes = self.lived.live(1, &[Act::Say { site: 0, human: 0 }]).to_vec();
-        let commit = Commit { stamp: self.lived.world.queue.last_stamp(), changes, forget: Vec::new() };
+        let commit = Commit { stamp: self.lived.world.queue.last_stamp(), changes, ..Commit::default() };
         self.journal.append(&commit, &Tally::default()).unwrap();
     }
 
@@ -170,7 +170,7 @@ fn a_commit_that_failed_is_not_marked() {
     let mark = HighWater::open(dir.path(), &mut store, &Tally::default()).unwrap();
     let mut failing = Marked::new(Failing, mark, dir.path(), Durability::Power).unwrap();
     let changes = lived.live(1, &[Act::Say { site: 0, human: 0 }]).to_vec();
-    let commit = Commit { stamp: 1, changes, forget: Vec::new() };
+    let commit = Commit { stamp: 1, changes, ..Commit::default() };
     failing.append(&commit, &Tally::default()).unwrap_err();
     drop(failing);
     let mark = fs::read_to_string(file(dir.path())).unwrap();

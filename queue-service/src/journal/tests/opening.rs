@@ -62,7 +62,7 @@ fn with_either_durability_what_was_appended_is_there_after_a_restart() {
         let mut lived = crate::domain::tests::history::Lived::new(crate::domain::tests::world::ids());
         let changes = lived.live(0, &[Act::Say { site: 0, human: 0 }]).to_vec();
         let stamp = changes[0].record.content.timestamp;
-        store.append(&Commit { stamp, changes, forget: Vec::new() }, &Tally::default()).unwrap();
+        store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
         drop(store);
         assert_eq!(open(&dir).last(&Tally::default()).unwrap(), (1, stamp));
     }

@@ -133,7 +133,7 @@ proptest! {
             let commits =
                 changes_as_read(&kept, |change| change.seq() > seq && is_in(&change.record, domain));
             let (expected, _) = page(&commits, limit);
-            let found = kept.store.changes_after(seq, domain, limit, &Tally::default()).unwrap();
+            let found = kept.store.changes_after(seq, domain, limit, &Tally::default()).unwrap().unwrap();
             prop_assert_eq!(found.changes, expected);
         }
     }
@@ -144,7 +144,7 @@ proptest! {
         for domain in domains() {
             let (mut seq, mut read) = (0, Vec::new());
             loop {
-                let found = kept.store.changes_after(seq, domain, limit, &Tally::default()).unwrap();
+                let found = kept.store.changes_after(seq, domain, limit, &Tally::default()).unwrap().unwrap();
                 seq = found.changes.last().map_or(seq, Change::seq);
                 read.extend(found.changes);
                 if !found.more {
@@ -248,7 +248,7 @@ fn requests_are_found_by_key_and_listed_in_pages() {
     let changes = world.log.clone();
     let stored: Vec<_> = changes.iter().filter_map(|change| change.request.clone()).collect();
     let append = |store: &mut crate::journal::SledStore, changes, forget| {
-        store.append(&Commit { stamp: 1, changes, forget }, &Tally::default()).unwrap();
+        store.append(&Commit { stamp: 1, changes, forget, ..Commit::default() }, &Tally::default()).unwrap();
     };
     append(&mut kept.store, changes, Vec::new());
     let mut kept = kept.reopen();

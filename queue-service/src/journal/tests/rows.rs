@@ -34,7 +34,7 @@ impl Steps {
 }
 
 fn letters(changes: Vec<Change>, forget: Vec<RequestKey>) -> String {
-    let rows = rows(&Commit { stamp: 0, changes, forget });
+    let rows = rows(&Commit { changes, forget, ..Commit::default() });
     let mut letters: Vec<_> = rows
         .iter()
         .map(|(key, value)| {
@@ -196,7 +196,7 @@ fn the_row_of_a_claim_is_small_however_long_the_text_is() {
     let before = steps.world.log.len();
     steps.world.claim(id, "w").unwrap();
     let changes = steps.world.log[before..].to_vec();
-    let rows = rows(&Commit { stamp: 0, changes, forget: Vec::new() });
+    let rows = rows(&Commit { changes, ..Commit::default() });
     assert!(!rows.keys().any(|key| matches!(key, Key::Message(_))));
     let bytes: usize = rows.values().flatten().map(Vec::len).sum();
     assert!(bytes < 400, "a claim writes {bytes} bytes");

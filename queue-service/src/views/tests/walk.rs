@@ -18,7 +18,7 @@ use crate::{
 
 const DOMAINS: [Option<&str>; 4] = [None, Some("site0"), Some("site1"), Some("nobody was here")];
 
-fn limits() -> impl Strategy<Value = CacheLimits> {
+pub(super) fn limits() -> impl Strategy<Value = CacheLimits> {
     prop_oneof![
         1 => Just(ROOMY),
         2 => (1..12usize).prop_map(|messages| CacheLimits { messages, ..ROOMY }),

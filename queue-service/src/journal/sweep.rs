@@ -1,0 +1,210 @@
+//! Taking away the beginning of the log: which rows go with the oldest commits, and where the log begins afterwards.
+//!
+//! A commit's own rows go with it. A message goes with the commit of its last change, so of what is kept nothing names a
+//! message that is gone; until then it stays, however old its post is. Who decides how much goes, and when, is the writer.
+
+use std::collections::BTreeMap;
+
+use super::{
+    JournalError, SledStore, Tally,
+    keys::{DomainHash, Key},
+    stored::{StoredBeginning, StoredChange, StoredCommit, StoredRun, decode, encode},
+};
+use crate::domain::{ConversationId, Millis, Record, Status};
+
+/// Where the log begins: all commits up to here are swept. Zeros while it is whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Number of the last swept change.
+    pub seq: u64,
+    /// Time stamp of the last swept commit: every message in the feed has a greater one.
+    pub stamp: Millis,
+}
+
+/// What may be swept.
+pub struct Sweepable<'a> {
+    /// Only commits that end with this change or before it.
+    pub to: u64,
+    /// Only commits that were made before this time, Unix milliseconds.
+    pub before: Millis,
+    /// Whole commits until there are so many changes.
+    pub changes: usize,
+    /// Whether the message that was posted under a number stays, whatever the log says: it is live, or about to change.
+    pub stays: &'a dyn Fn(u64) -> bool,
+}
+
+/// A commit at the beginning of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oldest {
+    /// Number of its last change.
+    pub last: u64,
+    /// When it was made.
+    pub at: Millis,
+}
+
+/// The oldest commits with all that goes with them, to be taken away by the next commit.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// Where the log begins afterwards.
+    pub begins: Beginning,
+    /// How many changes go.
+    pub changes: usize,
+    /// How many messages go.
+    pub messages: u64,
+    /// Rows to write (`Some`) or remove (`None`).
+    pub(super) rows: BTreeMap<Key, Option<Vec<u8>>>,
+    /// The messages that go and belong to a conversation.
+    pub(super) gone: Vec<(ConversationId, u64)>,
+}
+
+/// What a look at the beginning of the log has found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What may go; absent where nothing may.
+    pub sweep: Option<Sweep>,
+    /// The oldest commit that stays; absent in an empty log.
+    pub oldest: Option<Oldest>,
+}
+
+impl SledStore {
+    /// Where the log begins. What a reader finds gone was before it.
+    pub fn begins(&self) -> Beginning {
+        *self.begins.read()
+    }
+
+    /// Finds what may be swept now. The newest commit stays in any case: it says where the log ends.
+    pub fn sweep(&self, may: &Sweepable<'_>, tally: &Tally) -> Result<Swept, JournalError> {
+        let begins = self.begins();
+        let mut broom =
+            Broom { store: self, tally, stays: may.stays, sweep: Sweep::nothing(begins), posts: Vec::new() };
+        let mut commits = self.commits(begins.seq, None, tally).peekable();
+        while let Some(commit) = commits.next() {
+            let commit = commit?;
+            let oldest =
+                Oldest { last: commit.changes.last().map_or(0, StoredChange::seq), at: commit.time() };
+            let old = oldest.last <= may.to && oldest.at < may.before;
+            if !old || broom.sweep.changes >= may.changes || commits.peek().is_none() {
+                return Ok(Swept { sweep: broom.finish()?, oldest: Some(oldest) });
+            }
+            broom.take(&commit, oldest.last)?;
+        }
+        Ok(Swept::default())
+    }
+
+    pub(super) fn read_beginning(&self, tally: &Tally) -> Result<(), JournalError> {
+        if let Some(row) = self.get(Key::Begins, tally)? {
+            let StoredBeginning { seq, stamp } = decode(&row)?;
+            *self.begins.write() = Beginning { seq, stamp };
+        }
+        Ok(())
+    }
+}
+
+impl Sweep {
+    fn nothing(begins: Beginning) -> Self {
+        Self { begins, changes: 0, messages: 0, rows: BTreeMap::new(), gone: Vec::new() }
+    }
+}
+
+/// Gathers what goes.
+struct Broom<'a> {
+    store: &'a SledStore,
+    tally: &'a Tally,
+    stays: &'a dyn Fn(u64) -> bool,
+    sweep: Sweep,
+    /// The messages of conversations that were posted in these commits.
+    posts: Vec<(ConversationId, u64)>,
+}
+
+impl Broom<'_> {
+    fn take(&mut self, commit: &StoredCommit, last: u64) -> Result<(), JournalError> {
+        let rows = &mut self.sweep.rows;
+        rows.insert(Key::Commit(last), None);
+        rows.extend(commit.domains.iter().map(|domain| (Key::Domain(DomainHash::of(domain), last), None)));
+        self.sweep.begins = Beginning { seq: last, stamp: commit.stamp };
+        self.sweep.changes += commit.changes.len();
+        for change in &commit.changes {
+            self.posts.extend(change.posted_in()?.map(|conversation| (conversation, change.posted)));
+            if let Some(message) = self.finished_by(change)? {
+                self.take_message(&message);
+            }
+        }
+        Ok(())
+    }
+
+    /// The message of which this is the last change, where it is not live.
+    fn finished_by(&self, change: &StoredChange) -> Result<Option<Record>, JournalError> {
+        if change.leaves_work() || (self.stays)(change.posted) {
+            return Ok(None);
+        }
+        let message = self.store.message(change.posted, self.tally)?;
+        Ok(message.filter(|message| message.state.seq == change.seq()))
+    }
+
+    fn take_message(&mut self, message: &Record) {
+        let posted = message.content.posted;
+        self.sweep.messages += 1;
+        self.sweep.rows.insert(Key::Message(posted), None);
+        if let Some(work) = &message.state.work {
+            self.sweep.rows.insert(Key::Finished(posted), None);
+            if work.status == Status::Failed {
+                self.sweep.rows.insert(Key::Failed(posted), None);
+            }
+        }
+        self.sweep.gone.extend(message.content.conversation.map(|conversation| (conversation, posted)));
+    }
+
+    fn finish(mut self) -> Result<Option<Sweep>, JournalError> {
+        if self.sweep.changes == 0 {
+            return Ok(None);
+        }
+        self.sweep.gone.sort_unstable();
+        self.keep_survivors();
+        let gone = std::mem::take(&mut self.sweep.gone);
+        for of_one in gone.chunk_by(|(one, _), (other, _)| one == other) {
+            self.shorten_runs(of_one)?;
+        }
+        self.sweep.gone = gone;
+        let Beginning { seq, stamp } = self.sweep.begins;
+        self.sweep.rows.insert(Key::Begins, Some(encode(&StoredBeginning { seq, stamp })));
+        Ok(Some(self.sweep))
+    }
+
+    /// A message that stays and stands in no run yet gets one of its own: after a restart its commit, from which it would
+    /// be gathered, is gone.
+    fn keep_survivors(&mut self) {
+        let gathered = self.store.gathered.read();
+        for (conversation, posted) in self.posts.drain(..) {
+            let stays = self.sweep.gone.binary_search(&(conversation, posted)).is_err();
+            if stays && gathered.holds(conversation, posted) {
+                let run = encode(&StoredRun { posted: vec![posted] });
+                self.sweep.rows.insert(Key::Run(conversation, posted), Some(run));
+            }
+        }
+    }
+
+    /// Runs whose last message goes end with the last one that stays, or go. A run keeps numbers of messages that are
+    /// gone, which readers pass over, until it ends with one: so each is looked at once.
+    fn shorten_runs(&mut self, gone: &[(ConversationId, u64)]) -> Result<(), JournalError> {
+        let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(()) };
+        for run in self.store.runs(first.0, first.1..=last.1, self.tally) {
+            let (key, mut posted) = run?;
+            let before = posted.len();
+            while let Some(end) = posted.last() {
+                let goes = gone.binary_search(&(first.0, *end)).is_ok();
+                if !goes && self.store.get(Key::Message(*end), self.tally)?.is_some() {
+                    break;
+                }
+                posted.pop();
+            }
+            if posted.len() == before {
+                continue;
+            }
+            self.sweep.rows.insert(key, None);
+            if let Some(end) = posted.last() {
+                self.sweep.rows.insert(Key::Run(first.0, *end), Some(encode(&StoredRun { posted })));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading the feed: pages by time stamp and by cursor.
+//!
+//! Time stamps and cursors differ where the beginning of the log was swept. A time stamp asks for what there is after it, so
+//! its pages begin with the oldest that is kept. A cursor stands for all that its reader has seen, so one that is older than
+//! the log is lost, and its reader is told.
+
+use std::sync::Arc;
+
+use super::{Cursor, Reads};
+use crate::{
+    domain::{Millis, Record},
+    journal::{JournalError, Tally},
+    views::{BeforeCache, Floor, Shown},
+};
+
+/// A page of the feed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Listed<T> {
+    /// Oldest first.
+    pub items: Vec<T>,
+    /// Number after which to read on.
+    pub next: u64,
+    /// True where more can be read at once.
+    pub more: bool,
+    /// Storage reads.
+    pub reads: u64,
+}
+
+/// Why a position in the feed cannot be read on from: who had it begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost(pub &'static str);
+
+const SWEPT: Lost = Lost("the cursor is older than what is kept: retention has removed changes after it");
+
+impl Reads {
+    /// The number of a cursor.
+    ///
+    /// # Errors
+    /// Why the position is lost.
+    pub(crate) fn position(&self, cursor: &Cursor) -> Result<u64, Lost> {
+        if cursor.epoch != *self.store.epoch() {
+            return Err(Lost("the cursor is of another log: the data was replaced"));
+        }
+        if cursor.seq > self.tail() {
+            return Err(Lost("the cursor is ahead of the log: newer data was lost or replaced"));
+        }
+        if cursor.seq < self.store.begins().seq {
+            return Err(SWEPT);
+        }
+        Ok(cursor.seq)
+    }
+
+    /// The newest messages: at least `limit` where there are as many.
+    pub(crate) async fn newest(
+        &self,
+        domain: Option<String>,
+        limit: usize,
+    ) -> Result<Listed<Arc<Record>>, JournalError> {
+        match self.views.newest(domain.as_deref(), limit) {
+            Ok(page) => {
+                self.costs.note("ListMessages", &Tally::default());
+                Ok(Listed { items: page.items, next: page.tail, more: false, reads: 0 })
+            }
+            Err(BeforeCache { tail, .. }) => {
+                let before = domain.as_deref().map(|domain| self.views.pin(domain));
+                let of = domain.clone();
+                let find =
+                    move |reads: &Self, tally: &Tally| reads.store.newest_posts(of.as_deref(), limit, tally);
+                let (posts, reads) = self.on_disk("ListMessages", find).await?;
+                // A domain in which nobody has written yet: from now on the cache knows all of it.
+                if let (Some(domain), Some(before), true) = (domain, before, posts.records.is_empty()) {
+                    self.views.learn(&domain, before, Floor { stamp: 0, seq: before.seq });
+                }
+                let items = self.visible(posts.records, tail).await;
+                Ok(Listed { items, next: tail, more: false, reads })
+            }
+        }
+    }
+
+    /// Messages with a time stamp after `after`: at least `limit` where there are as many.
+    pub(crate) async fn after(
+        &self,
+        domain: Option<String>,
+        after: Millis,
+        limit: usize,
+    ) -> Result<Listed<Arc<Record>>, JournalError> {
+        let tail = match self.views.after(domain.as_deref(), after, limit) {
+            Ok(page) => {
+                self.costs.note("ListMessages", &Tally::default());
+                return Ok(listed(page.items, page.more, page.tail, 0));
+            }
+            Err(BeforeCache { tail, .. }) => tail,
+        };
+        let before = domain.as_deref().map(|domain| self.views.pin(domain));
+        let of = domain.clone();
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.posts_after(after, of.as_deref(), limit, tally);
+        let (posts, reads) = self.on_disk("ListMessages", find).await?;
+        if let (Some(domain), Some(before), false) = (domain, before, posts.more) {
+            let older = |record: &&Record| record.content.timestamp <= before.stamp;
+            let newest = posts.records.iter().rfind(older).map_or(after, |record| record.content.timestamp);
+            self.views.learn(&domain, before, Floor { stamp: newest, seq: before.seq });
+        }
+        Ok(listed(self.visible(posts.records, tail).await, posts.more, tail, reads))
+    }
+
+    /// Changes after number `seq`, oldest first.
+    ///
+    /// # Errors
+    /// Outside, where the storage fails; inside, where some of them are swept.
+    pub(crate) async fn changes(
+        &self,
+        call: &'static str,
+        domain: Option<String>,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Result<Listed<Shown>, Lost>, JournalError> {
+        let tail = match self.views.changes(domain.as_deref(), seq, limit) {
+            Ok(page) => {
+                self.costs.note(call, &Tally::default());
+                let next =
+                    if page.more { page.items.last().map_or(seq, |change| change.seq()) } else { page.tail };
+                return Ok(Ok(Listed { items: page.items, next, more: page.more, reads: 0 }));
+            }
+            Err(BeforeCache { tail, .. }) => tail,
+        };
+        let before = domain.as_deref().map(|domain| self.views.pin(domain));
+        let of = domain.clone();
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.changes_after(seq, of.as_deref(), limit, tally);
+        let (found, reads) = self.on_disk(call, find).await?;
+        let Some(found) = found else { return Ok(Err(SWEPT)) };
+        let items: Vec<_> =
+            found.changes.into_iter().filter(|change| change.seq() <= tail).map(Shown::from).collect();
+        let last = items.last().map_or(seq, |change| change.seq());
+        if let (Some(domain), Some(before), false) = (domain, before, found.more) {
+            let older = |change: &&Shown| change.seq() <= before.seq;
+            let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
+            self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
+        }
+        Ok(Ok(Listed { items, next: if found.more { last } else { tail }, more: found.more, reads }))
+    }
+}
+
+fn listed(items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
+    let next = if more { items.last().map_or(tail, |record| record.content.posted) } else { tail };
+    Listed { items, next, more, reads }
+}

@@ -1,0 +1,210 @@
+//! Taking away what is over: idempotency keys after a day and, where retention is set, the oldest commits of the log.
+//!
+//! Both go in small steps with commits that are written anyway, and by themselves while nothing is asked for. Time comes
+//! in as an argument; when to look again comes out.
+
+use std::collections::HashSet;
+
+use super::{Clock, State};
+use crate::{
+    domain::{Change, Millis, RequestKey},
+    journal::{Journal, JournalError, Oldest, Sweep, Sweepable, Swept, Tally},
+};
+
+/// How often the keys of old requests are gone through.
+const KEYS_EVERY_MS: Millis = 60_000;
+/// Pause between two steps of going through them.
+const KEYS_ON_MS: Millis = 100;
+/// How many idempotency keys are looked at in one step.
+const KEYS: usize = 1_000;
+
+/// Changes that are swept in a second in any case, where so many are old.
+const CHANGES_A_SECOND: i64 = 1_000;
+/// As many of them at once; a step takes about a millisecond.
+const CHANGES_AT_ONCE: i64 = 200;
+/// For each change that is stored so many may be swept: old ones grow fewer however many come.
+const CHANGES_FOR_ONE: i64 = 2;
+/// While nothing is asked for, the log is not looked at again sooner than after this.
+const LOG_PAUSE_MS: Millis = 1_000;
+
+/// How far the sweep of the idempotency keys is.
+#[derive(Debug)]
+pub(super) struct KeySweep {
+    next: Millis,
+    swept_to: Option<RequestKey>,
+}
+
+impl KeySweep {
+    pub(super) fn new(now: Millis) -> Self {
+        Self { next: now, swept_to: None }
+    }
+}
+
+/// The sweep of the log: what is old, and how fast it goes.
+#[derive(Debug)]
+pub(super) struct LogSweep {
+    keep_ms: Millis,
+    /// The oldest commit that stays; `None` where it has to be looked up.
+    oldest: Option<Oldest>,
+    /// While nothing is asked for, not before this.
+    next: Millis,
+    /// Changes that may be swept beside those that are swept for stored ones; below zero where a large commit took more.
+    saved: i64,
+    saved_at: Millis,
+}
+
+impl LogSweep {
+    pub(super) fn new(keep_ms: Millis, now: Millis) -> Self {
+        Self { keep_ms, oldest: None, next: now, saved: CHANGES_AT_ONCE, saved_at: now }
+    }
+
+    /// Commits that were made before this are old.
+    fn horizon(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.keep_ms)
+    }
+
+    /// How many changes may be swept with a commit that stores so many; `None` where none may, or none is old. `left` is
+    /// the number up to which nothing is cached.
+    fn budget(&mut self, now: Millis, left: u64, stored: usize) -> Option<usize> {
+        let passed = now.saturating_sub(self.saved_at).clamp(0, 1_000);
+        self.saved = (self.saved + passed * CHANGES_A_SECOND / 1_000).min(CHANGES_AT_ONCE);
+        self.saved_at = now;
+        self.saved += CHANGES_FOR_ONE * i64::try_from(stored).unwrap_or(i64::MAX / CHANGES_FOR_ONE);
+        if stored == 0 && now < self.next {
+            return None;
+        }
+        let horizon = self.horizon(now);
+        let old = self.oldest.is_none_or(|oldest| oldest.last <= left && oldest.at < horizon);
+        usize::try_from(self.saved).ok().filter(|budget| old && *budget > 0)
+    }
+
+    /// So many changes were swept, and this is the oldest commit now.
+    fn swept(&mut self, now: Millis, left: u64, changes: usize, oldest: Option<Oldest>) {
+        self.saved -= i64::try_from(changes).unwrap_or(i64::MAX);
+        self.oldest = oldest;
+        let more = oldest.is_some_and(|oldest| oldest.last <= left && oldest.at < self.horizon(now));
+        let short = (CHANGES_AT_ONCE - self.saved).max(0);
+        let pause = if more { short * 1_000 / CHANGES_A_SECOND } else { LOG_PAUSE_MS };
+        self.next = now.saturating_add(pause);
+    }
+
+    /// When the log has to be looked at unless a commit comes before; `None` where only a commit can make something old.
+    fn next(&self, left: u64) -> Option<Millis> {
+        match self.oldest {
+            None => Some(self.next),
+            Some(oldest) if oldest.last > left => None,
+            Some(oldest) => Some(self.next.max(oldest.at.saturating_add(self.keep_ms).saturating_add(1))),
+        }
+    }
+}
+
+impl<J: Journal, C: Clock> State<J, C> {
+    /// When something has to be swept unless a commit comes before.
+    pub(super) fn next_sweep(&self) -> Millis {
+        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(self.left()));
+        log.map_or(self.key_sweep.next, |log| log.min(self.key_sweep.next))
+    }
+
+    /// Now and then: a few idempotency keys that are over, to be forgotten with this commit.
+    pub(super) fn sweep_keys(&mut self, now: Millis) -> Result<Vec<RequestKey>, JournalError> {
+        let keys = &mut self.key_sweep;
+        if now < keys.next {
+            return Ok(Vec::new());
+        }
+        let tally = Tally::default();
+        let requests = self.with.store.requests_after(keys.swept_to, KEYS, &tally)?;
+        keys.swept_to = requests.last().filter(|_| requests.len() == KEYS).map(|request| request.key);
+        let pause = if keys.swept_to.is_some() { KEYS_ON_MS } else { KEYS_EVERY_MS };
+        keys.next = now.saturating_add(pause);
+        self.with.costs.note("Sweep", &tally);
+        Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
+    }
+
+    /// The oldest commits that are old enough and not cached, to be taken away with the commit of these changes.
+    pub(super) fn sweep_log(
+        &mut self,
+        now: Millis,
+        changes: &[Change],
+    ) -> Result<Option<Sweep>, JournalError> {
+        let left = self.left();
+        let Some(log) = &mut self.log_sweep else { return Ok(None) };
+        let Some(budget) = log.budget(now, left, changes.len()) else { return Ok(None) };
+        let touched = changes.iter().map(|change| change.record.content.posted).collect::<HashSet<_>>();
+        let queue = &self.with.queue;
+        let stays = |posted| queue.is_live(posted) || touched.contains(&posted);
+        let may = Sweepable { to: left, before: log.horizon(now), changes: budget, stays: &stays };
+        let tally = Tally::default();
+        let Swept { sweep, oldest } = self.with.store.sweep(&may, &tally)?;
+        log.swept(now, left, sweep.as_ref().map_or(0, |sweep| sweep.changes), oldest);
+        self.with.costs.note("Sweep", &tally);
+        Ok(sweep)
+    }
+
+    /// Number up to which nothing is cached. The newest change never counts: the log ends with it.
+    fn left(&self) -> u64 {
+        self.with.views.left().min(self.with.queue.last_seq().saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Millis = 60_000;
+
+    /// A sweep of a log whose oldest commit ends with change 10 and was made at 0.
+    fn sweep(now: Millis) -> LogSweep {
+        LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..LogSweep::new(KEEP, now) }
+    }
+
+    #[test]
+    fn nothing_is_swept_before_it_is_old_and_out_of_the_cache() {
+        for (now, left, old) in [(KEEP, 10, false), (KEEP + 1, 9, false), (KEEP + 1, 10, true)] {
+            assert_eq!(sweep(now).budget(now, left, 1).is_some(), old, "at {now}, {left}");
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_when_the_oldest_commit_gets_old_or_leaves_the_cache() {
+        let mut log = LogSweep::new(KEEP, 5);
+        assert_eq!(log.next(0), Some(5), "nothing is known yet");
+        log.swept(5, 10, 0, Some(Oldest { last: 10, at: 3 }));
+        assert_eq!(log.next(10), Some(3 + KEEP + 1));
+        assert_eq!(log.next(9), None, "only a commit lets it leave the cache");
+    }
+
+    #[test]
+    fn a_log_that_is_not_as_old_as_that_is_looked_at_once_a_second_at_most() {
+        let mut log = sweep(KEEP + 1);
+        log.swept(KEEP + 1, 11, 1, Some(Oldest { last: 11, at: 2 }));
+        assert_eq!(log.next(11), Some(KEEP + 1 + LOG_PAUSE_MS));
+        assert_eq!(log.budget(KEEP + 500, 11, 0), None);
+        assert!(log.budget(KEEP + 500, 11, 1).is_some(), "a commit takes it along");
+    }
+
+    #[test]
+    fn in_the_long_run_no_more_goes_than_time_and_commits_allow_however_large_a_commit_is() {
+        let (mut log, mut now, mut swept) = (sweep(KEEP + 1), KEEP + 1, 0);
+        let stored = |step: usize| if step.is_multiple_of(3) { 7 } else { 0 };
+        for step in 0..1_000 {
+            now += 13;
+            if log.budget(now, 10, stored(step)).is_some() {
+                // The smallest commit is larger than what is allowed.
+                swept += 500;
+                log.swept(now, 10, 500, Some(Oldest { last: 10, at: 0 }));
+            }
+        }
+        let allowed = CHANGES_AT_ONCE + 13 * 1_000 * CHANGES_A_SECOND / 1_000 + 334 * 7 * CHANGES_FOR_ONE;
+        assert!(swept <= allowed + 500, "{swept} of {allowed}");
+        assert!(swept >= allowed - 1_000, "{swept} of {allowed}");
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_or_far_ahead_gives_no_more_than_a_step() {
+        let mut log = sweep(KEEP + 1);
+        assert_eq!(log.budget(KEEP * 1_000, 10, 0), Some(200));
+        log.swept(KEEP * 1_000, 10, 200, Some(Oldest { last: 10, at: 0 }));
+        assert_eq!(log.budget(KEEP * 500, 10, 1), Some(2), "what the commit brings");
+        assert_eq!(log.budget(KEEP * 900, 10, 0), None, "paused until the clock is back");
+    }
+}
