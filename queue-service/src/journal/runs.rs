@@ -17,6 +17,8 @@ use crate::domain::{Change, ChangeKind, ConversationId};
 const GATHER: usize = 8_192;
 /// Most numbers in one row: it stays below 10 KB.
 const RUN: usize = 1_024;
+/// The mark moves on after so many changes for each of them, too: what comes after it is read at the start.
+const CHANGES_FOR_ONE: usize = 8;
 /// Rows that a commit writes at least, while there are some to write.
 const RUNS_A_COMMIT: usize = 4;
 
@@ -27,9 +29,12 @@ pub(super) struct Gathered {
     most: usize,
     fresh: Numbers,
     count: usize,
-    /// Being written. Where it is empty, all messages up to the mark stand in runs.
+    /// Being written.
     settling: Numbers,
-    settling_to: u64,
+    /// The mark that is due once they are.
+    settling_to: Option<u64>,
+    /// The mark that was written.
+    marked: u64,
 }
 
 type Numbers = BTreeMap<ConversationId, Vec<u64>>;
@@ -49,7 +54,7 @@ impl Default for Gathered {
 
 impl Gathered {
     fn new(most: usize) -> Self {
-        Self { most, fresh: Numbers::new(), count: 0, settling: Numbers::new(), settling_to: 0 }
+        Self { most, fresh: Numbers::new(), count: 0, settling: Numbers::new(), settling_to: None, marked: 0 }
     }
 
     #[cfg(test)]
@@ -90,13 +95,16 @@ impl Gathered {
             numbers.chunks(RUN).map(|chunk| (*conversation, chunk.to_vec()))
         });
         let mut runs: Vec<_> = chunks.take(most + 1).collect();
-        let all = runs.len() <= most && !runs.is_empty();
+        let mark = self.settling_to.filter(|_| runs.len() <= most);
         runs.truncate(most);
-        Runs { runs, mark: all.then_some(self.settling_to) }
+        Runs { runs, mark }
     }
 
     /// The commit is durable: what it wrote is forgotten here, and what it posted is gathered.
     pub(super) fn committed(&mut self, written: Runs, changes: &[Change]) {
+        if let Some(mark) = written.mark {
+            (self.marked, self.settling_to) = (mark, None);
+        }
         for (conversation, run) in written.runs {
             if let Some(numbers) = self.settling.get_mut(&conversation) {
                 numbers.drain(..run.len());
@@ -108,14 +116,18 @@ impl Gathered {
         for (conversation, posted) in changes.iter().filter_map(post) {
             self.gather(conversation, posted);
         }
-        if let Some(last) = changes.last().map(Change::seq)
-            && self.settling.is_empty()
-            && self.count >= self.most
-        {
+        let Some(last) = changes.last().map(Change::seq) else { return };
+        let far = last.saturating_sub(self.marked) >= (self.most * CHANGES_FOR_ONE) as u64;
+        if self.settling_to.is_none() && (self.count >= self.most || far) {
             self.settling = std::mem::take(&mut self.fresh);
-            self.settling_to = last;
+            self.settling_to = Some(last);
             self.count = 0;
         }
+    }
+
+    /// All messages up to this number stand in runs.
+    pub(super) fn begin_at(&mut self, mark: u64) {
+        self.marked = mark;
     }
 
     /// Notes a message that no run holds.
@@ -182,6 +194,7 @@ mod tests {
 
         fn restart(&self, most: usize) -> Gathered {
             let mut gathered = Gathered::new(most);
+            gathered.begin_at(self.mark);
             let later = self.log.iter().filter(|change| change.seq() > self.mark);
             later.filter_map(post).for_each(|(conversation, posted)| gathered.gather(conversation, posted));
             gathered
@@ -228,6 +241,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_log_in_which_nobody_asks_a_bot_is_not_read_again_from_its_beginning() {
+        let (mut world, mut disk, mut gathered) =
+            (World::new(Default::default()), Disk::default(), Gathered::new(10));
+        world.post(question("ann", "bot"));
+        for _ in 0..1_000 {
+            world.post(remark("bob"));
+            let changes = world.log[disk.log.len()..].to_vec();
+            disk.keep(&mut gathered, changes);
+        }
+        assert!(disk.mark >= 1_000 - 2 * 80, "the mark is {}", disk.mark);
+        assert_eq!(disk.runs.len(), 1);
     }
 
     #[test]

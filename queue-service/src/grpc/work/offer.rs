@@ -67,7 +67,9 @@ impl WorkStream {
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
         let mut seq = *tail.borrow_and_update();
         let mut offers = Offers::default();
-        self.offer_all(&mut offers).await?;
+        for record in self.grpc.reads.views.pending(None, usize::MAX, Millis::MAX) {
+            self.note(&record, &mut offers).await?;
+        }
         loop {
             tail.borrow_and_update();
             while self.catch_up(&mut seq, &mut offers).await? {}
@@ -85,14 +87,7 @@ impl WorkStream {
     async fn catch_up(&mut self, seq: &mut u64, offers: &mut Offers) -> Result<bool, Over> {
         let Listed { items, next, more, .. } =
             match self.grpc.reads.changes("StreamPending", None, *seq, PAGE).await {
-                Ok(Ok(listed)) => listed,
-                Ok(Err(_)) => {
-                    // What it was to read next is swept; what is live now is all that it has to know.
-                    *seq = self.grpc.reads.tail();
-                    self.take_back_all(offers).await?;
-                    self.offer_all(offers).await?;
-                    return Ok(true);
-                }
+                Ok(listed) => listed,
                 Err(error) => return Err(self.refuse(status::storage(error))),
             };
         for change in items {
@@ -100,30 +95,6 @@ impl WorkStream {
         }
         *seq = next;
         Ok(more && !self.grpc.streams.draining.is_cancelled())
-    }
-
-    async fn offer_all(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        for record in self.grpc.reads.views.pending(None, usize::MAX, Millis::MAX) {
-            self.note(&record, offers).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes back the offers of messages that are not live any more.
-    async fn take_back_all(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        let views = &self.grpc.reads.views;
-        let over: Vec<_> = offers
-            .open
-            .iter()
-            .copied()
-            .filter(|id| !views.message(*id).is_some_and(|of| is_live(&of)))
-            .collect();
-        for id in over {
-            offers.open.remove(&id);
-            offers.forget_delay(id);
-            self.send(Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })).await?;
-        }
-        Ok(())
     }
 
     /// Offers a message that waits, and takes an offer back that needs no answer any more.
@@ -168,11 +139,6 @@ impl WorkStream {
         }
         Ok(())
     }
-}
-
-fn is_live(record: &Record) -> bool {
-    let status = record.state.work.as_ref().map(|work| work.status);
-    matches!(status, Some(Status::Pending | Status::Processing))
 }
 
 fn is_pending(record: &Arc<Record>) -> bool {

@@ -105,6 +105,7 @@ impl SledStore {
             None => 0,
         };
         let mut gathered = self.gathered.write();
+        gathered.begin_at(mark);
         for commit in self.commits(mark, None, tally) {
             for change in commit?.changes {
                 if let Some(conversation) = change.posted_in()? {
