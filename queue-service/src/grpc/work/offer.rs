@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Over, WorkStream, answer, status};
 use crate::{
     domain::{Millis, Record, Status},
-    reads::Listed,
+    reads::{Listed, Lost},
     writer::{Clock, SystemClock},
 };
 
@@ -87,7 +87,9 @@ impl WorkStream {
     async fn catch_up(&mut self, seq: &mut u64, offers: &mut Offers) -> Result<bool, Over> {
         let Listed { items, next, more, .. } =
             match self.grpc.reads.changes("StreamPending", None, *seq, PAGE).await {
-                Ok(listed) => listed,
+                Ok(Ok(listed)) => listed,
+                // It read so slowly that its place in the feed is swept: a new stream begins with all that waits.
+                Ok(Err(Lost(_))) => return Err(self.go_away()),
                 Err(error) => return Err(self.refuse(status::storage(error))),
             };
         for change in items {

@@ -1,0 +1,173 @@
+//! One by one: what goes, what stays, and how much goes in a step.
+
+use super::{Kept, check_reading, check_rows, keys, numbers, open_again};
+use crate::{
+    domain::{
+        Millis,
+        tests::{history::Act, world::is_live},
+    },
+    journal::{Beginning, Commit, Journal, Oldest, Sweepable, Tally},
+};
+
+fn say() -> Act {
+    Act::Say { site: 0, human: 0 }
+}
+
+fn ask() -> Act {
+    Act::Ask { site: 0, human: 0 }
+}
+
+/// Which messages are left, by the numbers of their posts.
+fn left(kept: &Kept) -> Vec<u64> {
+    numbers(&keys(kept, b'm'))
+}
+
+/// Sweeps all that may be swept.
+fn sweep_all(kept: &mut Kept) {
+    kept.keep_and_sweep(&(0, vec![say()]), u64::MAX, usize::MAX);
+}
+
+#[test]
+fn a_post_goes_with_its_commit_and_the_newest_commit_stays() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![say()]), (1, vec![say()]), (1, vec![say()])]);
+    sweep_all(&mut kept);
+    assert_eq!(left(&kept), [3, 4]);
+    let stamp = kept.lived.world.log[1].record.content.timestamp;
+    assert_eq!(kept.store.begins(), Beginning { seq: 2, stamp });
+    assert_eq!(kept.reopen().store.begins(), Beginning { seq: 2, stamp });
+}
+
+#[test]
+fn a_message_goes_with_its_last_change() {
+    for change in [Act::Edit { message: 0, length: 5 }, Act::Delete(0)] {
+        let mut kept = Kept::new();
+        kept.keep(&[(1, vec![say()]), (1, vec![change])]);
+        sweep_all(&mut kept);
+        assert_eq!((kept.store.begins().seq, left(&kept)), (1, vec![1, 3]));
+        sweep_all(&mut kept);
+        assert_eq!((kept.store.begins().seq, left(&kept)), (2, vec![3, 4]));
+    }
+}
+
+#[test]
+fn work_stays_while_it_is_live_and_goes_with_its_completion() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![ask()]), (1, vec![Act::Claim(0)])]);
+    sweep_all(&mut kept);
+    sweep_all(&mut kept);
+    assert_eq!((kept.store.begins().seq, left(&kept)), (2, vec![1, 3, 4]));
+    let mut kept = kept.reopen();
+    let live = kept.store.live(&Tally::default()).unwrap();
+    assert_eq!(live.iter().collect::<Vec<_>>(), [kept.lived.messages()[0]]);
+    kept.keep(&[(1, vec![Act::Complete(2)])]);
+    assert_eq!(left(&kept), [1, 3, 4, 5]);
+    sweep_all(&mut kept);
+    assert_eq!(left(&kept), [1, 5, 7], "the completion is the newest commit but one");
+    sweep_all(&mut kept);
+    assert_eq!(left(&kept), [7, 8], "it goes together with its reply");
+}
+
+#[test]
+fn a_failed_message_goes_too_unless_it_is_retried() {
+    for (retried, expected) in [(false, vec![]), (true, vec![1])] {
+        let mut kept = Kept::new();
+        kept.keep(&[(1, vec![ask()]), (1, vec![Act::Cancel(0)]), (1, vec![say()])]);
+        if retried {
+            kept.keep(&[(1, vec![Act::Retry(1)])]);
+        }
+        sweep_all(&mut kept);
+        sweep_all(&mut kept);
+        let old: Vec<_> = left(&kept).into_iter().filter(|posted| *posted < 3).collect();
+        assert_eq!(old, expected);
+        assert!(keys(&kept, b'f').is_empty());
+    }
+}
+
+#[test]
+fn what_the_same_commit_changes_is_not_swept() {
+    let edit = Act::Edit { message: 1, length: 5 };
+    let retry = Act::Retry(1);
+    for (first, change) in [(vec![say()], edit), (vec![ask(), Act::Cancel(0)], retry)] {
+        let mut kept = Kept::new();
+        kept.keep(&[(1, first), (1, vec![say()])]);
+        kept.keep_and_sweep(&(1, vec![change]), u64::MAX, usize::MAX);
+        assert!(kept.store.begins().seq > 0);
+        check_rows(&kept);
+        check_reading(&kept);
+        assert!(left(&kept).contains(&1));
+    }
+}
+
+#[test]
+fn only_commits_of_before_the_time_go_and_the_first_that_stays_is_told() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![ask()]), (50, vec![Act::Claim(0)]), (50, vec![say()])]);
+    let now = kept.lived.world.now;
+    let look = |before, to| {
+        let may = Sweepable { to, before, changes: 100, stays: &|_| false };
+        let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
+        (swept.sweep.map_or(0, |sweep| sweep.begins.seq), swept.oldest)
+    };
+    assert_eq!(look(now - 100, u64::MAX), (0, Some(Oldest { last: 1, at: now - 100 })));
+    assert_eq!(
+        look(now - 99, u64::MAX),
+        (1, Some(Oldest { last: 2, at: now - 50 })),
+        "not as old as its stamp"
+    );
+    assert_eq!(look(now - 49, 1), (1, Some(Oldest { last: 2, at: now - 50 })));
+    assert_eq!(look(Millis::MAX, u64::MAX), (2, Some(Oldest { last: 3, at: now })), "the newest stays");
+}
+
+#[test]
+fn nothing_is_swept_from_an_empty_log() {
+    let kept = Kept::new();
+    let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes: 100, stays: &|_| false };
+    let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
+    assert!(swept.sweep.is_none() && swept.oldest.is_none());
+}
+
+#[test]
+fn a_step_takes_whole_commits_until_there_is_enough() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![say(), say()]), (1, vec![say(), say()]), (1, vec![say()])]);
+    for (changes, begins) in [(1, 2), (2, 2), (3, 4)] {
+        let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes, stays: &|_| false };
+        let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep.unwrap();
+        assert_eq!((sweep.begins.seq, sweep.messages), (begins, begins));
+    }
+}
+
+#[test]
+fn a_sweep_without_changes_is_a_commit_too_and_no_change() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![say()]), (1, vec![say()])]);
+    let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes: 100, stays: &|_| false };
+    let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep;
+    let commit = Commit { sweep, ..Commit::default() };
+    kept.store.append(&commit, &Tally::default()).unwrap();
+    let kept = kept.reopen();
+    assert_eq!((kept.store.last(&Tally::default()).unwrap().0, left(&kept)), (2, vec![2]));
+}
+
+#[test]
+fn a_long_conversation_leaves_nothing_behind() {
+    let mut kept = open_again(Kept::new());
+    kept.store.gathered.write().write_from(100);
+    for _ in 0..40 {
+        kept.keep(&[(1, vec![ask(); 30])]);
+        let acts = (0..30).flat_map(|n| [Act::Claim(2 * n), Act::Complete(2 * n)]).collect();
+        kept.keep(&[(1, acts)]);
+    }
+    assert!(!keys(&kept, b'c').is_empty());
+    while kept.store.begins().seq + 200 < kept.lived.world.queue.last_seq() {
+        kept.keep_and_sweep(&(1, vec![say()]), u64::MAX, 150);
+    }
+    for _ in 0..5 {
+        sweep_all(&mut kept);
+    }
+    check_rows(&kept);
+    let live = kept.lived.messages().iter().filter(|record| is_live(record)).count();
+    assert!(live < 1_200, "most were completed");
+    assert_eq!(left(&kept).len(), live + 2);
+}
