@@ -89,6 +89,8 @@ async fn a_wrong_value_ends_with_64_and_names_the_setting() {
     let wrong = [
         ("queue-service", "--grpc-addr", "nowhere"),
         ("queue-service", "--durability", "hope"),
+        ("queue-service", "--retention", "999ms"),
+        ("repartee", "--retention", "soon"),
         ("rest-gateway", "--http-addr", "127.0.0.1:99999"),
         ("rest-gateway", "--queue-url", "not a url"),
         ("bot-worker", "--max-in-flight", "-1"),

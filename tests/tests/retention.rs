@@ -1,0 +1,180 @@
+//! Retention: what is old goes, and everybody who asks for it is told so; work and the newest stay.
+
+use std::time::Duration;
+
+use e2e::{
+    Browser, Grpc, Refused, Service, World, held, platform_post, question, refused, reply, watch_from,
+    watch_live, within_deadline,
+};
+use repartee_proto::v1::{
+    GetConversationRequest, ListFailedRequest, Message, NewMessage, WatchMode,
+    list_messages_request::Position, watch_messages_response::Event as Seen,
+};
+use tonic::Code;
+
+/// The least retention, behind the smallest cache.
+const SHORT: [&str; 4] = ["--retention", "1s", "--cache-messages", "1"];
+
+/// Waits until the messages are gone: asked for again and again, for nobody is told of each.
+async fn gone(client: &Grpc, messages: &[&Message]) {
+    let mut again = tokio::time::interval(Duration::from_millis(20));
+    let gone = async {
+        for message in messages {
+            while client.get(&message.id).await.is_ok() {
+                again.tick().await;
+            }
+            assert_eq!(refused(client.get(&message.id).await).0, Code::NotFound);
+        }
+    };
+    within_deadline("old messages to be swept", gone).await;
+}
+
+/// Posts until what was there before has left the smallest cache, and hands out the last one.
+async fn push_out(client: &Grpc) -> Message {
+    let mut last = None;
+    for number in 0..6 {
+        last = Some(client.post(platform_post("Bob", &format!("Post {number}."))).await.unwrap());
+    }
+    last.expect("there were some")
+}
+
+fn conversation_of(message: &Message) -> GetConversationRequest {
+    let bot = message.bot_params.clone().expect("a question has a bot");
+    GetConversationRequest {
+        human_username: message.username.clone(),
+        human_color: message.color.clone(),
+        ai_username: bot.ai_username,
+        ai_color: bot.ai_color,
+        ..GetConversationRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_goes_and_work_and_the_newest_stay_over_a_restart_too() {
+    let mut queue = Service::queue_service(&SHORT).await;
+    let client = queue.grpc().await;
+    let answered = client.post(question("echo", "Why?")).await.unwrap();
+    let work = client.claim(&answered.id, "worker 1").await.unwrap();
+    let completed = client.complete(held(&work), reply("Because.")).await.unwrap();
+    let answer = client.get(completed.reply_id()).await.unwrap();
+    let failed = client.post(question("echo", "How?")).await.unwrap();
+    client.cancel(&failed.id).await.unwrap();
+    let said = client.post_with_key(platform_post("Ann", "Hello."), Some("key 1")).await.unwrap();
+    let said = said.message.unwrap();
+    let waiting = client.post(question("other", "When?")).await.unwrap();
+    let newest = push_out(&client).await;
+    gone(&client, &[&answered, &answer, &failed, &said]).await;
+
+    queue.kill().await;
+    queue.start_again().await;
+    let client = queue.grpc().await;
+    gone(&client, &[&answered, &answer, &failed, &said]).await;
+    assert_eq!(client.get(&newest.id).await.unwrap(), newest);
+    assert_eq!(client.pending("").await.unwrap(), [waiting.clone()]);
+    assert!(client.failed().await.unwrap().failed.is_empty());
+    let page = client.raw().get_conversation(conversation_of(&answered)).await.unwrap().into_inner();
+    assert_eq!(page.messages, []);
+    let page = client.raw().get_conversation(conversation_of(&waiting)).await.unwrap().into_inner();
+    assert_eq!(page.messages, [waiting.clone()], "work stays in its conversation");
+
+    let work = client.claim_next("worker 2", &["other"], 0).await.unwrap().expect("it waits");
+    client.complete(held(&work), reply("Now.")).await.unwrap();
+    push_out(&client).await;
+    gone(&client, &[&waiting]).await;
+}
+
+#[tokio::test]
+async fn whoever_names_a_swept_message_is_told_that_it_is_unknown() {
+    let world = World::with(&SHORT, &["--tail-messages", "1"]).await;
+    let client = world.grpc().await;
+    let failed = client.post(question("echo", "How?")).await.unwrap();
+    client.cancel(&failed.id).await.unwrap();
+    let post = || client.post_with_key(platform_post("Ann", "Hello."), Some("key 1"));
+    let said = post().await.unwrap();
+    let message = said.message.clone().unwrap();
+    push_out(&client).await;
+    gone(&client, &[&failed, &message]).await;
+
+    assert_eq!(refused(client.claim(&failed.id, "worker 1").await).0, Code::NotFound);
+    assert_eq!(refused(client.retry(&failed.id).await).0, Code::NotFound);
+    let answer = NewMessage { reply_to: Some(message.id.clone()), ..platform_post("Bob", "Hello to you.") };
+    let refusal = Refused::from(&client.post(answer).await.unwrap_err());
+    assert_eq!((refusal.code, refusal.fields), (Code::InvalidArgument, vec!["message.reply_to".to_owned()]));
+    world.browser().get(&format!("/api/comments/{}", message.id)).await.problem(404);
+
+    let again = post().await.unwrap();
+    assert!(again.replayed, "an idempotency key answers for a day, whatever became of the message");
+    assert_eq!((again.message, again.edit_token), (said.message, said.edit_token));
+    let request = ListFailedRequest { limit: 10, before_id: Some(failed.id) };
+    let page = client.raw().list_failed(request).await.unwrap().into_inner();
+    assert_eq!(page.failed, [], "a page goes on behind a message that was swept since");
+}
+
+#[tokio::test]
+async fn a_cursor_from_before_the_beginning_is_reset_and_a_time_begins_with_the_oldest_that_is_kept() {
+    let world = World::with(&SHORT, &["--tail-messages", "1"]).await;
+    let client = world.grpc().await;
+    let origin = client.watch(watch_live()).await.unwrap().hello.tail;
+    let old = client.post(platform_post("Ann", "Hello.")).await.unwrap();
+    push_out(&client).await;
+    gone(&client, &[&old]).await;
+
+    let page = client.list(Some(Position::Cursor(origin.clone())), 100).await.unwrap();
+    assert!(page.reset && page.reset_reason.contains("retention"), "{page:?}");
+    let mut watch = client.watch(watch_from(&origin)).await.unwrap();
+    assert_eq!(watch.hello.mode(), WatchMode::Reset);
+    let reset = watch.reset().await;
+    let live = client.post(platform_post("Ann", "Live.")).await.unwrap();
+    assert_eq!(watch.change().await.message.as_ref(), Some(&live));
+    let mut watch = client.watch(watch_from(&reset.cursor)).await.unwrap();
+    assert_eq!(watch.change().await.message, Some(live.clone()), "from the reset on nothing is missed");
+
+    let polled = client.list(Some(Position::After(old.timestamp - 1)), 100).await.unwrap();
+    assert!(!polled.reset);
+    assert_eq!(polled.messages.last(), Some(&live));
+    assert!(polled.messages.iter().all(|message| message.id != old.id));
+    let path = format!("/api/comments?after={}", old.timestamp - 1);
+    let comments = world.browser().get(&path).await.ok(200);
+    assert!(comments.as_array().unwrap().iter().all(|comment| comment["id"] != old.id.as_str()));
+
+    let stats = client.stats().await.unwrap();
+    assert!(stats.begins_after_seq >= old.seq && stats.begins_after_timestamp >= old.timestamp);
+    let shown = world.browser().get("/api/stats").await.ok(200);
+    assert!(shown["beginsAfterSeq"].as_u64() >= Some(old.seq), "{shown}");
+    assert!(shown["beginsAfterTimestamp"].as_i64() >= Some(old.timestamp), "{shown}");
+    let metrics = Browser::new(&world.queue.grpc_url()).get("/metrics").await;
+    let value = |name: &str| -> f64 {
+        let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {}", metrics.text())).parse().unwrap()
+    };
+    assert!(value("repartee_swept_messages_total") >= 1.0);
+    assert!(value("repartee_log_begins_seq") >= old.seq as f64);
+    assert!(value("repartee_log_begins_timestamp_seconds") >= old.timestamp as f64 / 1_000.0);
+}
+
+#[tokio::test]
+async fn who_follows_while_the_log_is_swept_sees_every_change_or_is_told_of_a_reset() {
+    let queue = Service::queue_service(&SHORT).await;
+    let client = queue.grpc().await;
+    let mut watch = client.watch(watch_live()).await.unwrap();
+    let number = |cursor: &str| -> u64 { cursor.rsplit('.').next().unwrap().parse().unwrap() };
+    let first = client.post(platform_post("Ann", "The first.")).await.unwrap();
+    let mut seen = number(&watch.hello.tail);
+    while client.get(&first.id).await.is_ok() {
+        let mut last = first.seq;
+        for _ in 0..50 {
+            last = client.post(platform_post("Ann", "One more.")).await.unwrap().seq;
+        }
+        while seen < last {
+            match watch.event().await.unwrap() {
+                Some(Seen::Change(change)) => {
+                    assert_eq!(change.seq, seen + 1, "no gap without a reset");
+                    seen = change.seq;
+                }
+                Some(Seen::Reset(reset)) => seen = number(&reset.cursor),
+                other => panic!("waited for a change, got {other:?}"),
+            }
+        }
+    }
+    assert!(client.stats().await.unwrap().begins_after_seq > 0);
+}
