@@ -1,8 +1,10 @@
 //! What processes take from the machine, read from `/proc` (proc(5)). Zero where a process is gone.
 
-use std::fs;
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 /// What one process has taken so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -69,6 +71,33 @@ pub(crate) fn on_disk(folder: &std::path::Path) -> u64 {
         Err(_) => 0,
     });
     sizes.sum()
+}
+
+/// Looks every second at what a folder takes on the disk.
+pub(crate) struct DiskWatch {
+    mib: Arc<Mutex<Vec<f64>>>,
+    task: JoinHandle<()>,
+}
+
+impl DiskWatch {
+    pub(crate) fn start(folder: PathBuf) -> Self {
+        let mib = Arc::<Mutex<Vec<f64>>>::default();
+        let noted = Arc::clone(&mib);
+        let task = tokio::spawn(async move {
+            let mut look = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                look.tick().await;
+                noted.lock().push(on_disk(&folder) as f64 / (1024.0 * 1024.0));
+            }
+        });
+        Self { mib, task }
+    }
+
+    /// What it has seen.
+    pub(crate) fn end(self) -> Vec<f64> {
+        self.task.abort();
+        std::mem::take(&mut self.mib.lock())
+    }
 }
 
 #[cfg(test)]

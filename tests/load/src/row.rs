@@ -47,6 +47,8 @@ pub(crate) struct Row {
     pub(crate) servers: BTreeMap<String, Usage>,
     pub(crate) storage_reads_per_operation: f64,
     pub(crate) storage_writes_per_operation: f64,
+    /// What the data took on the disk, in MiB: at the start, and every second from then on.
+    pub(crate) disk_mib: Vec<f64>,
     pub(crate) ceiling: Option<Ceiling>,
     /// Operations a second, as a part of the ceiling's.
     pub(crate) ratio: Option<f64>,
@@ -122,6 +124,7 @@ impl Row {
                 .collect(),
             storage_reads_per_operation: each(spent(1)),
             storage_writes_per_operation: each(spent(2)),
+            disk_mib: Vec::new(),
             ceiling: None,
             ratio: None,
             goal: None,

@@ -81,6 +81,10 @@ pub struct Run {
     /// Users of the day in `mixed`.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) users: u32,
+    /// A setting for the queue-service that is started, as it takes it: --queue-setting=--retention=10s. May be given
+    /// several times.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "queue_url")]
+    pub(crate) queue_setting: Vec<String>,
     /// The ceilings are not measured.
     #[arg(long)]
     pub(crate) no_ceiling: bool,

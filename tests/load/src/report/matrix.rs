@@ -47,6 +47,8 @@ pub(super) struct Size {
     pub(super) churned: u64,
     /// How long the compressed day is watched.
     pub(super) day: Duration,
+    /// How long messages come under retention.
+    pub(super) steady: Duration,
 }
 
 /// The figures that have a target; absent where they were not measured.
@@ -64,6 +66,7 @@ pub(super) struct Figures {
     pub(super) resident_mib: Option<f64>,
     pub(super) restart_seconds: Option<f64>,
     pub(super) disk_ratio: Option<f64>,
+    pub(super) steady_growth: Option<f64>,
     pub(super) refusal_p99_ms: Option<f64>,
     pub(super) overload: Option<f64>,
 }
@@ -132,7 +135,8 @@ impl Size {
         if settings.short {
             let (stored, churned) = (settings.stored.min(50_000), settings.churned.min(10_000));
             let (time, day) = (Duration::from_millis(1_000), Duration::from_secs(6));
-            return Self { clients: &[1, 64], time, backlog: 8_000, stored, churned, day };
+            let steady = Duration::from_secs(20);
+            return Self { clients: &[1, 64], time, backlog: 8_000, stored, churned, day, steady };
         }
         Self {
             clients: &[1, 16, 64, 256],
@@ -141,6 +145,7 @@ impl Size {
             stored: settings.stored,
             churned: settings.churned,
             day: Duration::from_secs(60),
+            steady: Duration::from_secs(120),
         }
     }
 }
@@ -251,6 +256,12 @@ impl Figures {
                 "s",
             ),
             Check::at_most("disk, against the bytes of posts and replies", self.disk_ratio, 2.5, "×"),
+            Check::at_most(
+                "disk under a steady load with retention, second half of the time against the first",
+                self.steady_growth,
+                1.25,
+                "×",
+            ),
             Check::at_least(
                 "overload that was sent, for what 64 clients get",
                 self.overload,

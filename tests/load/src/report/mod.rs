@@ -14,6 +14,7 @@ use crate::{
     drive::Limit,
     error::Error,
     pace::Pace,
+    resources::DiskWatch,
     row::{Meters, Row},
     scenario::{Load, Scenario, measure},
     seed,
@@ -34,7 +35,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// Where it cannot be prepared.
 #[expect(clippy::print_stdout, reason = "the row is what the command is for")]
 pub(crate) async fn one(settings: Run) -> Result<(), Error> {
-    let mut world = World::open(&settings.place, &[]).await?;
+    let queue_settings: Vec<&str> = settings.queue_setting.iter().map(String::as_str).collect();
+    let mut world = World::open(&settings.place, &queue_settings).await?;
     seed::stored(&world, settings.stored, settings.text_bytes).await?;
     seed::pending(&world, settings.pending, settings.text_bytes).await?;
     let load = Load {
@@ -77,9 +79,11 @@ async fn row(world: &mut World, load: &Load) -> Result<Row, Error> {
         measure(world, &Load { limit, pace: Pace::Closed, ..load.clone() }).await?;
     }
     let before = meters(world).await?;
+    let disk = world.data_dir().map(DiskWatch::start);
     let measured = measure(world, load).await?;
+    let disk_mib = disk.map(DiskWatch::end).unwrap_or_default();
     let after = meters(world).await?;
-    Ok(Row::new(load, &measured, &before, &after))
+    Ok(Row { disk_mib, ..Row::new(load, &measured, &before, &after) })
 }
 
 async fn meters(world: &World) -> Result<Meters, Error> {

@@ -30,12 +30,15 @@ const ROUND: u64 = 50_000;
 /// Text of a message in the real day: people write less than a benchmark.
 const DAY_TEXT_BYTES: u32 = 200;
 
+/// Messages a second under retention.
+const STEADY: f64 = 2_000.0;
+
 /// Runs every section that was asked for.
 ///
 /// # Errors
 /// Where one cannot be prepared.
 pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
-    for name in ["posts", "work", "polls", "growth", "day", "overload", "disk"] {
+    for name in ["posts", "work", "polls", "growth", "day", "overload", "disk", "retention"] {
         if !name.contains(matrix.settings.only.as_str()) {
             continue;
         }
@@ -46,7 +49,8 @@ pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
             "growth" => growth(matrix).await?,
             "day" => day(matrix).await?,
             "overload" => overload::measure(matrix).await?,
-            _ => disk(matrix).await?,
+            "disk" => disk(matrix).await?,
+            _ => retention(matrix).await?,
         }
     }
     Ok(())
@@ -224,4 +228,35 @@ async fn disk(matrix: &mut Matrix) -> Result<(), Error> {
     let texts = churned as f64 * 2.0 * f64::from(TEXT_BYTES);
     matrix.figures.disk_ratio = Some(on_disk(&folder) as f64 / texts);
     world.close().await
+}
+
+/// Messages come steadily and are kept for a while; does what they take on the disk stop growing?
+async fn retention(matrix: &mut Matrix) -> Result<(), Error> {
+    let time = matrix.size.steady;
+    let kept = format!("{}s", (time.as_secs() / 10).max(1));
+    let settings = ["--retention", &kept, "--cache-messages", "1000"];
+    let mut world = World::open(&matrix.settings.place, &settings).await?;
+    let limit = Limit { operations: u64::MAX, time };
+    let load = Load { limit, pace: Pace::Rate(STEADY), ..matrix.load(Scenario::Post, Over::Grpc, 64) };
+    let row = matrix.row(&mut world, &load, &format!("kept for {kept}"), None).await?;
+    matrix.figures.steady_growth = later_growth(&row.disk_mib);
+    world.close().await
+}
+
+/// The most in the last half of the time, as a multiple of the most in the first half.
+fn later_growth(disk_mib: &[f64]) -> Option<f64> {
+    let (early, late) = disk_mib.split_at(disk_mib.len() / 2);
+    let most = |half: &[f64]| half.iter().copied().reduce(f64::max);
+    Some(most(late)? / most(early)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::later_growth;
+
+    #[test]
+    fn growth_is_told_by_halves() {
+        assert_eq!(later_growth(&[1.0, 4.0, 3.0, 5.0, 4.0]), Some(1.25));
+        assert_eq!(later_growth(&[1.0]), None);
+    }
 }

@@ -47,6 +47,12 @@ fn posts_go_well_over_both_faces_and_write_to_the_storage() {
 }
 
 #[test]
+fn a_setting_reaches_the_queue_service_and_its_disk_is_watched() {
+    let row = row("post", 40, &["--clients", "4", "--queue-setting=--retention=1h"]);
+    assert!(row["disk_mib"][0].as_f64() > Some(0.0), "{row}");
+}
+
+#[test]
 fn posts_in_an_open_loop_are_as_many_as_are_due() {
     row("post", 50, &["--rate", "1000", "--clients", "4"]);
 }
