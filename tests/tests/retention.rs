@@ -33,7 +33,7 @@ async fn gone(client: &Grpc, messages: &[&Message]) {
 async fn push_out(client: &Grpc) -> Message {
     let mut last = None;
     for number in 0..6 {
-        last = Some(client.post(platform_post("Bob", &format!("Post {number}."))).await.unwrap());
+        last = Some(client.post(platform_post("Bob", &format!("Post {number}."))).await.expect("a post"));
     }
     last.expect("there were some")
 }
@@ -70,12 +70,12 @@ async fn what_is_old_goes_and_work_and_the_newest_stay_over_a_restart_too() {
     let client = queue.grpc().await;
     gone(&client, &[&answered, &answer, &failed, &said]).await;
     assert_eq!(client.get(&newest.id).await.unwrap(), newest);
-    assert_eq!(client.pending("").await.unwrap(), [waiting.clone()]);
+    assert_eq!(client.pending("").await.unwrap(), std::slice::from_ref(&waiting));
     assert!(client.failed().await.unwrap().failed.is_empty());
     let page = client.raw().get_conversation(conversation_of(&answered)).await.unwrap().into_inner();
     assert_eq!(page.messages, []);
     let page = client.raw().get_conversation(conversation_of(&waiting)).await.unwrap().into_inner();
-    assert_eq!(page.messages, [waiting.clone()], "work stays in its conversation");
+    assert_eq!(page.messages, std::slice::from_ref(&waiting), "work stays in its conversation");
 
     let work = client.claim_next("worker 2", &["other"], 0).await.unwrap().expect("it waits");
     client.complete(held(&work), reply("Now.")).await.unwrap();
