@@ -89,6 +89,9 @@ fn check_rows(kept: &Kept) {
     let live: Vec<_> =
         messages.iter().filter(|record| is_live(record)).map(|record| record.content.posted).collect();
     assert_eq!(numbers(&keys(kept, b'l')), live, "live work");
+    let finished = messages.iter().filter(|record| record.state.work.is_some() && !is_live(record));
+    let finished: Vec<_> = finished.map(|record| record.content.posted).collect();
+    assert_eq!(numbers(&keys(kept, b's')), finished, "finished work");
     let failed = messages.iter().filter(|record| {
         let status = record.state.work.as_ref().map(|work| work.status);
         status == Some(Status::Failed) && !record.state.deleted
