@@ -65,9 +65,14 @@ impl Reads {
         *self.views.subscribe().borrow()
     }
 
+    /// A message, where it is cached or live.
+    pub(crate) fn shown(&self, id: Uuid) -> Option<Arc<Record>> {
+        self.views.posted(self.store.ids().open(id)?)
+    }
+
     /// One message.
     pub(crate) async fn message(&self, id: Uuid) -> Result<(Option<Arc<Record>>, u64), JournalError> {
-        if let Some(record) = self.views.message(id) {
+        if let Some(record) = self.shown(id) {
             self.costs.note("GetMessage", &Tally::default());
             return Ok((Some(record), 0));
         }
@@ -178,7 +183,7 @@ impl Reads {
 
     /// A stored message with its present state: that of live work is in the views.
     fn present(&self, record: Record) -> Arc<Record> {
-        if let Some(shown) = self.views.message(record.content.id) {
+        if let Some(shown) = self.views.posted(record.content.posted) {
             return shown;
         }
         let status = record.state.work.as_ref().map(|work| work.status);

@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use uuid::Uuid;
-
 use super::{
     BeforeCache, EntityDepth, Floor, Page,
     feed::{Feed, Post, Shown},
@@ -59,7 +57,6 @@ pub(super) struct Cache {
     bytes: usize,
     /// Cached and live messages by the number of their post.
     records: HashMap<u64, Arc<Record>>,
-    ids: HashMap<Uuid, u64>,
     all: Feed,
     domains: HashMap<String, Feed>,
     pending: Pending,
@@ -73,7 +70,6 @@ impl Cache {
             tail: floor.seq,
             bytes: 0,
             records: HashMap::new(),
-            ids: HashMap::new(),
             all: Feed::new(floor),
             domains: HashMap::new(),
             pending: Pending::new(aging_ms),
@@ -103,7 +99,6 @@ impl Cache {
 
     pub(super) fn restore_live(&mut self, record: Record) {
         let record = Arc::new(record);
-        self.ids.insert(record.content.id, record.content.posted);
         if let Some(before) = self.records.insert(record.content.posted, Arc::clone(&record)) {
             self.pending.remove(&before);
         }
@@ -119,10 +114,6 @@ impl Cache {
     /// Remembers a domain of which nothing may be cached. Returns from where on its feed is complete.
     pub(super) fn pin(&mut self, domain: &str) -> Floor {
         self.domain(domain).floor
-    }
-
-    pub(super) fn message(&self, id: Uuid) -> Option<Arc<Record>> {
-        self.ids.get(&id).and_then(|posted| self.records.get(posted)).cloned()
     }
 
     pub(super) fn posted(&self, posted: u64) -> Option<Arc<Record>> {
@@ -232,7 +223,7 @@ impl Cache {
 
     /// Makes this the present state of a message, where it is live, cached or just posted.
     fn show(&mut self, record: Arc<Record>, posted: bool) {
-        let (id, place) = (record.content.id, record.content.posted);
+        let place = record.content.posted;
         if let Some(before) = self.records.get(&place).cloned() {
             self.pending.remove(&before);
             if self.is_cached(place) {
@@ -241,10 +232,8 @@ impl Cache {
         }
         self.pending.add(&record);
         if posted || is_live(&record) || self.is_cached(place) {
-            self.ids.insert(id, place);
             self.records.insert(place, record);
         } else {
-            self.ids.remove(&id);
             self.records.remove(&place);
         }
     }
@@ -295,7 +284,6 @@ impl Cache {
         self.bytes -= message_bytes(&record);
         if !is_live(&record) {
             self.records.remove(&oldest.posted);
-            self.ids.remove(&record.content.id);
         }
     }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::domain::{Change, ChangeKind, Millis, Record};
 
@@ -81,11 +80,6 @@ impl Views {
     /// The number of the newest change, and every later one. Subscribe before reading, so that nothing is missed.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.tail.subscribe()
-    }
-
-    /// A message, where it is cached or live.
-    pub fn message(&self, id: Uuid) -> Option<Arc<Record>> {
-        self.cache.read().message(id)
     }
 
     /// The message that was posted under a number, where it is cached or live.

@@ -215,7 +215,7 @@ impl Bench {
     }
 
     fn shown(&self, record: &Record) -> Option<Record> {
-        self.views.message(record.content.id).map(|record| (*record).clone())
+        self.views.posted(record.content.posted).map(|record| (*record).clone())
     }
 }
 

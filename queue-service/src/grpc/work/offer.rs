@@ -134,7 +134,7 @@ impl WorkStream {
     async fn offer_due(&mut self, offers: &mut Offers) -> Result<(), Over> {
         let now = SystemClock.now();
         while let Some(id) = offers.take_due(now) {
-            let Some(record) = self.grpc.reads.views.message(id) else { continue };
+            let Some(record) = self.grpc.reads.shown(id) else { continue };
             if is_pending(&record) {
                 self.offer_one(&record, offers).await?;
             }

@@ -50,7 +50,7 @@ fn check_cached(kept: &Kept, reads: &Reads) {
     for record in store.values() {
         assert!(kept.store.find(record.content.id, &Tally::default()).unwrap().is_some());
         if is_live(record) {
-            assert_eq!(reads.views.message(record.content.id).as_deref(), Some(record));
+            assert_eq!(reads.views.posted(record.content.posted).as_deref(), Some(record));
         }
     }
 }

@@ -154,7 +154,7 @@ fn check_messages(lived: &Lived, views: &Views) {
         let kept = place >= dropped || is_live(record);
         let expected = kept.then_some(record);
         assert_eq!(
-            views.message(record.content.id).as_deref(),
+            views.posted(record.content.posted).as_deref(),
             expected,
             "message {place} of {dropped} dropped"
         );
