@@ -48,8 +48,9 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_MAX_UPSTREAM_CALLS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_upstream_calls: u32,
     /// How long a connection may take to send the head of a request, the pause before it included, and not take what is
-    /// sent to it, in seconds, fractions allowed.
-    #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value = "30", value_parser = seconds)]
+    /// sent to it, in seconds, fractions allowed. Longer than a proxy keeps an idle connection, commonly 60 s: it might
+    /// send a request just when that is closed here.
+    #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value = "75", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub idle_timeout: Duration,
     /// Connections to the queue-service, over which calls are spread; calls that wait have one more. One carries some

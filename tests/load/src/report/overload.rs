@@ -18,8 +18,13 @@ use crate::{
 
 /// Room for commands: as many as there are clients in the row that the overload is counted by.
 const CROWDED: [&str; 2] = ["--max-commands", "64"];
-/// How much more than these clients get is sent.
-pub(super) const TIMES: f64 = 4.0;
+/// Four times as many clients as there is room for, each of which tries again at once.
+const AT_ONCE: u32 = 256;
+/// How much more than 64 clients get is offered: the first is what is asked for, the others are tried where a machine does
+/// not carry so much.
+const TIMES: [f64; 4] = [4.0, 3.0, 2.0, 1.5];
+/// The part of what is offered that has to be sent for a machine to carry it.
+const CARRIED: f64 = 0.95;
 /// Clients of the overload: more than wait for answers at any moment, so that none is late for want of a client.
 const CROWD: u32 = 1_024;
 /// Polls a second of each of the readers beside it.
@@ -27,8 +32,9 @@ const POLLS: u32 = 100;
 /// The overload lasts so much longer than what is measured beside it: the readers are started when it begins.
 const LEAD: Duration = Duration::from_secs(2);
 
-/// Sends four times of what 64 clients get, when it is due, while readers on both faces poll. The queue-service has one
-/// core for itself, all others the rest: on the same cores, the crowd would take away what is to serve it.
+/// First 64 clients, for which there is room, then four times as many at once; then four times of what the 64 get, sent when
+/// it is due, while readers on both faces poll, and where that is more than the machine carries, less. The queue-service
+/// has one core for itself, all others the rest: on the same cores, the crowd would take away what is to serve it.
 ///
 /// # Errors
 /// Where it cannot be prepared.
@@ -46,21 +52,36 @@ pub(super) async fn measure(matrix: &mut Matrix) -> Result<(), Error> {
 }
 
 async fn flood(matrix: &mut Matrix, world: &mut World) -> Result<(), Error> {
-    let usual = matrix.load(Scenario::Crowd, Over::Grpc, 64);
-    let usual = matrix.row(world, &usual, "on one core, room for 64 commands", None).await?;
+    let closed = |matrix: &Matrix, clients| matrix.load(Scenario::Crowd, Over::Grpc, clients);
+    let load = closed(matrix, 64);
+    let usual = matrix.row(world, &load, "on one core, room for 64 commands", None).await?;
+    let load = closed(matrix, AT_ONCE);
+    let at_once = matrix.row(world, &load, "the same", None).await?;
+    matrix.figures.refusal_p99_ms = at_once.refusal_latency.map(|refusals| refusals.p99_us / 1_000.0);
+    for times in TIMES {
+        let rate = times * usual.per_second;
+        let crowd = open(matrix, world, rate, times).await?;
+        matrix.figures.overload = Some(crowd.sent_per_second / usual.per_second);
+        matrix.figures.overload_p99_ms = crowd.refusal_latency.map(|refusals| refusals.p99_us / 1_000.0);
+        if crowd.sent_per_second >= CARRIED * rate {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One open loop, with its readers.
+async fn open(matrix: &mut Matrix, world: &mut World, rate: f64, times: f64) -> Result<Row, Error> {
     let limit = Limit { operations: u64::MAX, time: matrix.size.time + LEAD };
-    let pace = Pace::Rate(TIMES * usual.per_second);
-    let load = Load { pace, limit, ..matrix.load(Scenario::Crowd, Over::Grpc, CROWD) };
+    let load = Load { pace: Pace::Rate(rate), limit, ..matrix.load(Scenario::Crowd, Over::Grpc, CROWD) };
     let readers = [Over::Grpc, Over::Json].map(|over| tokio::spawn(reader(world, over, matrix.size.time)));
     let crowd = row(world, &load).await?;
-    let crowd = matrix.keep(crowd, "the same, 4 × what 64 clients get");
+    let crowd = matrix.keep(crowd, &format!("the same, {times} × what 64 clients get"));
     for reader in readers {
         let row = reader.await.expect("a reader does not panic")?;
-        matrix.keep(row, "beside 4 × what 64 clients get");
+        matrix.keep(row, &format!("beside {times} × what 64 clients get"));
     }
-    matrix.figures.overload = Some(crowd.sent_per_second / usual.per_second);
-    matrix.figures.refusal_p99_ms = crowd.refusal_latency.map(|refusals| refusals.p99_us / 1_000.0);
-    Ok(())
+    Ok(crowd)
 }
 
 /// Polls from a process of its own, which waits for nothing that the overload's clients wait for.
