@@ -27,7 +27,6 @@ use log::Log;
 use run::{Run, assert_nothing_broken};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "new: it has not run often enough yet to be trusted with a verdict; run it by hand"]
 async fn kills_at_any_moment_lose_nothing_double_nothing_and_tear_nothing() {
     let began = Instant::now();
     let seed = number("REPARTEE_SEED").unwrap_or_else(rand::random);
