@@ -79,7 +79,7 @@ impl Reads {
         let (found, reads) =
             self.on_disk("GetMessage", move |reads, tally| reads.store.find(id, tally)).await?;
         self.until_durable(&found).await;
-        Ok((found.map(|record| self.present(record)), reads))
+        Ok((found.and_then(|record| self.present(record)), reads))
     }
 
     /// The last messages of a conversation that were posted before number `before`, oldest first: one range read, and
@@ -117,7 +117,7 @@ impl Reads {
         if let Some(shown) = self.views.posted(posted) {
             return Ok(Some(shown));
         }
-        Ok(self.store.message(posted, tally)?.map(|record| self.present(record)))
+        Ok(self.store.message(posted, tally)?.and_then(|record| self.present(record)))
     }
 
     /// The first pending messages in the order in which they are handed out.
@@ -126,7 +126,8 @@ impl Reads {
         self.views.pending(entity, limit, now)
     }
 
-    /// The failed messages, newest first, those posted before `before`; none at all where there is no such message.
+    /// The failed messages, newest first, those posted before `before`, which may be swept by now; `None` where that is no
+    /// message of this log.
     pub(crate) async fn failed(
         &self,
         before: Option<Uuid>,
@@ -178,21 +179,20 @@ impl Reads {
     async fn visible(&self, records: Vec<Record>, tail: u64) -> Vec<Arc<Record>> {
         self.until_durable(&records).await;
         let shown = records.into_iter().filter(|record| record.content.posted <= tail);
-        shown.map(|record| self.present(record)).collect()
+        shown.filter_map(|record| self.present(record)).collect()
     }
 
-    /// A stored message with its present state: that of live work is in the views.
-    fn present(&self, record: Record) -> Arc<Record> {
+    /// A stored message with its present state: that of live work is in the views. `None` where it was swept since.
+    fn present(&self, record: Record) -> Option<Arc<Record>> {
         if let Some(shown) = self.views.posted(record.content.posted) {
-            return shown;
+            return Some(shown);
         }
         let status = record.state.work.as_ref().map(|work| work.status);
         if matches!(status, Some(Status::Pending | Status::Processing)) {
-            // It was finished between the two looks: its row has the final state now.
-            if let Ok(Some(finished)) = self.store.find(record.content.id, &Tally::default()) {
-                return Arc::new(finished);
-            }
+            // It was finished between the two looks: its row has the final state now, or is swept already.
+            let finished = self.store.message(record.content.posted, &Tally::default());
+            return finished.unwrap_or(Some(record)).map(Arc::new);
         }
-        Arc::new(record)
+        Some(Arc::new(record))
     }
 }

@@ -178,3 +178,36 @@ async fn who_follows_while_the_log_is_swept_sees_every_change_or_is_told_of_a_re
     }
     assert!(client.stats().await.unwrap().begins_after_seq > 0);
 }
+
+#[tokio::test]
+async fn a_kill_while_the_log_is_swept_takes_nothing_that_is_kept_and_brings_nothing_back() {
+    let mut queue = Service::queue_service(&SHORT).await;
+    let mut client = queue.grpc().await;
+    let waiting = client.post(question("other", "When?")).await.unwrap();
+    let mut posted = Vec::new();
+    for _ in 0..5 {
+        let before = client.stats().await.unwrap().begins_after_seq;
+        while client.stats().await.unwrap().begins_after_seq == before {
+            for _ in 0..20 {
+                posted.push(client.post(platform_post("Ann", "One more.")).await.unwrap());
+            }
+        }
+        queue.kill().await;
+        queue.start_again().await;
+        client = queue.grpc().await;
+        let begins = client.stats().await.unwrap().begins_after_seq;
+        assert!(begins >= before, "what was swept is swept");
+        for message in &posted {
+            match client.get(&message.id).await {
+                Ok(found) => assert_eq!((&found, found.seq > begins), (message, true)),
+                Err(refusal) => {
+                    assert_eq!(refusal.code(), Code::NotFound);
+                    let begins = client.stats().await.unwrap().begins_after_seq;
+                    assert!(message.seq <= begins, "{} is gone, the log begins after {begins}", message.seq);
+                }
+            }
+        }
+        posted.retain(|message| message.seq > begins);
+        assert_eq!(client.pending("").await.unwrap(), std::slice::from_ref(&waiting));
+    }
+}

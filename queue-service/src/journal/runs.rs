@@ -27,6 +27,8 @@ const RUNS_A_COMMIT: usize = 4;
 pub(super) struct Gathered {
     /// So many fresh ones are written.
     most: usize,
+    /// Rows that a commit writes at least, while there are some to write.
+    a_commit: usize,
     fresh: Numbers,
     count: usize,
     /// Being written.
@@ -54,12 +56,20 @@ impl Default for Gathered {
 
 impl Gathered {
     fn new(most: usize) -> Self {
-        Self { most, fresh: Numbers::new(), count: 0, settling: Numbers::new(), settling_to: None, marked: 0 }
+        Self {
+            most,
+            a_commit: RUNS_A_COMMIT,
+            fresh: Numbers::new(),
+            count: 0,
+            settling: Numbers::new(),
+            settling_to: None,
+            marked: 0,
+        }
     }
 
     #[cfg(test)]
-    pub(super) fn write_from(&mut self, most: usize) {
-        self.most = most;
+    pub(super) fn write_from(&mut self, most: usize, a_commit: usize) {
+        (self.most, self.a_commit) = (most, a_commit);
     }
 
     /// The numbers of a conversation before `before`, the newest first.
@@ -72,12 +82,10 @@ impl Gathered {
         numbers
     }
 
-    /// True where this message of a conversation stands in no run yet.
-    pub(super) fn holds(&self, conversation: ConversationId, posted: u64) -> bool {
-        let held = |numbers: &Numbers| {
-            numbers.get(&conversation).is_some_and(|numbers| numbers.binary_search(&posted).is_ok())
-        };
-        held(&self.fresh) || held(&self.settling)
+    /// True where the run of this message is not there for good: after a restart the messages behind the mark are gathered
+    /// again from their commits, and their runs written anew.
+    pub(super) fn may_gather_again(&self, posted: u64) -> bool {
+        posted > self.marked
     }
 
     /// Messages that are swept need no place in a run any more.
@@ -90,7 +98,7 @@ impl Gathered {
 
     /// What the next commit writes: at least as many rows as it adds messages, so that writing keeps up.
     pub(super) fn next(&self, changes: &[Change]) -> Runs {
-        let most = RUNS_A_COMMIT.max(changes.iter().filter_map(post).count());
+        let most = self.a_commit.max(changes.iter().filter_map(post).count());
         let chunks = self.settling.iter().flat_map(|(conversation, numbers)| {
             numbers.chunks(RUN).map(|chunk| (*conversation, chunk.to_vec()))
         });

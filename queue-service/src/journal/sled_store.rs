@@ -74,7 +74,7 @@ pub struct SledStore {
     log: Option<Arc<File>>,
     epoch: Arc<str>,
     ids: Ids,
-    /// Shared with readers; only the writer adds to it.
+    /// Shared with readers; only the writer changes it.
     pub(super) gathered: Arc<RwLock<Gathered>>,
     /// Shared with readers; only the writer moves it, before the rows go.
     pub(super) begins: Arc<RwLock<Beginning>>,
@@ -147,6 +147,12 @@ impl SledStore {
         self.db.insert(key, encode(&meta))?;
         self.epoch = meta.epoch.into();
         self.sync()
+    }
+
+    /// Puts something into a row that nobody can read.
+    #[cfg(test)]
+    pub(super) fn spoil(&self, key: Key) {
+        self.db.insert(key.to_bytes(), &[0xff]).expect("sled takes it");
     }
 
     fn sync(&self) -> Result<(), JournalError> {

@@ -1,7 +1,8 @@
 //! Taking away the beginning of the log: which rows go with the oldest commits, and where the log begins afterwards.
 //!
-//! A commit's own rows go with it. A message goes with the commit of its last change, so of what is kept nothing names a
-//! message that is gone; until then it stays, however old its post is. Who decides how much goes, and when, is the writer.
+//! A commit's own rows go with it. A message goes with the commit of its last change, so no change that is kept names a
+//! message that is gone; until then it stays, however old its post is. A run of a conversation may name some for a while.
+//! Who decides how much goes, and when, is the writer.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,8 @@ pub struct Sweepable<'a> {
     pub to: u64,
     /// Only commits that were made before this time, Unix milliseconds.
     pub before: Millis,
+    /// The time. A commit that was made later is as old as its last message: the clock was ahead when it was made.
+    pub now: Millis,
     /// Whole commits until there are so many changes.
     pub changes: usize,
     /// Whether the message that was posted under a number stays, whatever the log says: it is live, or about to change.
@@ -80,8 +83,8 @@ impl SledStore {
         let mut commits = self.commits(begins.seq, None, tally).peekable();
         while let Some(commit) = commits.next() {
             let commit = commit?;
-            let oldest =
-                Oldest { last: commit.changes.last().map_or(0, StoredChange::seq), at: commit.time() };
+            let at = if commit.time() > may.now { commit.stamp } else { commit.time() };
+            let oldest = Oldest { last: commit.changes.last().map_or(0, StoredChange::seq), at };
             let old = oldest.last <= may.to && oldest.at < may.before;
             if !old || broom.sweep.changes >= may.changes || commits.peek().is_none() {
                 return Ok(Swept { sweep: broom.finish()?, oldest: Some(oldest) });
@@ -170,13 +173,13 @@ impl Broom<'_> {
         Ok(Some(self.sweep))
     }
 
-    /// A message that stays and stands in no run yet gets one of its own: after a restart its commit, from which it would
-    /// be gathered, is gone.
+    /// A message that stays gets a run of its own where the runs may be written anew: after a restart its commit, from
+    /// which it would be gathered, is gone.
     fn keep_survivors(&mut self) {
         let gathered = self.store.gathered.read();
         for (conversation, posted) in self.posts.drain(..) {
             let stays = self.sweep.gone.binary_search(&(conversation, posted)).is_err();
-            if stays && gathered.holds(conversation, posted) {
+            if stays && gathered.may_gather_again(posted) {
                 let run = encode(&StoredRun { posted: vec![posted] });
                 self.sweep.rows.insert(Key::Run(conversation, posted), Some(run));
             }

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use tempfile::TempDir;
 
-use super::{Commit, Durability, Journal, OpenError, SledStore, Sweepable, Tally};
+use super::{Commit, Durability, Journal, OpenError, SledStore, Sweepable, Tally, keys::Key};
 use crate::domain::{
     Millis,
     tests::{
@@ -27,6 +27,11 @@ pub(crate) struct Kept {
     pub(crate) lived: Lived,
     pub(crate) store: SledStore,
     pub(crate) dir: TempDir,
+}
+
+/// Makes the commit that ends with this change unreadable.
+pub(crate) fn spoil_commit(store: &SledStore, last: u64) {
+    store.spoil(Key::Commit(last));
 }
 
 impl Kept {
@@ -55,7 +60,7 @@ impl Kept {
         let world = &mut self.lived.world;
         let touched: HashSet<_> = changes.iter().map(|change| change.record.content.posted).collect();
         let stays = |posted| world.queue.is_live(posted) || touched.contains(&posted);
-        let may = Sweepable { to, before: Millis::MAX, changes: most, stays: &stays };
+        let may = Sweepable { to, before: Millis::MAX, now: Millis::MAX, changes: most, stays: &stays };
         let sweep = self.store.sweep(&may, &Tally::default()).unwrap().sweep;
         let stamp = world.queue.last_stamp();
         let commit = Commit { stamp, at: world.now, changes, sweep, ..Commit::default() };

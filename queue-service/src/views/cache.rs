@@ -127,8 +127,8 @@ impl Cache {
         }
     }
 
-    pub(super) fn left(&self) -> u64 {
-        self.all.left()
+    pub(super) fn evicted_to(&self) -> u64 {
+        self.all.evicted_to()
     }
 
     fn floor(&self, domain: Option<&str>) -> Floor {

@@ -88,7 +88,7 @@ impl Feed {
     }
 
     /// Nothing up to this number is here: no change, and no message that was last changed by then.
-    pub(super) fn left(&self) -> u64 {
+    pub(super) fn evicted_to(&self) -> u64 {
         let posts = self.posts.front().map_or(u64::MAX, |oldest| oldest.posted.saturating_sub(1));
         self.floor.seq.min(posts)
     }

@@ -117,8 +117,8 @@ impl Views {
     }
 
     /// Number up to which everything has left the cache: every change, and every message that was last changed by then.
-    pub fn left(&self) -> u64 {
-        self.cache.read().left()
+    pub fn evicted_to(&self) -> u64 {
+        self.cache.read().evicted_to()
     }
 
     /// Call before looking for a domain in the storage: from then on its floor tells of this domain alone.

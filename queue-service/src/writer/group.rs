@@ -95,7 +95,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         let (forget, sweep) = if self.put_off {
             Default::default()
         } else {
-            (self.sweep_keys(now)?, self.sweep_log(now, &changes)?)
+            (self.sweep_keys(now)?, self.sweep_log(now, &changes))
         };
         if changes.is_empty() && forget.is_empty() && sweep.is_none() {
             return Ok(());

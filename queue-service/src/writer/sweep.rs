@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use metrics::gauge;
+
 use super::{Clock, State};
 use crate::{
     domain::{Change, Millis, RequestKey},
@@ -20,7 +22,7 @@ const KEYS: usize = 1_000;
 
 /// Changes that are swept in a second in any case, where so many are old.
 const CHANGES_A_SECOND: i64 = 1_000;
-/// As many of them at once; a step takes about a millisecond.
+/// As many of them at once. Each is read before its step, from the disk where it is cold.
 const CHANGES_AT_ONCE: i64 = 200;
 /// For each change that is stored so many may be swept: old ones grow fewer however many come.
 const CHANGES_FOR_ONE: i64 = 2;
@@ -101,7 +103,7 @@ impl LogSweep {
 impl<J: Journal, C: Clock> State<J, C> {
     /// When something has to be swept unless a commit comes before.
     pub(super) fn next_sweep(&self) -> Millis {
-        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(self.left()));
+        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(self.evicted_to()));
         log.map_or(self.key_sweep.next, |log| log.min(self.key_sweep.next))
     }
 
@@ -116,33 +118,43 @@ impl<J: Journal, C: Clock> State<J, C> {
         keys.swept_to = requests.last().filter(|_| requests.len() == KEYS).map(|request| request.key);
         let pause = if keys.swept_to.is_some() { KEYS_ON_MS } else { KEYS_EVERY_MS };
         keys.next = now.saturating_add(pause);
-        self.with.costs.note("Sweep", &tally);
+        self.with.costs.note("SweepKeys", &tally);
         Ok(requests.into_iter().filter(|request| request.is_over(now)).map(|request| request.key).collect())
     }
 
-    /// The oldest commits that are old enough and not cached, to be taken away with the commit of these changes.
-    pub(super) fn sweep_log(
-        &mut self,
-        now: Millis,
-        changes: &[Change],
-    ) -> Result<Option<Sweep>, JournalError> {
-        let left = self.left();
+    /// The oldest commits that are old enough and not cached, to be taken away with the commit of these changes. Where they
+    /// cannot be read, nothing is swept until the next start: one damaged old row is no reason to stop serving.
+    pub(super) fn sweep_log(&mut self, now: Millis, changes: &[Change]) -> Option<Sweep> {
+        let swept = self.try_to_sweep_log(now, changes);
+        swept.unwrap_or_else(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the oldest part of the log cannot be read: nothing is swept any more; look with --check"
+            );
+            self.log_sweep = None;
+            gauge!("repartee_sweep_stopped").set(1.0);
+            None
+        })
+    }
+
+    fn try_to_sweep_log(&mut self, now: Millis, changes: &[Change]) -> Result<Option<Sweep>, JournalError> {
+        let left = self.evicted_to();
         let Some(log) = &mut self.log_sweep else { return Ok(None) };
         let Some(budget) = log.budget(now, left, changes.len()) else { return Ok(None) };
         let touched = changes.iter().map(|change| change.record.content.posted).collect::<HashSet<_>>();
         let queue = &self.with.queue;
         let stays = |posted| queue.is_live(posted) || touched.contains(&posted);
-        let may = Sweepable { to: left, before: log.horizon(now), changes: budget, stays: &stays };
+        let may = Sweepable { to: left, before: log.horizon(now), now, changes: budget, stays: &stays };
         let tally = Tally::default();
         let Swept { sweep, oldest } = self.with.store.sweep(&may, &tally)?;
         log.swept(now, left, sweep.as_ref().map_or(0, |sweep| sweep.changes), oldest);
-        self.with.costs.note("Sweep", &tally);
+        self.with.costs.note("SweepLog", &tally);
         Ok(sweep)
     }
 
     /// Number up to which nothing is cached. The newest change never counts: the log ends with it.
-    fn left(&self) -> u64 {
-        self.with.views.left().min(self.with.queue.last_seq().saturating_sub(1))
+    fn evicted_to(&self) -> u64 {
+        self.with.views.evicted_to().min(self.with.queue.last_seq().saturating_sub(1))
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::SledStore;
 use crate::{
-    domain::{ConversationId, Millis, Record, RequestKey, Requested},
+    domain::{ConversationId, Millis, Record, RequestKey, Requested, Status},
     journal::{
         FormatError, JournalError, Tally,
         keys::{Key, last_number},
@@ -133,9 +133,16 @@ impl SledStore {
     pub fn failed(&self, before: u64, limit: usize, tally: &Tally) -> Result<Vec<Record>, JournalError> {
         let range = (all(b'f').0, Bound::Excluded(Key::Failed(before).to_bytes()));
         let mut failed = Vec::new();
-        for row in self.range(range, tally).rev().take(limit) {
+        for row in self.range(range, tally).rev() {
+            if failed.len() == limit {
+                break;
+            }
             let posted = last_number(&row?.0).ok_or(FormatError::Field("posted"))?;
-            failed.extend(self.message(posted, tally)?);
+            // It may be swept between this look and the one before.
+            let is_failed = |record: &Record| {
+                record.state.work.as_ref().is_some_and(|work| work.status == Status::Failed)
+            };
+            failed.extend(self.message(posted, tally)?.filter(is_failed));
         }
         Ok(failed)
     }

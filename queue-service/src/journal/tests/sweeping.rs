@@ -31,12 +31,14 @@ fn sweeps(commits: usize) -> impl Strategy<Value = Sweeps> {
     prop::collection::vec((0.0..1.1, 1..12usize, prop::bool::weighted(0.1)), commits)
 }
 
-/// Runs are written as soon as so many messages of conversations are there.
+/// Runs are written as soon as so many messages of conversations are there, one with a commit, so that a restart comes
+/// between the runs and their mark too.
 const GATHER: usize = 3;
+const A_COMMIT: usize = 1;
 
 fn open_again(kept: Kept) -> Kept {
     let kept = kept.reopen();
-    kept.store.gathered.write().write_from(GATHER);
+    kept.store.gathered.write().write_from(GATHER, A_COMMIT);
     kept
 }
 

@@ -30,7 +30,7 @@ fn readers(kept: &Kept, limits: CacheLimits) -> Reads {
 /// Lives through a commit, with a sweep of so many changes behind the cache.
 fn live(kept: &mut Kept, reads: &Reads, commit: &(i64, Vec<Act>), most: usize) {
     let last = kept.lived.world.queue.last_seq();
-    kept.keep_and_sweep(commit, reads.views.left().min(last), most);
+    kept.keep_and_sweep(commit, reads.views.evicted_to().min(last), most);
     reads.views.publish(kept.lived.commits.last().cloned().unwrap_or_default());
 }
 
@@ -126,7 +126,7 @@ fn half_swept() -> (Kept, Reads) {
     kept.keep(&posts);
     let reads = readers(&kept, CacheLimits { messages: 5, ..ROOMY });
     for _ in 0..10 {
-        let to = reads.views.left();
+        let to = reads.views.evicted_to();
         kept.keep_and_sweep(&(0, vec![]), to, 1);
     }
     (kept, reads)
@@ -138,7 +138,7 @@ async fn a_follower_whose_next_page_is_swept_between_two_pages_is_told() {
     let first = reads.changes("Test", None, 10, 2).await.unwrap().unwrap();
     assert_eq!((first.items.len(), first.next, first.more), (2, 12, true));
     for _ in 0..3 {
-        kept.keep_and_sweep(&(0, vec![]), reads.views.left(), 1);
+        kept.keep_and_sweep(&(0, vec![]), reads.views.evicted_to(), 1);
     }
     assert_eq!(kept.store.begins().seq, 13);
     assert!(reads.changes("Test", None, first.next, 2).await.unwrap().is_err());
@@ -187,7 +187,7 @@ async fn the_list_of_failed_messages_goes_on_behind_one_that_is_swept() {
 async fn after_a_restart_polls_of_a_log_that_is_cached_from_its_beginning_on_read_nothing() {
     let (mut kept, reads) = half_swept();
     for _ in 0..10 {
-        kept.keep_and_sweep(&(0, vec![]), reads.views.left(), 1);
+        kept.keep_and_sweep(&(0, vec![]), reads.views.evicted_to(), 1);
     }
     drop(reads);
     let kept = kept.reopen();

@@ -6,7 +6,7 @@ use crate::{
         Millis, Record, Rejection, Reply, Request, RequestKey,
         tests::world::{by, lease, remark},
     },
-    journal::Tally,
+    journal::{Tally, tests::spoil_commit},
     views::CacheLimits,
     writer::CommandError,
 };
@@ -49,6 +49,19 @@ async fn what_is_old_goes_and_what_is_not_stays() {
     assert!(bench.is_stored(&old), "an hour is not over an hour");
     bench.rest().await;
     assert_eq!([&old, &young, &newest].map(|record| bench.is_stored(record)), [false, true, true]);
+}
+
+#[tokio::test]
+async fn an_old_row_that_cannot_be_read_stops_the_sweep_and_nothing_else() {
+    let bench = Bench::start_keeping(HOUR, 1);
+    let old = bench.say().await;
+    spoil_commit(&bench.store, old.state.seq);
+    bench.say_so_many(2).await;
+    bench.pass(2 * HOUR).await;
+    bench.rest().await;
+    assert!(bench.is_stored(&old));
+    let later = bench.say().await;
+    assert!(bench.is_stored(&later), "the writer goes on");
 }
 
 #[tokio::test]

@@ -19,7 +19,13 @@ fn while_it_is_swept(kept: &Kept, mut look: impl FnMut(u64)) {
     let mut store = kept.store.clone();
     std::thread::scope(|scope| {
         let sweeping = scope.spawn(move || {
-            let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes: 1, stays: &|_| false };
+            let may = Sweepable {
+                to: u64::MAX,
+                before: Millis::MAX,
+                now: Millis::MAX,
+                changes: 1,
+                stays: &|_| false,
+            };
             while let Some(sweep) = store.sweep(&may, &Tally::default()).unwrap().sweep {
                 let commit = Commit { sweep: Some(sweep), ..Commit::default() };
                 store.append(&commit, &Tally::default()).unwrap();

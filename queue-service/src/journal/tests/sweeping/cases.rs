@@ -18,7 +18,7 @@ fn ask() -> Act {
 }
 
 /// Which messages are left, by the numbers of their posts.
-fn left(kept: &Kept) -> Vec<u64> {
+fn remaining(kept: &Kept) -> Vec<u64> {
     numbers(&keys(kept, b'm'))
 }
 
@@ -32,7 +32,7 @@ fn a_post_goes_with_its_commit_and_the_newest_commit_stays() {
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say()]), (1, vec![say()]), (1, vec![say()])]);
     sweep_all(&mut kept);
-    assert_eq!(left(&kept), [3, 4]);
+    assert_eq!(remaining(&kept), [3, 4]);
     let stamp = kept.lived.world.log[1].record.content.timestamp;
     assert_eq!(kept.store.begins(), Beginning { seq: 2, stamp });
     assert_eq!(kept.reopen().store.begins(), Beginning { seq: 2, stamp });
@@ -44,9 +44,9 @@ fn a_message_goes_with_its_last_change() {
         let mut kept = Kept::new();
         kept.keep(&[(1, vec![say()]), (1, vec![change])]);
         sweep_all(&mut kept);
-        assert_eq!((kept.store.begins().seq, left(&kept)), (1, vec![1, 3]));
+        assert_eq!((kept.store.begins().seq, remaining(&kept)), (1, vec![1, 3]));
         sweep_all(&mut kept);
-        assert_eq!((kept.store.begins().seq, left(&kept)), (2, vec![3, 4]));
+        assert_eq!((kept.store.begins().seq, remaining(&kept)), (2, vec![3, 4]));
     }
 }
 
@@ -56,16 +56,16 @@ fn work_stays_while_it_is_live_and_goes_with_its_completion() {
     kept.keep(&[(1, vec![ask()]), (1, vec![Act::Claim(0)])]);
     sweep_all(&mut kept);
     sweep_all(&mut kept);
-    assert_eq!((kept.store.begins().seq, left(&kept)), (2, vec![1, 3, 4]));
+    assert_eq!((kept.store.begins().seq, remaining(&kept)), (2, vec![1, 3, 4]));
     let mut kept = kept.reopen();
     let live = kept.store.live(&Tally::default()).unwrap();
     assert_eq!(live.iter().collect::<Vec<_>>(), [kept.lived.messages()[0]]);
     kept.keep(&[(1, vec![Act::Complete(2)])]);
-    assert_eq!(left(&kept), [1, 3, 4, 5]);
+    assert_eq!(remaining(&kept), [1, 3, 4, 5]);
     sweep_all(&mut kept);
-    assert_eq!(left(&kept), [1, 5, 7], "the completion is the newest commit but one");
+    assert_eq!(remaining(&kept), [1, 5, 7], "the completion is the newest commit but one");
     sweep_all(&mut kept);
-    assert_eq!(left(&kept), [7, 8], "it goes together with its reply");
+    assert_eq!(remaining(&kept), [7, 8], "it goes together with its reply");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_failed_message_goes_too_unless_it_is_retried() {
         }
         sweep_all(&mut kept);
         sweep_all(&mut kept);
-        let old: Vec<_> = left(&kept).into_iter().filter(|posted| *posted < 3).collect();
+        let old: Vec<_> = remaining(&kept).into_iter().filter(|posted| *posted < 3).collect();
         assert_eq!(old, expected);
         assert!(keys(&kept, b'f').is_empty());
     }
@@ -95,7 +95,7 @@ fn what_the_same_commit_changes_is_not_swept() {
         assert!(kept.store.begins().seq > 0);
         check_rows(&kept);
         check_reading(&kept);
-        assert!(left(&kept).contains(&1));
+        assert!(remaining(&kept).contains(&1));
     }
 }
 
@@ -105,7 +105,7 @@ fn only_commits_of_before_the_time_go_and_the_first_that_stays_is_told() {
     kept.keep(&[(1, vec![ask()]), (50, vec![Act::Claim(0)]), (50, vec![say()])]);
     let now = kept.lived.world.now;
     let look = |before, to| {
-        let may = Sweepable { to, before, changes: 100, stays: &|_| false };
+        let may = Sweepable { to, before, now: Millis::MAX, changes: 100, stays: &|_| false };
         let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
         (swept.sweep.map_or(0, |sweep| sweep.begins.seq), swept.oldest)
     };
@@ -120,9 +120,24 @@ fn only_commits_of_before_the_time_go_and_the_first_that_stays_is_told() {
 }
 
 #[test]
+fn a_commit_that_was_made_while_the_clock_was_ahead_is_as_old_as_its_last_message() {
+    const YEAR: Millis = 31_536_000_000;
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![ask()]), (YEAR, vec![Act::Claim(0)]), (1, vec![say()])]);
+    let posted = kept.lived.messages()[0].content.timestamp;
+    let may = Sweepable { to: u64::MAX, before: posted, now: posted + 1, changes: 100, stays: &|_| false };
+    let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
+    assert_eq!(swept.oldest, Some(Oldest { last: 1, at: posted }));
+    let may = Sweepable { before: posted + 1, ..may };
+    let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
+    assert_eq!(swept.sweep.map(|sweep| sweep.begins.seq), Some(2), "the claim has no time of its own");
+}
+
+#[test]
 fn nothing_is_swept_from_an_empty_log() {
     let kept = Kept::new();
-    let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes: 100, stays: &|_| false };
+    let may =
+        Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes: 100, stays: &|_| false };
     let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
     assert!(swept.sweep.is_none() && swept.oldest.is_none());
 }
@@ -132,7 +147,8 @@ fn a_step_takes_whole_commits_until_there_is_enough() {
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say(), say()]), (1, vec![say(), say()]), (1, vec![say()])]);
     for (changes, begins) in [(1, 2), (2, 2), (3, 4)] {
-        let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes, stays: &|_| false };
+        let may =
+            Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes, stays: &|_| false };
         let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep.unwrap();
         assert_eq!((sweep.begins.seq, sweep.messages), (begins, begins));
     }
@@ -142,18 +158,36 @@ fn a_step_takes_whole_commits_until_there_is_enough() {
 fn a_sweep_without_changes_is_a_commit_too_and_no_change() {
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say()]), (1, vec![say()])]);
-    let may = Sweepable { to: u64::MAX, before: Millis::MAX, changes: 100, stays: &|_| false };
+    let may =
+        Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes: 100, stays: &|_| false };
     let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep;
     let commit = Commit { sweep, ..Commit::default() };
     kept.store.append(&commit, &Tally::default()).unwrap();
     let kept = kept.reopen();
-    assert_eq!((kept.store.last(&Tally::default()).unwrap().0, left(&kept)), (2, vec![2]));
+    assert_eq!((kept.store.last(&Tally::default()).unwrap().0, remaining(&kept)), (2, vec![2]));
+}
+
+#[test]
+fn work_stays_in_its_conversation_where_a_restart_comes_between_the_runs_and_their_mark() {
+    let mut kept = Kept::new();
+    kept.store.gathered.write().write_from(6, 1);
+    let ask = |human| (1, vec![Act::Ask { site: 0, human }]);
+    kept.keep(&[ask(0), ask(1), ask(2), ask(0), ask(1), ask(2)]);
+    // The first of three runs is written here, the second with the sweep of the first question of each.
+    kept.keep(&[(1, vec![say()])]);
+    kept.keep_and_sweep(&(1, vec![say()]), 3, usize::MAX);
+    let mut kept = kept.reopen();
+    kept.store.gathered.write().write_from(3, 1);
+    for _ in 0..5 {
+        kept.keep(&[(1, vec![say()])]);
+        check_reading(&kept);
+    }
 }
 
 #[test]
 fn a_long_conversation_leaves_nothing_behind() {
     let mut kept = open_again(Kept::new());
-    kept.store.gathered.write().write_from(100);
+    kept.store.gathered.write().write_from(100, 4);
     for _ in 0..40 {
         kept.keep(&[(1, vec![ask(); 30])]);
         let acts = (0..30).flat_map(|n| [Act::Claim(2 * n), Act::Complete(2 * n)]).collect();
@@ -169,5 +203,5 @@ fn a_long_conversation_leaves_nothing_behind() {
     check_rows(&kept);
     let live = kept.lived.messages().iter().filter(|record| is_live(record)).count();
     assert!(live < 1_200, "most were completed");
-    assert_eq!(left(&kept).len(), live + 2);
+    assert_eq!(remaining(&kept).len(), live + 2);
 }
