@@ -44,11 +44,12 @@ const EXPOSED: [HeaderName; 8] = [
     REQUEST_ID,
 ];
 /// Headers that they may send.
-const ACCEPTED: [HeaderName; 5] = [
+const ACCEPTED: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::IF_NONE_MATCH,
     HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
     REQUEST_ID,
 ];
 /// Where everything lies that may have to wait.

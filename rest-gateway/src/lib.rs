@@ -5,6 +5,7 @@
 //! decided by the queue-service, and every refusal of it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
 
 mod body;
+mod changes;
 mod comments;
 mod conditional;
 mod conversation;
@@ -26,7 +27,9 @@ mod routes;
 mod serve;
 mod server;
 mod settings;
+mod source;
 mod stats;
+mod stream;
 mod tail;
 mod upstream;
 

@@ -56,6 +56,10 @@ impl RequestId {
     }
 }
 
+/// In the extensions of an answer: so long there was nothing to answer, and the caller had asked to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waited(pub(crate) Duration);
+
 /// The outermost layer. Services made by the same layer share what they count with.
 #[derive(Debug, Clone)]
 pub(crate) struct ObserveLayer {
@@ -175,12 +179,16 @@ impl Seen {
         let One { requests, seconds } = layer.series.of(route, (method, status));
         requests.increment(1);
         seconds.record(latency);
+        let waited = response.extensions().get().map_or(Duration::ZERO, |Waited(waited)| *waited);
         let cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref());
         let (status_code, latency_ms, request_id) =
             (status.as_u16(), latency.as_secs_f64() * 1_000.0, id.as_str());
         if let Some(cause) = cause {
             tracing::warn!(method, route, status = status_code, latency_ms, request_id, cause, "request");
-        } else if status.is_client_error() || status.is_server_error() || latency > SLOW {
+        } else if status.is_client_error()
+            || status.is_server_error()
+            || latency.saturating_sub(waited) > SLOW
+        {
             tracing::info!(method, route, status = status_code, latency_ms, request_id, "request");
         } else {
             tracing::debug!(method, route, status = status_code, latency_ms, request_id, "request");

@@ -7,15 +7,15 @@ use utoipa_axum::{
     routes,
 };
 
-use crate::{comments, conversation, docs, page, probes, queue, server::App, stats};
+use crate::{changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream};
 
 /// Every path, and what serves its methods.
 #[rustfmt::skip]
 pub(crate) fn table() -> OpenApiRouter<App> {
     Table::new()
         .at("/api/comments",         routes!(comments::list, comments::post))
-        // /api/comments/changes     comes with the live feed
-        // /api/comments/stream      comes with the live feed
+        .at("/api/comments/changes", routes!(changes::read))
+        .at("/api/comments/stream",  routes!(stream::open))
         .at("/api/comments/{id}",    routes!(comments::read, comments::edit, comments::delete))
         .at("/api/conversation",     routes!(conversation::read))
         .at("/api/queue/pending",    routes!(queue::pending))

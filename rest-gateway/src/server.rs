@@ -15,6 +15,7 @@ use crate::{
     routes,
     serve::{Rules, serve},
     settings::Settings,
+    stream::Pulse,
     tail::{Follower, Tail},
     upstream::{self, Pool},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Counts the polls.
     pub(crate) polls: Polls,
+    /// How streams of events live.
+    pub(crate) pulse: Pulse,
 }
 
 /// What the gateway holds at the most.
@@ -54,6 +57,10 @@ pub(crate) struct Bounds {
     pub(crate) requests: Bound,
     /// Those of them that need the queue-service.
     pub(crate) upstream_calls: Bound,
+    /// Those of them that wait for a change.
+    pub(crate) long_polls: Bound,
+    /// Streams of events.
+    pub(crate) sse_clients: Bound,
 }
 
 /// A gateway that is bound and does not serve yet.
@@ -154,10 +161,18 @@ impl Server {
                 connections: self.door.connections().clone(),
                 requests: Bound::new("requests", self.settings.max_requests),
                 upstream_calls: Bound::new("upstream_calls", self.settings.max_upstream_calls),
+                long_polls: Bound::new("long_polls", self.settings.max_long_polls),
+                sse_clients: Bound::new("sse_clients", self.settings.max_sse_clients),
             },
             stopping: shutdown.clone(),
             polls: Polls::default(),
+            pulse: Pulse { heartbeat: self.settings.sse_heartbeat, age: self.settings.sse_age },
         });
+        let (closing, stopping) = (Arc::clone(&app.tail), shutdown.clone());
+        let _closing = AbortOnDropHandle::new(tokio::spawn(async move {
+            stopping.cancelled().await;
+            closing.close();
+        }));
         let rules = Rules {
             idle_timeout: self.settings.idle_timeout,
             requests: self.settings.max_requests_per_connection,

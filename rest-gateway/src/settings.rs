@@ -47,6 +47,22 @@ pub struct Settings {
     /// with 429.
     #[arg(long, env = "REPARTEE_MAX_UPSTREAM_CALLS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_upstream_calls: u32,
+    /// Most requests at the same time that wait for a change; more are refused with 429.
+    #[arg(long, env = "REPARTEE_MAX_LONG_POLLS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_long_polls: u32,
+    /// Most streams of events to browsers; more are refused with 429. Each takes a connection, or a part of one over
+    /// HTTP/2.
+    #[arg(long, env = "REPARTEE_MAX_SSE_CLIENTS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_sse_clients: u32,
+    /// How often a stream of events says that it is alive, in seconds, fractions allowed.
+    #[arg(long, env = "REPARTEE_SSE_HEARTBEAT", default_value = "15", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub sse_heartbeat: Duration,
+    /// When a stream of events ends by itself, so that the client connects anew, in seconds, fractions allowed: after
+    /// this, or up to three times as long.
+    #[arg(long, env = "REPARTEE_SSE_AGE", default_value = "300", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub sse_age: Duration,
     /// How long a connection may take to send the head of a request, the pause before it included, and not take what is
     /// sent to it, in seconds, fractions allowed. Longer than a proxy keeps an idle connection, commonly 60 s: it might
     /// send a request just when that is closed here.

@@ -48,6 +48,12 @@ pub(crate) struct Pool {
 /// A client whose calls carry a [`Caller`].
 pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>;
 
+/// Who asks: kept by what may ask the queue-service more than once, or never. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Asker(Arc<Metadata>);
+
+type Metadata = Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>;
+
 /// The queue-service on behalf of the caller of one request.
 pub(crate) struct Queue {
     app: App,
@@ -57,7 +63,7 @@ pub(crate) struct Queue {
 /// What the queue-service learns about the caller, and the deadline.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    metadata: Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>,
+    asker: Asker,
     timeout: Duration,
     /// Held from before the body is read until the answer is there.
     _place: Arc<Place>,
@@ -117,6 +123,16 @@ impl FromRequestParts<App> for Queue {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Asker::of(parts)?.queue(app)
+    }
+}
+
+impl Asker {
+    /// Whoever sent this request.
+    ///
+    /// # Errors
+    /// 431 where its token is longer than any is.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let longest = parts.headers.get(header::AUTHORIZATION).map_or(0, |value| value.len());
         if longest > MAX_AUTHORIZATION_BYTES {
             let detail = format!(
@@ -124,16 +140,24 @@ impl FromRequestParts<App> for Queue {
             );
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
+        Ok(Self(Arc::new(metadata(parts))))
+    }
+
+    /// The queue-service, for one call.
+    ///
+    /// # Errors
+    /// 429 where too many calls are on their way.
+    pub(crate) fn queue(self, app: &App) -> Result<Queue, Problem> {
         let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
         let place = Arc::new(app.bounds.upstream_calls.enter(1).map_err(full)?);
-        let caller = Caller { metadata: metadata(parts), timeout: app.request_timeout, _place: place };
-        Ok(Self { app: App::clone(app), caller })
+        let caller = Caller { asker: self, timeout: app.request_timeout, _place: place };
+        Ok(Queue { app: App::clone(app), caller })
     }
 }
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        for (name, value) in &self.metadata {
+        for (name, value) in self.asker.0.iter() {
             request.metadata_mut().insert(*name, value.clone());
         }
         request.set_timeout(self.timeout);
@@ -141,7 +165,7 @@ impl Interceptor for Caller {
     }
 }
 
-fn metadata(parts: &Parts) -> Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)> {
+fn metadata(parts: &Parts) -> Metadata {
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);

@@ -1,6 +1,7 @@
 //! The JSON shapes of API.md, and their translation from and to the gRPC contract. Nothing here decides anything.
 
 mod answer;
+mod changes;
 mod edit;
 mod message;
 mod object;
@@ -12,6 +13,7 @@ mod stats;
 mod steps;
 
 pub(crate) use answer::Answer;
+pub(crate) use changes::{ChangesPage, ChangesQuery, StreamQuery};
 pub(crate) use edit::EditComment;
 pub(crate) use message::Message;
 pub(crate) use object::Object;

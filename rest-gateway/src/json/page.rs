@@ -176,7 +176,7 @@ impl From<FailedQuery> for v1::ListFailedRequest {
 }
 
 /// A `limit` as text. The contract takes 0 for "the default"; a client that writes 0 means something else.
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use repartee_proto::v1;
 
+use super::told::Told;
 use crate::json::Message;
 
-/// A committed change, its message written as JSON once.
+/// A committed change, written once.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     /// Number of the change.
@@ -22,13 +23,13 @@ pub(super) struct Change {
     pub(super) id: Arc<str>,
     /// Domain of the message.
     pub(super) domain: Arc<str>,
-    /// The message as this change left it.
-    pub(super) json: Bytes,
+    /// The change, with the message as it left it.
+    pub(super) told: Told,
 }
 
 impl Change {
-    /// `None` where the queue-service sent no message with it.
-    pub(super) fn read(change: v1::Change) -> Option<Self> {
+    /// A change of the log `epoch`; `None` where the queue-service sent no message with it.
+    pub(super) fn read(epoch: &str, change: v1::Change) -> Option<Self> {
         let kind = change.kind();
         let message = change.message?;
         let rewrites = matches!(kind, v1::ChangeKind::Edited | v1::ChangeKind::Deleted)
@@ -40,7 +41,7 @@ impl Change {
             stamp: message.timestamp,
             id: message.id.as_str().into(),
             domain: message.domain.as_str().into(),
-            json: written(message),
+            told: Told::new(epoch, change.seq, &Message::from(message).to_json()),
         })
     }
 }

@@ -62,8 +62,15 @@ impl Feed {
     }
 
     /// At most `limit` changes after a number. Says whether there are more.
-    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = &u64>, bool) {
-        let from = self.changes.partition_point(|change| *change <= seq);
+    pub(super) fn changes_after(
+        &self,
+        seq: u64,
+        limit: usize,
+    ) -> (impl ExactSizeIterator<Item = &u64>, bool) {
+        let from = match self.changes.back() {
+            Some(newest) if *newest > seq => self.changes.partition_point(|change| *change <= seq),
+            Some(_) | None => self.changes.len(),
+        };
         let to = from.saturating_add(limit).min(self.changes.len());
         (self.changes.range(from..to), to < self.changes.len())
     }

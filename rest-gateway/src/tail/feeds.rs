@@ -19,6 +19,7 @@ use super::{
     change::{Change, written},
     feed::{Feed, Floor, Post},
     heads::Heads,
+    told::Told,
 };
 use crate::json::Message;
 
@@ -38,12 +39,12 @@ struct Held {
     own: usize,
 }
 
-/// A change as it is told, with what is said in the message now.
+/// A change, with what is said in the message now.
 #[derive(Debug)]
-struct Told {
+struct Kept {
     id: Arc<str>,
     domain: Arc<str>,
-    json: Bytes,
+    told: Told,
 }
 
 /// Everything that the tail holds of one log.
@@ -58,7 +59,7 @@ pub(super) struct Feeds {
     gone: u64,
     ids: HashMap<Arc<str>, u64>,
     /// The changes in order, without a gap; the last has number `seq`.
-    told: VecDeque<Told>,
+    kept: VecDeque<Kept>,
     all: Feed,
     domains: HashMap<Arc<str>, Feed>,
     message_bytes: usize,
@@ -70,6 +71,17 @@ pub(super) struct Feeds {
 pub(crate) struct Page {
     /// Messages as JSON, oldest first.
     pub(crate) items: Vec<Bytes>,
+    /// True where more can be read at once.
+    pub(crate) more: bool,
+    /// Number after which to read on.
+    pub(crate) next: u64,
+}
+
+/// Changes of a feed.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    /// In order.
+    pub(crate) items: Vec<Told>,
     /// True where more can be read at once.
     pub(crate) more: bool,
     /// Number after which to read on.
@@ -100,7 +112,7 @@ impl Feeds {
             messages: VecDeque::new(),
             gone: 0,
             ids: HashMap::new(),
-            told: VecDeque::new(),
+            kept: VecDeque::new(),
             all: Feed::new(floor),
             domains: HashMap::new(),
             message_bytes: 0,
@@ -127,10 +139,10 @@ impl Feeds {
     }
 
     /// Takes in the next change; its number is the one after [`Self::seq`].
-    pub(super) fn apply(&mut self, change: Change) {
+    pub(super) fn apply(&mut self, change: &Change) {
         self.seq = change.seq;
-        self.tell(&change);
-        self.show(&change);
+        self.tell(change);
+        self.show(change);
         self.heads.note(&change.domain, change.seq);
         self.evict();
     }
@@ -165,20 +177,25 @@ impl Feeds {
     }
 
     /// At most `limit` changes of a domain after number `seq`, each as it is told now.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "polls read by time stamp; streams by cursor are to come")
-    )]
-    pub(super) fn changes(&self, domain: &str, seq: u64, limit: usize) -> Result<Page, Older> {
+    pub(super) fn changes(&self, domain: &str, seq: u64, limit: usize) -> Result<Changes, Older> {
         let feed = self.feed(domain)?;
         if seq < feed.floor.seq {
             return Err(Older(feed.floor));
         }
         let (changes, more) = feed.changes_after(seq, limit);
-        let changes: Vec<u64> = changes.copied().collect();
-        let next = changes.last().copied().filter(|_| more).unwrap_or(self.seq);
-        let items = changes.into_iter().map(|seq| self.told[self.index(seq)].json.clone()).collect();
-        Ok(Page { items, more, next })
+        let (mut items, mut last) = (Vec::with_capacity(changes.len()), None);
+        for seq in changes {
+            items.push(self.kept[self.index(*seq)].told.clone());
+            last = Some(*seq);
+        }
+        Ok(Changes { items, more, next: last.filter(|_| more).unwrap_or(self.seq) })
+    }
+
+    /// This domain can be: from now on, that nobody speaks in it is known here.
+    pub(super) fn know(&mut self, domain: &str) {
+        if !domain.is_empty() && !self.domains.contains_key(domain) {
+            self.domain(&domain.into());
+        }
     }
 
     /// Notes what the queue-service has answered where this tail could not: it holds everything of this domain with a
@@ -232,10 +249,10 @@ impl Feeds {
         if let Some((text, deleted)) = &change.rewrites {
             self.rewrite(change, text, *deleted);
         }
-        let (id, domain, json) = (Arc::clone(&change.id), Arc::clone(&change.domain), change.json.clone());
-        let told = Told { id, domain, json };
-        self.change_bytes += told.bytes();
-        self.told.push_back(told);
+        let (id, domain, told) = (Arc::clone(&change.id), Arc::clone(&change.domain), change.told.clone());
+        let kept = Kept { id, domain, told };
+        self.change_bytes += kept.bytes();
+        self.kept.push_back(kept);
         self.all.changes.push_back(change.seq);
         self.domain(&change.domain).changes.push_back(change.seq);
     }
@@ -244,11 +261,12 @@ impl Feeds {
         let begin = self.all.floor.seq + 1;
         let Some(feed) = self.domains.get(&change.domain) else { return };
         for seq in &feed.changes {
-            let told = &mut self.told[offset(*seq, begin)];
-            if told.id == change.id {
-                self.change_bytes -= told.bytes();
-                told.json = Message::rewritten(&told.json, text, deleted).into();
-                self.change_bytes += told.bytes();
+            let kept = &mut self.kept[offset(*seq, begin)];
+            if kept.id == change.id {
+                self.change_bytes -= kept.bytes();
+                let json = Message::rewritten(&kept.told.json(), text, deleted);
+                kept.told = Told::new(self.heads.epoch(), *seq, &json);
+                self.change_bytes += kept.bytes();
             }
         }
     }
@@ -262,11 +280,10 @@ impl Feeds {
             }
             if change.seq >= held.seq {
                 self.message_bytes -= held.own;
-                (held.seq, held.json, held.own) = (change.seq, change.json.clone(), 0);
+                (held.seq, held.json, held.own) = (change.seq, change.told.json(), 0);
             }
         } else if change.posted && change.stamp > self.all.floor.stamp {
-            let (id, domain, json) =
-                (Arc::clone(&change.id), Arc::clone(&change.domain), change.json.clone());
+            let (id, domain, json) = (Arc::clone(&change.id), Arc::clone(&change.domain), change.told.json());
             self.hold(
                 Held { id, domain, posted: Some(change.seq), seq: change.seq, json, own: 0 },
                 change.stamp,

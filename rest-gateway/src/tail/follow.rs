@@ -94,8 +94,8 @@ impl Follower {
             return Err(Lost::Contract("a stream of changes begins with hello"));
         };
         let goal = self.begin(&hello, position.as_ref()).await?;
-        let from = self.tail.position().map_or(0, |(_, seq)| seq);
-        self.keep(stream, Unsettled::after(from), goal).await
+        let (epoch, from) = self.tail.position().unwrap_or_default();
+        self.keep(stream, &epoch, Unsettled::after(from), goal).await
     }
 
     /// Makes sure that the tail holds what was before the stream. Gives the number that it has to reach to be live.
@@ -129,6 +129,7 @@ impl Follower {
     async fn keep(
         &self,
         mut stream: Streaming<v1::WatchMessagesResponse>,
+        epoch: &str,
         mut unsettled: Unsettled,
         goal: u64,
     ) -> Result<SentAway, Lost> {
@@ -142,7 +143,8 @@ impl Follower {
             match self.next(&mut stream).await? {
                 Event::Change(change) => {
                     let caught_up = change.caught_up;
-                    let change = Change::read(change).ok_or(Lost::Contract("a change has no message"))?;
+                    let change =
+                        Change::read(epoch, change).ok_or(Lost::Contract("a change has no message"))?;
                     let whole = unsettled.take_in(change, caught_up);
                     self.tail.show(whole.map_err(|Gap(_, _)| Lost::Contract("a change is missing"))?);
                 }

@@ -2,7 +2,10 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Domains share a number where their hashes meet; that costs one of them an answer in full now and then.
@@ -11,7 +14,7 @@ const BUCKETS: usize = 4_096;
 /// The numbers of one log, from a seed of the tail to its next reset.
 #[derive(Debug)]
 pub(super) struct Heads {
-    epoch: Box<str>,
+    epoch: Arc<str>,
     hasher: RandomState,
     /// Number of the last change that is shown.
     shown: AtomicU64,
@@ -35,6 +38,10 @@ impl Heads {
 
     pub(super) fn epoch(&self) -> &str {
         &self.epoch
+    }
+
+    pub(super) fn shared_epoch(&self) -> Arc<str> {
+        Arc::clone(&self.epoch)
     }
 
     /// Number of the last change that is shown.

@@ -24,6 +24,7 @@
 //! **When the stream is away** polls wait for a short grace, which a restart of the queue-service fits in, then they
 //! are refused with 503 until it is back. It goes on from its cursor; where that is lost, the tail begins again.
 
+mod after;
 mod change;
 mod cursor;
 mod feed;
@@ -31,7 +32,9 @@ mod feeds;
 mod follow;
 mod heads;
 mod page;
+mod rooms;
 mod shown;
+mod told;
 mod unsettled;
 
 use std::{sync::Arc, time::Duration};
@@ -49,12 +52,15 @@ use crate::problem::Problem;
 use change::Change;
 use feeds::Feeds;
 use heads::Heads;
-use page::array;
+use rooms::Rooms;
 
-pub(crate) use feeds::{Limits, Older};
+pub(crate) use after::After;
+pub(crate) use cursor::Cursor;
+pub(crate) use feeds::{Changes, Limits, Older};
 pub(crate) use follow::Follower;
-pub(crate) use page::{Page, Wanted};
+pub(crate) use page::{Page, Wanted, array};
 pub(crate) use shown::Shown;
+pub(crate) use told::Told;
 
 /// How long polls wait for a stream that is away, counted from when it went; and for what a caller was told of.
 const GRACE: Duration = Duration::from_secs(2);
@@ -67,6 +73,8 @@ pub(crate) struct Tail {
     live: ArcSwapOption<Heads>,
     feeds: RwLock<Option<Feeds>>,
     progress: watch::Sender<Progress>,
+    /// Where those wait who read on by cursor.
+    rooms: Rooms,
 }
 
 /// How far the tail is.
@@ -86,6 +94,7 @@ impl Tail {
             live: ArcSwapOption::empty(),
             feeds: RwLock::new(None),
             progress: watch::Sender::new(progress),
+            rooms: Rooms::default(),
         }
     }
 
@@ -193,11 +202,15 @@ impl Tail {
     }
 
     /// True where the tail shows everything that callers were told of.
-    fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.live.load().as_ref().is_some_and(|heads| heads.owes_nothing())
     }
 
-    async fn wait_until_live(&self) -> Result<(), Problem> {
+    /// Waits for a little until everything is shown that callers of this gateway were told of.
+    ///
+    /// # Errors
+    /// 503 where the stream from the queue-service is away for longer.
+    pub(crate) async fn wait_until_live(&self) -> Result<(), Problem> {
         if self.is_current() {
             return Ok(());
         }
@@ -229,10 +242,11 @@ impl Tail {
     fn show(&self, changes: Vec<Change>) {
         let Some(last) = changes.last().map(|change| change.seq) else { return };
         if let Some(feeds) = self.feeds.write().as_mut() {
-            for change in changes {
+            for change in &changes {
                 feeds.apply(change);
             }
         }
+        self.rooms.wake(changes.iter().map(|change| &*change.domain));
         self.progress.send_modify(|now| now.shown = last);
     }
 
@@ -242,6 +256,7 @@ impl Tail {
         let shown = self.feeds.read().as_ref().map_or(0, Feeds::seq);
         self.live.store(Some(heads));
         self.progress.send_replace(Progress { shown, away_since: None });
+        self.rooms.wake_all();
     }
 
     /// The stream has ended. Says whether it had been live.

@@ -27,7 +27,7 @@ pub(crate) struct Page {
 }
 
 /// The items as a JSON array.
-pub(super) fn array(items: &[Bytes]) -> Bytes {
+pub(crate) fn array(items: &[Bytes]) -> Bytes {
     if items.is_empty() {
         return Bytes::from_static(b"[]");
     }

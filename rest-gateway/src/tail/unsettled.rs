@@ -68,7 +68,7 @@ impl Unsettled {
 #[cfg(test)]
 mod tests {
     use super::{Gap, Unsettled};
-    use crate::tail::change::Change;
+    use crate::tail::{change::Change, told::Told};
 
     fn change(seq: u64, posted: Option<i64>) -> Change {
         Change {
@@ -78,7 +78,7 @@ mod tests {
             stamp: posted.unwrap_or(1),
             id: "m".into(),
             domain: "d".into(),
-            json: "{}".into(),
+            told: Told::new("e", seq, b"{}"),
         }
     }
 

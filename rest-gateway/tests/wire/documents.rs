@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 use crate::world::{Answer, World};
 
 /// Every call of API.md that this gateway serves.
-const CALLS: [(&str, &str); 24] = [
+const CALLS: [(&str, &str); 26] = [
     ("get", "/api/comments"),
     ("post", "/api/comments"),
+    ("get", "/api/comments/changes"),
+    ("get", "/api/comments/stream"),
     ("get", "/api/comments/{id}"),
     ("patch", "/api/comments/{id}"),
     ("delete", "/api/comments/{id}"),

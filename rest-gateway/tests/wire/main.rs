@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod changes;
 mod comments;
 mod cors;
 mod documents;
@@ -12,5 +13,6 @@ mod input;
 mod life;
 mod log;
 mod queue;
+mod stream;
 mod tail;
 mod world;

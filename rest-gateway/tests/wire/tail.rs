@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::world::{Answer, World, message};
+use crate::world::{Answer, World, live, message, until};
 
 /// Longer than every wait of these tests, on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -26,26 +26,6 @@ fn ids(answer: &Answer) -> Vec<String> {
 
 async fn conditional(world: &World, path: &str, tag: &str) -> Answer {
     Answer::to(world.request(Method::GET, path).header("if-none-match", tag)).await
-}
-
-/// A gateway whose tail begins before anything is published.
-async fn live(flags: &[&str]) -> World {
-    let world = World::start_with(flags).await;
-    until("the tail", &world, "/readyz", |answer| answer.status == 200).await;
-    world
-}
-
-/// Polls until the answer shows it.
-async fn until(what: &str, world: &World, path: &str, shows: impl Fn(&Answer) -> bool) -> Answer {
-    let seen = async {
-        loop {
-            let answer = world.get(path).await;
-            if shows(&answer) {
-                return answer;
-            }
-        }
-    };
-    timeout(DEADLINE, seen).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 #[tokio::test]

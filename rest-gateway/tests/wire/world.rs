@@ -1,17 +1,20 @@
 //! One gateway and one fake queue-service on ports of their own, and a client that checks what all answers have.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser as _;
 use repartee_proto::v1::{self, queue_service_server::QueueServiceServer};
 use reqwest::{Client, Method, RequestBuilder, header::HeaderMap, redirect::Policy};
 use rest_gateway::{Server, Settings};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::server::TcpIncoming;
 
 use crate::fake::Fake;
+
+/// Longer than every wait of these tests, on a slow machine.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What one test works with; everything ends with it.
 pub(crate) struct World {
@@ -188,4 +191,24 @@ pub(crate) fn message(id: &str) -> v1::Message {
 /// Storage reads and writes of a call.
 pub(crate) fn kv_stats(reads: u64, writes: u64) -> Option<v1::KvStats> {
     Some(v1::KvStats { reads, writes })
+}
+
+/// A gateway whose tail begins before anything is published.
+pub(crate) async fn live(flags: &[&str]) -> World {
+    let world = World::start_with(flags).await;
+    until("the tail", &world, "/readyz", |answer| answer.status == 200).await;
+    world
+}
+
+/// Polls until the answer shows it.
+pub(crate) async fn until(what: &str, world: &World, path: &str, shows: impl Fn(&Answer) -> bool) -> Answer {
+    let seen = async {
+        loop {
+            let answer = world.get(path).await;
+            if shows(&answer) {
+                return answer;
+            }
+        }
+    };
+    timeout(DEADLINE, seen).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }

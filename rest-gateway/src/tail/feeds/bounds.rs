@@ -1,6 +1,6 @@
 //! What keeps the feeds small: the oldest leave first, a time stamp as a whole, and where it stops is remembered.
 
-use super::{Feeds, Held, Told};
+use super::{Feeds, Held, Kept};
 
 /// Changes kept for each message that may be kept: a message is posted, claimed and finished, some are retried.
 const CHANGES_A_MESSAGE: usize = 4;
@@ -39,9 +39,9 @@ impl Held {
     }
 }
 
-impl Told {
+impl Kept {
     pub(super) fn bytes(&self) -> usize {
-        CHANGE_BYTES + self.json.len()
+        CHANGE_BYTES + self.told.len()
     }
 }
 
@@ -50,7 +50,7 @@ impl Feeds {
     pub(in crate::tail) fn fill(&self) -> Fill {
         Fill {
             messages: self.messages.len(),
-            changes: self.told.len(),
+            changes: self.kept.len(),
             bytes: self.message_bytes + self.change_bytes,
             domains: self.domains.len(),
         }
@@ -63,7 +63,7 @@ impl Feeds {
         while self.messages.len() > messages {
             self.drop_stamp();
         }
-        while self.told.len() > messages.saturating_mul(CHANGES_A_MESSAGE) {
+        while self.kept.len() > messages.saturating_mul(CHANGES_A_MESSAGE) {
             self.drop_change();
         }
         while self.message_bytes + self.change_bytes > bytes {
@@ -93,19 +93,19 @@ impl Feeds {
     }
 
     fn drop_change(&mut self) {
-        let Some(told) = self.told.pop_front() else { return };
+        let Some(kept) = self.kept.pop_front() else { return };
         self.all.drop_change();
-        self.change_bytes -= told.bytes();
-        if let Some(feed) = self.domains.get_mut(&told.domain) {
+        self.change_bytes -= kept.bytes();
+        if let Some(feed) = self.domains.get_mut(&kept.domain) {
             feed.drop_change();
         }
         // The bytes that a message had in common with it are its own from now on.
-        let (seq, json) = (self.all.floor.seq, told.json.len());
-        let Some(place) = self.ids.get(&told.id) else { return };
+        let (seq, bytes) = (self.all.floor.seq, kept.told.len());
+        let Some(place) = self.ids.get(&kept.id) else { return };
         let held = &mut self.messages[super::offset(*place, self.gone)];
         if held.seq == seq && held.own == 0 {
-            held.own = json;
-            self.message_bytes += json;
+            held.own = bytes;
+            self.message_bytes += bytes;
         }
     }
 }

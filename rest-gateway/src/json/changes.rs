@@ -1,0 +1,130 @@
+//! The feed by cursor: what is asked for, and the page.
+
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Unexpected},
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::limit;
+use crate::{problem::Problem, tail::Cursor};
+
+/// The longest `wait`, in seconds.
+const LONGEST_WAIT: u32 = 25;
+
+/// Which changes, and how long to wait for one.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ChangesQuery {
+    /// Only this domain; all domains where absent.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(crate) domain: String,
+    /// Where to read on: `next` of an earlier answer, `X-Next-Cursor` of a poll, or the id of a stream's event. Without it
+    /// the newest page is answered at once, with the cursor behind it.
+    #[serde(default)]
+    #[param(required = false)]
+    cursor: String,
+    /// Seconds to wait for a change where there is none, 0 to 25; 0 where absent.
+    #[serde(default, deserialize_with = "wait")]
+    #[param(required = false, minimum = 0, maximum = 25)]
+    pub(crate) wait: u32,
+    /// 1 to 1,000; 50 where absent.
+    #[serde(default, deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub(crate) limit: Option<u32>,
+}
+
+/// Which changes a stream brings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamQuery {
+    /// Only this domain; all domains where absent.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(crate) domain: String,
+    /// Where to go on, as for `/api/comments/changes`; with the next change where absent. The header `Last-Event-ID`
+    /// counts more.
+    #[serde(default)]
+    #[param(required = false)]
+    cursor: String,
+}
+
+/// A page of changes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChangesPage {
+    /// One entry a change, oldest first: the message as that change left it, with its present text. After a reset, and
+    /// without a cursor: the newest messages as they are now.
+    #[serde(skip)]
+    #[schema(value_type = Vec<super::Message>, required = true)]
+    pub(crate) messages: Bytes,
+    /// The cursor behind this page.
+    #[schema(example = "00f3a1b2c3d4e5f6.1841")]
+    pub(crate) next: String,
+    /// True where more can be read at once.
+    pub(crate) more: bool,
+    /// True where the cursor is lost: forget what was shown, and begin with this page.
+    pub(crate) reset: bool,
+    /// Why it is lost; only with a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub(crate) reason: Option<String>,
+    /// The server's clock, Unix milliseconds.
+    #[schema(example = 1_762_025_642_726_u64)]
+    pub(crate) server_time: u64,
+}
+
+impl ChangesQuery {
+    /// # Errors
+    /// 400 where it is no cursor.
+    pub(crate) fn cursor(&self) -> Result<Option<Cursor>, Problem> {
+        cursor(&self.cursor, "/cursor", "query parameter: ")
+    }
+}
+
+impl StreamQuery {
+    /// Where to go on: behind the last event that the client has seen, or where it says.
+    ///
+    /// # Errors
+    /// 400 where that is no cursor.
+    pub(crate) fn cursor(&self, last_event_id: &str) -> Result<Option<Cursor>, Problem> {
+        match cursor(last_event_id, "", "header Last-Event-ID: ")? {
+            Some(cursor) => Ok(Some(cursor)),
+            None => cursor(&self.cursor, "/cursor", "query parameter: "),
+        }
+    }
+}
+
+impl ChangesPage {
+    /// The page as JSON, around messages that are JSON already.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let rest = serde_json::to_vec(self).expect("a page is plain values");
+        [br#"{"messages":"#, &self.messages[..], b",", &rest[1..]].concat()
+    }
+}
+
+/// A cursor; none where it is empty.
+fn cursor(text: &str, pointer: &str, place: &str) -> Result<Option<Cursor>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Cursor::read(text).map(Some).ok_or_else(|| {
+        let shown: String = text.chars().take(80).collect();
+        let mut problem =
+            Problem::field(pointer, format!("{place}must be a cursor as this server gave it, is {shown:?}"));
+        problem.reason = Some("CURSOR_INVALID".to_owned());
+        problem
+    })
+}
+
+fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wait = text.parse().ok().filter(|wait| *wait <= LONGEST_WAIT);
+    wait.ok_or_else(|| {
+        D::Error::invalid_value(Unexpected::Str(&text), &"seconds, a whole number from 0 to 25")
+    })
+}

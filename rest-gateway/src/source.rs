@@ -1,0 +1,127 @@
+//! Reading on in the feed by cursor, wherever the changes are: in the tail, or at the queue-service.
+//!
+//! Never a gap: what is neither here nor there is a position that is lost, and the reader is told and begins anew.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use repartee_proto::v1::{self, list_messages_request::Position};
+
+use crate::{
+    json::{Message, StorageReads},
+    problem::Problem,
+    server::App,
+    tail::{After, Changes, Cursor, Told},
+    upstream::Asker,
+};
+
+/// One reader's way to the changes of a domain.
+pub(crate) struct Source {
+    app: App,
+    asker: Asker,
+    /// All domains where it is empty.
+    domain: Box<str>,
+}
+
+/// Where a reader stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// What it has seen.
+    pub(crate) cursor: Cursor,
+    /// False where only the client says so.
+    pub(crate) confirmed: bool,
+}
+
+/// What a look has found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The changes behind the place, none where there is nothing new; the place is behind them now.
+    Changes { items: Vec<Told>, more: bool, reads: u64 },
+    /// The place is lost; it is behind this newest page now.
+    Reset { reason: String, messages: Vec<Bytes>, reads: u64 },
+    /// Nothing can be said as long as the stream from the queue-service is away.
+    Away,
+}
+
+impl Source {
+    pub(crate) fn new(app: App, asker: Asker, domain: &str) -> Self {
+        Self { app, asker, domain: domain.into() }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Reads at most `limit` changes on from `place`, and moves it.
+    ///
+    /// # Errors
+    /// What the queue-service refuses, where it had to be asked; the place stays as it is.
+    pub(crate) async fn read_on(&self, place: &mut Place, limit: u32) -> Result<Found, Problem> {
+        match self.app.tail.after(&self.domain, &place.cursor, limit as usize) {
+            After::Held(Changes { items, more, next }) => {
+                place.cursor.seq = next;
+                place.confirmed = true;
+                Ok(Found::Changes { items, more, reads: 0 })
+            }
+            // Another gateway was faster, or the queue-service itself: the tail will follow.
+            After::Ahead if place.confirmed => {
+                Ok(Found::Changes { items: Vec::new(), more: false, reads: 0 })
+            }
+            After::Ahead | After::Elsewhere => Box::pin(self.ask(place, limit)).await,
+            After::Away => Ok(Found::Away),
+        }
+    }
+
+    /// A page from the queue-service.
+    ///
+    /// # Errors
+    /// What it refuses.
+    pub(crate) async fn list(
+        &self,
+        request: v1::ListMessagesRequest,
+    ) -> Result<v1::ListMessagesResponse, Problem> {
+        let mut client = self.asker.clone().queue(&self.app)?.client();
+        tokio::select! {
+            answer = client.list_messages(request) => Ok(answer?.into_inner()),
+            () = self.app.stopping.cancelled() => Err(Problem::unavailable("this gateway stops; ask another one")),
+        }
+    }
+
+    async fn ask(&self, place: &mut Place, limit: u32) -> Result<Found, Problem> {
+        let position = Some(Position::Cursor(place.cursor.to_string()));
+        let request = v1::ListMessagesRequest { domain: self.domain.to_string(), position, limit };
+        let page = self.list(request).await?;
+        self.app.tail.know(&self.domain);
+        let next = Cursor::read(&page.next_cursor);
+        let next = next.ok_or_else(|| Problem::internal("the queue-service answered without a cursor"))?;
+        let reads = StorageReads::from(page.kv_stats).count();
+        let messages =
+            page.messages.into_iter().map(|message| (message.seq, Message::from(message).to_json()));
+        let found = if page.reset {
+            let messages = messages.map(|(_, json)| json.into()).collect();
+            Found::Reset { reason: page.reset_reason, messages, reads }
+        } else {
+            let items = messages.map(|(seq, json)| Told::new(&next.epoch, seq, &json)).collect();
+            Found::Changes { items, more: page.more, reads }
+        };
+        *place = Place { cursor: next, confirmed: true };
+        Ok(found)
+    }
+}
+
+impl Place {
+    /// Where a client says that it stands.
+    pub(crate) fn given(cursor: Cursor) -> Self {
+        Self { cursor, confirmed: false }
+    }
+}
+
+/// The clock of this server, Unix milliseconds.
+pub(crate) fn server_time() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
