@@ -5,19 +5,19 @@ use std::{any::Any, convert::Infallible, future::ready};
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
+    body::Body,
     extract::State,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use repartee_process::Bound;
-use tower::{BoxError, ServiceBuilder};
+use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
     compression::{
-        CompressionLayer, Predicate as _,
+        CompressionBody, CompressionLayer, Predicate as _,
         predicate::{NotForContentType, SizeAbove},
     },
     cors::{AllowOrigin, CorsLayer},
@@ -120,13 +120,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(layer)
 }
 
-/// An answer behind the compression. A body that may be compressed takes some kilobytes: it is put aside here, so that the
-/// layers further out do not move it on.
-fn compressed<B>(response: Response<B>) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    weaken(response).map(Body::new)
+/// An answer behind the compression. A body that is compressed takes some kilobytes: it is put aside here, so that the
+/// layers further out do not move it on. One that is not leaves those kilobytes behind, which thousands of open streams
+/// would hold.
+fn compressed(response: Response<CompressionBody<Body>>) -> Response {
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        weaken(response).map(Body::new)
+    } else {
+        response.map(CompressionBody::into_inner)
+    }
 }
 
 /// What browsers may do with an answer, where the answer itself does not say it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::TryFutureExt as _;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
@@ -47,12 +48,11 @@ pub(crate) async fn serve<P: AroundPolls>(
         let served = builder
             .serve_connection_with_upgrades(TokioIo::new(connection), TowerToHyperService::new(front))
             .into_owned();
-        let served = open.watch(served);
-        tokio::spawn(async move {
-            if let Err(error) = served.await {
-                tracing::debug!(error, %peer, "a connection ended");
-            }
+        let served = open.watch(served).inspect_err(move |error| {
+            tracing::debug!(error, %peer, "a connection ended");
         });
+        // No async block around it: that would take its room twice, for as long as the connection lives.
+        tokio::spawn(served);
     }
     // Nobody new: the address is free from now on.
     drop(door);
