@@ -15,7 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep},
+    time::{Sleep, sleep, timeout},
 };
 
 use crate::{Bound, Fill, bound::Place, open_files};
@@ -49,6 +49,17 @@ pub struct Connection {
     /// Runs while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     _place: Place,
+}
+
+/// How a connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As every client of HTTP/1 does.
+    Http1,
+    /// With the preface of HTTP/2.
+    Http2,
+    /// With a part of that preface.
+    Unclear,
 }
 
 impl Door {
@@ -95,6 +106,21 @@ impl Connection {
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
         Self { stream, patience, opening: Some(0), silent: None, stalled: None, _place: place }
+    }
+
+    /// What its peer speaks, by its first bytes, which stay to be read.
+    ///
+    /// # Errors
+    /// Where they do not come within the patience, or the connection breaks.
+    pub async fn begins(&self) -> io::Result<Begin> {
+        let mut first = [0; PREFACE.len()];
+        let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "nothing was asked for");
+        let count = timeout(self.patience, self.stream.peek(&mut first)).await.map_err(silent)??;
+        Ok(match still_opening(0, &first[..count]) {
+            Some(_) => Begin::Unclear,
+            None if count == PREFACE.len() && first == *PREFACE => Begin::Http2,
+            None => Begin::Http1,
+        })
     }
 
     fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -190,7 +216,7 @@ mod tests {
         time::advance,
     };
 
-    use super::{Connection, Door, PREFACE, still_opening};
+    use super::{Begin, Connection, Door, PREFACE, still_opening};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -242,6 +268,22 @@ mod tests {
             client.write_all(b"x").await.unwrap();
             assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_bytes_tell_the_protocol_and_stay_to_be_read() {
+        for (sent, begin) in
+            [(PREFACE, Begin::Http2), (b"GET / HTTP/1.1\r\n", Begin::Http1), (&PREFACE[..5], Begin::Unclear)]
+        {
+            let (mut client, mut server) = connected("test_begin").await;
+            client.write_all(sent).await.unwrap();
+            assert_eq!(server.begins().await.unwrap(), begin);
+            let mut read = vec![0; sent.len()];
+            server.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, sent);
+        }
+        let (_client, server) = connected("test_begin").await;
+        assert_eq!(server.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[test]

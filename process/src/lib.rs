@@ -12,7 +12,7 @@ mod secret;
 mod shutdown;
 
 pub use bound::{Bound, Fill, Full, Place, refusals};
-pub use door::{Connection, Door};
+pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
 pub use metrics::{CONTENT_TYPE, recorder};
 pub use ready::{Ready, ReadyFileError};

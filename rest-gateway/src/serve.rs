@@ -1,15 +1,19 @@
 //! Serving HTTP: a task for each connection, with bounds in time and in size that `axum::serve` has no settings for.
 
-use std::time::Duration;
+use std::{error::Error, future::Future, net::SocketAddr, time::Duration};
 
 use axum::body::Body;
-use futures_util::TryFutureExt as _;
+use futures_util::{FutureExt as _, TryFutureExt as _, future::Either};
+use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use repartee_process::Door;
+use repartee_process::{Begin, Connection, Door};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -38,29 +42,62 @@ pub(crate) async fn serve<P: AroundPolls>(
     rules: Rules,
     shutdown: CancellationToken,
 ) {
-    let (builder, open) = (builder(rules), GracefulShutdown::new());
+    let open = GracefulShutdown::new();
     loop {
         let (connection, peer) = tokio::select! {
             accepted = door.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let front = front.of(peer).map_request(|request: http::Request<_>| request.map(Body::new));
-        let served = builder
-            .serve_connection_with_upgrades(TokioIo::new(connection), TowerToHyperService::new(front))
-            .into_owned();
-        let served = open.watch(served).inspect_err(move |error| {
-            tracing::debug!(error, %peer, "a connection ended");
-        });
-        // No async block around it: that would take its room twice, for as long as the connection lives.
-        tokio::spawn(served);
+        tokio::spawn(served(connection, peer, front.clone(), rules, open.watcher()));
     }
     // Nobody new: the address is free from now on.
     drop(door);
     open.shutdown().await;
 }
 
-fn builder(rules: Rules) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Serves one connection. Thousands of them are open and idle, so what each holds is kept small. A library that finds out
+/// the protocol while it reads has to give back what it read, and then takes twice the buffer for HTTP/1: so the protocol
+/// is known before. And no async block is around the whole, which would hold the parts twice.
+fn served<P: AroundPolls>(
+    connection: Connection,
+    peer: SocketAddr,
+    front: Front<P>,
+    rules: Rules,
+    watcher: Watcher,
+) -> impl Future<Output = ()> + Send {
+    let begins = begins(connection);
+    let serving = begins.and_then(move |(begin, connection)| {
+        let front = front.of(peer).map_request(|request: http::Request<_>| request.map(Body::new));
+        let (io, service) = (TokioIo::new(connection), TowerToHyperService::new(front));
+        if begin == Begin::Http1 {
+            // Nothing here upgrades a connection to another protocol.
+            let served = http1(rules).serve_connection(io, service);
+            Either::Left(watcher.watch(served).map_err(Box::from))
+        } else {
+            let served = both(rules).serve_connection(io, service).into_owned();
+            Either::Right(Box::pin(watcher.watch(served)))
+        }
+    });
+    serving.map(move |ended: Result<(), Box<dyn Error + Send + Sync>>| {
+        if let Err(error) = ended {
+            tracing::debug!(error, %peer, "a connection ended");
+        }
+    })
+}
+
+async fn begins(connection: Connection) -> Result<(Begin, Connection), Box<dyn Error + Send + Sync>> {
+    Ok((connection.begins().await?, connection))
+}
+
+fn http1(rules: Rules) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(rules.idle_timeout).max_buf_size(BUFFER_BYTES);
+    builder
+}
+
+/// HTTP/2; and HTTP/1 from clients whose first bytes could be both.
+fn both(rules: Rules) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
