@@ -15,6 +15,7 @@ pub use bound::{Bound, Fill, Full, Place, refusals};
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
 pub use metrics::{CONTENT_TYPE, recorder};
+pub use open_files::take_all as take_all_open_files;
 pub use ready::{Ready, ReadyFileError};
 pub use secret::Secret;
 pub use shutdown::on_signal;

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const RESERVE: u64 = 256;
 
 /// Takes as many as the system allows without asking: its first limit is made for programs that use `select`.
-pub(crate) fn take_all() {
+pub fn take_all() {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if limit.current != limit.maximum

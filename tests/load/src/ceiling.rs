@@ -85,9 +85,15 @@ impl Ceilings {
             (Scenario::Poll | Scenario::PollNewest | Scenario::Pending, Over::Grpc) => {
                 self.answer(clients, grpc_answer(world, scenario).await?).await?
             }
-            (Scenario::Crowd | Scenario::Deliver | Scenario::Mixed | Scenario::Restart, _) => {
-                return Ok(None);
-            }
+            (
+                Scenario::Crowd
+                | Scenario::Deliver
+                | Scenario::Mixed
+                | Scenario::Sse
+                | Scenario::IdlePolls
+                | Scenario::Restart,
+                _,
+            ) => return Ok(None),
         }))
     }
 

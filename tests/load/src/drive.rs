@@ -63,6 +63,12 @@ pub(crate) struct Measured {
     pub(crate) late: Latencies,
     /// How many operations did not go well, by name; refused ones are among them.
     pub(crate) errors: BTreeMap<String, u64>,
+    /// From the acknowledgement of a message to each of those who follow, where somebody does.
+    pub(crate) each: Latencies,
+    /// What an idle client takes in the gateway's memory, in KiB, where that was looked at.
+    pub(crate) idle_client_kib: Option<f64>,
+    /// Calls that the queue-service answered meanwhile, where that was looked at.
+    pub(crate) queue_calls: Option<u64>,
     /// From the first start to the last end.
     pub(crate) elapsed: Duration,
 }
@@ -78,6 +84,9 @@ impl Measured {
             refusals: Latencies::new(),
             refusals_sent: Latencies::new(),
             late: Latencies::new(),
+            each: Latencies::new(),
+            idle_client_kib: None,
+            queue_calls: None,
             errors: BTreeMap::new(),
             elapsed: Duration::ZERO,
         }

@@ -8,6 +8,7 @@ use repartee_load::{Settings, run};
 #[expect(clippy::print_stderr, reason = "the terminal is where a tool tells why it ended")]
 fn main() -> ExitCode {
     let settings = Settings::parse();
+    repartee_process::take_all_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -45,6 +45,12 @@ pub(crate) struct Row {
     pub(crate) sent_late: Option<Quantiles>,
     /// What each server took.
     pub(crate) servers: BTreeMap<String, Usage>,
+    /// From the acknowledgement of a message to each of those who follow, where somebody does.
+    pub(crate) each: Option<Quantiles>,
+    /// What an idle client takes in the gateway's memory, in KiB, where that was looked at.
+    pub(crate) idle_client_kib: Option<f64>,
+    /// Calls that the queue-service answered meanwhile, where that was looked at.
+    pub(crate) queue_calls: Option<u64>,
     pub(crate) storage_reads_per_operation: f64,
     pub(crate) storage_writes_per_operation: f64,
     /// What the data took on the disk, in MiB: at the start, and every second from then on.
@@ -122,6 +128,9 @@ impl Row {
                 .filter(|(name, _)| !started_anew || *name == "queue-service")
                 .map(usage)
                 .collect(),
+            each: some(&measured.each),
+            idle_client_kib: measured.idle_client_kib,
+            queue_calls: measured.queue_calls,
             storage_reads_per_operation: each(spent(1)),
             storage_writes_per_operation: each(spent(2)),
             disk_mib: Vec::new(),

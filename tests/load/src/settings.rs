@@ -58,7 +58,7 @@ pub struct Run {
     #[arg(long, value_enum, default_value = "grpc")]
     pub(crate) over: Over,
     /// How many clients at the same time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) clients: u32,
     /// Operations a second, as an open loop; a closed loop without it.
     #[arg(long, value_parser = rate)]

@@ -59,7 +59,7 @@ fn cells(row: &Row) -> Vec<String> {
         time(row.latency.p50_us),
         time(row.latency.p99_us),
         time(row.latency.p999_us),
-        errors(row),
+        told(row),
         cpu("queue-service"),
         cpu("rest-gateway"),
         format!("{:.1}", row.storage_reads_per_operation),
@@ -69,6 +69,13 @@ fn cells(row: &Row) -> Vec<String> {
             .map_or_else(dash, |ceiling| format!("{}: {}/s", ceiling.name, number(ceiling.per_second))),
         row.ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
     ]
+}
+
+/// What did not go well, and what is known besides.
+fn told(row: &Row) -> String {
+    let each = row.each.map_or_else(String::new, |each| quantiles("; to each", each));
+    let idle = row.idle_client_kib.map_or_else(String::new, |kib| format!("; {kib:.1} KiB an idle client"));
+    [errors(row), each, idle].concat()
 }
 
 fn errors(row: &Row) -> String {

@@ -35,6 +35,8 @@ pub(super) struct Matrix {
 /// How much is measured.
 #[derive(Debug, Clone)]
 pub(super) struct Size {
+    /// Streams of events that are open at the same time.
+    pub(super) streams: u32,
     /// The numbers of clients.
     pub(super) clients: &'static [u32],
     /// How long each row takes.
@@ -70,6 +72,10 @@ pub(super) struct Figures {
     pub(super) refusal_p99_ms: Option<f64>,
     pub(super) overload: Option<f64>,
     pub(super) overload_p99_ms: Option<f64>,
+    pub(super) last_p99_ms: Option<f64>,
+    pub(super) idle_client_kib: Option<f64>,
+    pub(super) idle_calls: Option<f64>,
+    pub(super) idle_cores: Option<f64>,
 }
 
 /// Everything, as JSON.
@@ -137,9 +143,19 @@ impl Size {
             let (stored, churned) = (settings.stored.min(50_000), settings.churned.min(10_000));
             let (time, day) = (Duration::from_millis(1_000), Duration::from_secs(6));
             let steady = Duration::from_secs(20);
-            return Self { clients: &[1, 64], time, backlog: 8_000, stored, churned, day, steady };
+            return Self {
+                streams: 500,
+                clients: &[1, 64],
+                time,
+                backlog: 8_000,
+                stored,
+                churned,
+                day,
+                steady,
+            };
         }
         Self {
+            streams: 5_000,
             clients: &[1, 16, 64, 256],
             time: Duration::from_secs(4),
             backlog: 40_000,
@@ -276,6 +292,25 @@ impl Figures {
                 "times that",
             ),
             Check::at_most("refusals under that overload, p99", self.overload_p99_ms, 10.0, "ms"),
+            Check::at_most(
+                "post → the last stream of events has it, 20 a second, p99",
+                self.last_p99_ms,
+                250.0,
+                "ms",
+            ),
+            Check::at_most(
+                "an idle stream of events in the gateway's memory",
+                self.idle_client_kib,
+                20.0,
+                "KiB",
+            ),
+            Check::at_most(
+                "calls of the queue-service under 100,000 idle polls a minute",
+                self.idle_calls,
+                0.0,
+                "",
+            ),
+            Check::at_most("cores that it keeps busy then", self.idle_cores, 0.01, ""),
         ]
     }
 }

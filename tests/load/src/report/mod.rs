@@ -43,7 +43,7 @@ pub(crate) async fn one(settings: Run) -> Result<(), Error> {
         scenario: settings.scenario,
         over: settings.over,
         clients: settings.clients,
-        pace: settings.rate.map_or(Pace::Closed, Pace::Rate),
+        pace: settings.rate.or(settings.scenario.rate()).map_or(Pace::Closed, Pace::Rate),
         limit: Limit { operations: settings.operations, time: Duration::from_secs_f64(settings.seconds) },
         text_bytes: settings.text_bytes,
         users: settings.users,

@@ -38,7 +38,7 @@ const STEADY: f64 = 2_000.0;
 /// # Errors
 /// Where one cannot be prepared.
 pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
-    for name in ["posts", "work", "polls", "growth", "day", "overload", "disk", "retention"] {
+    for name in ["posts", "work", "polls", "growth", "day", "overload", "live", "disk", "retention"] {
         if !name.contains(matrix.settings.only.as_str()) {
             continue;
         }
@@ -49,6 +49,7 @@ pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
             "growth" => growth(matrix).await?,
             "day" => day(matrix).await?,
             "overload" => overload::measure(matrix).await?,
+            "live" => live(matrix).await?,
             "disk" => disk(matrix).await?,
             _ => retention(matrix).await?,
         }
@@ -203,6 +204,27 @@ async fn day(matrix: &mut Matrix) -> Result<(), Error> {
         ..matrix.load(Scenario::Mixed, Over::Json, 64)
     };
     matrix.row(&mut world, &load, "1,000 users, 360 × as fast", None).await?;
+    world.close().await
+}
+
+/// Many who look: what a message takes to all of them, and what they take where nothing happens.
+async fn live(matrix: &mut Matrix) -> Result<(), Error> {
+    let mut world = World::open(&matrix.settings.place, &[]).await?;
+    let limit = Limit { operations: u64::MAX, time: 2 * matrix.size.time };
+    let open = |scenario: Scenario, load: Load| Load {
+        limit,
+        text_bytes: DAY_TEXT_BYTES,
+        pace: scenario.rate().map_or(Pace::Closed, Pace::Rate),
+        ..load
+    };
+    let sse = open(Scenario::Sse, matrix.load(Scenario::Sse, Over::Json, matrix.size.streams));
+    let row = matrix.row(&mut world, &sse, "all of one domain", None).await?;
+    matrix.figures.last_p99_ms = Some(row.latency.p99_us / 1_000.0);
+    matrix.figures.idle_client_kib = row.idle_client_kib;
+    let idle = open(Scenario::IdlePolls, matrix.load(Scenario::IdlePolls, Over::Json, 64));
+    let row = matrix.row(&mut world, &idle, "100,000 a minute", None).await?;
+    matrix.figures.idle_calls = row.queue_calls.map(|calls| calls as f64);
+    matrix.figures.idle_cores = row.servers.get("queue-service").map(|usage| usage.cores);
     world.close().await
 }
 

@@ -2,10 +2,12 @@
 
 mod claim;
 mod deliver;
+mod idle;
 mod mixed;
 mod poll;
 mod post;
 mod restart;
+mod sse;
 mod stream;
 mod work;
 
@@ -47,6 +49,10 @@ pub(crate) enum Scenario {
     Deliver,
     /// The real day: people post and poll, bots answer, compressed in time.
     Mixed,
+    /// From when a message is due to be posted until the last of the clients has it on its stream of events.
+    Sse,
+    /// Polls that find nothing new, by time stamp and by cursor; 100,000 a minute where no rate is given.
+    IdlePolls,
     /// Stop the queue-service and start it again: until it serves.
     Restart,
 }
@@ -66,6 +72,15 @@ pub(crate) struct Load {
 }
 
 impl Scenario {
+    /// Operations a second of a load that is an open loop by what it means.
+    pub(crate) fn rate(self) -> Option<f64> {
+        match self {
+            Self::Sse => Some(20.0),
+            Self::IdlePolls => Some(100_000.0 / 60.0),
+            _ => None,
+        }
+    }
+
     /// In words, for results.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -78,6 +93,8 @@ impl Scenario {
             Self::StreamComplete => "stream + complete",
             Self::Deliver => "post → worker has it",
             Self::Mixed => "the real day",
+            Self::Sse => "post → the last stream has it",
+            Self::IdlePolls => "poll, nothing new",
             Self::Restart => "restart until ready",
         }
     }
@@ -105,6 +122,8 @@ pub(crate) async fn measure(world: &mut World, load: &Load) -> Result<Measured, 
         (Scenario::StreamComplete, _) => stream::measure(world, load).await,
         (Scenario::Deliver, _) => go(load, deliver::clients(world, load).await?).await,
         (Scenario::Mixed, _) => mixed::measure(world, load).await,
+        (Scenario::Sse, _) => sse::measure(world, load).await,
+        (Scenario::IdlePolls, _) => idle::measure(world, load).await,
         (Scenario::Restart, _) => restart::measure(world, load).await,
     }
 }

@@ -1,10 +1,12 @@
 //! The faces of the servers, as cheap clients see them: what a client costs is taken from the servers' cores.
 
 mod bare;
+mod events;
 mod grpc;
 mod json;
 
 pub(crate) use bare::Bare;
+pub(crate) use events::Events;
 pub(crate) use grpc::{Grpc, channels, client, outcome, refusal, stats};
 pub(crate) use json::{Answer, Json};
 

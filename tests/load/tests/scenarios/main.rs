@@ -82,6 +82,18 @@ fn a_post_is_delivered_to_a_worker() {
 }
 
 #[test]
+fn a_post_reaches_every_stream_of_events() {
+    let row = row("sse", 10, &["--over", "json", "--clients", "20", "--rate", "100"]);
+    assert!(row["each"]["p99_us"].is_number() && row["idle_client_kib"].is_number(), "{row}");
+}
+
+#[test]
+fn polls_that_find_nothing_new_ask_the_queue_service_nothing() {
+    let row = row("idle-polls", 200, &["--over", "json", "--clients", "4", "--stored", "50"]);
+    assert_eq!(row["queue_calls"], 0, "{row}");
+}
+
+#[test]
 fn a_queue_service_restarts_with_its_data() {
     row("restart", 2, &["--stored", "500", "--pending", "10"]);
 }

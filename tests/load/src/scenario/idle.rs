@@ -1,0 +1,48 @@
+//! Many who look and find nothing new: polls by time stamp and by cursor in turn.
+
+use super::{Load, poll::up_to_date_path};
+use crate::{
+    drive::{Client, Measured, Outcome, drive},
+    error::Error,
+    row::StorageCalls,
+    seed::DOMAIN,
+    wire::{Answer, Json, stats},
+    world::World,
+};
+
+/// One who looks.
+pub(super) struct Idle {
+    connection: Json,
+    paths: [String; 2],
+}
+
+pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Error> {
+    let clients = clients(world, load).await?;
+    let mut queue = world.one_grpc().await?;
+    let before = stats(&mut queue).await?;
+    let mut measured = drive(clients, load.pace.clone(), load.limit).await.0;
+    let after = stats(&mut queue).await?;
+    // Our own looking is no part of it.
+    let calls = |of: &StorageCalls| {
+        of.iter().filter(|(name, _)| *name != "GetStats").map(|(_, cost)| cost[0]).sum::<u64>()
+    };
+    measured.queue_calls = Some(calls(&after).saturating_sub(calls(&before)));
+    Ok(measured)
+}
+
+async fn clients(world: &World, load: &Load) -> Result<Vec<Idle>, Error> {
+    let mut connections = Json::connect_all(world.http_addr(), load.clients as usize).await?;
+    let first = connections.first_mut().expect("there is at least one client");
+    let newest = first.get(&format!("/api/comments/changes?domain={DOMAIN}&limit=1")).await;
+    let newest = newest.map_err(|error| Error::Http(error.to_string()))?.json();
+    let cursor = newest["next"].as_str().ok_or_else(|| Error::Http(newest.to_string()))?;
+    let by_cursor = format!("/api/comments/changes?domain={DOMAIN}&cursor={cursor}");
+    let paths = [up_to_date_path(world).await?, by_cursor];
+    Ok(connections.into_iter().map(|connection| Idle { connection, paths: paths.clone() }).collect())
+}
+
+impl Client for Idle {
+    async fn once(&mut self, number: u64) -> Outcome {
+        Answer::outcome(&self.connection.get(&self.paths[usize::from(number % 2 == 1)]).await)
+    }
+}
