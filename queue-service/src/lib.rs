@@ -7,6 +7,7 @@
 
 pub mod disk;
 pub mod domain;
+mod drafts;
 mod grpc;
 mod inspect;
 pub mod journal;

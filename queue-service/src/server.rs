@@ -12,6 +12,7 @@ use tonic::service::Routes;
 
 use crate::{
     disk::{DiskRoom, Watch},
+    drafts::Drafts,
     grpc::{self, Bounds, QueueGrpc, StreamRules, admit},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
@@ -25,8 +26,6 @@ use crate::{
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Largest metadata of a call.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
-const CALL: Duration = Duration::from_secs(60);
 /// How long open calls may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
@@ -194,6 +193,7 @@ fn open<J: Journal>(
         streams: StreamRules {
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),
+            drafters: Bound::new("drafts", settings.max_streams),
             slow: repartee_process::refusals("stream_events"),
             heartbeat: Settings::seconds(settings.heartbeat),
             age: Settings::seconds(settings.stream_age),
@@ -201,6 +201,7 @@ fn open<J: Journal>(
             draining: CancellationToken::new(),
         },
         bounds: Bounds::new(connections, settings.max_calls, &rules),
+        drafts: Drafts::default(),
     };
     Ok(Opened { grpc, running, disk, data_dir })
 }
@@ -244,7 +245,6 @@ async fn serve_grpc(
         .http2_max_header_list_size(HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .timeout(CALL)
         .add_routes(Routes::from(calls.merge(metrics)))
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;

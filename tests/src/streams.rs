@@ -12,7 +12,7 @@ use crate::within_deadline;
 
 /// A watch of the feed from `cursor` on, over all domains.
 pub fn watch_from(cursor: &str) -> WatchMessagesRequest {
-    WatchMessagesRequest { cursor: Some(cursor.to_owned()), domain: String::new() }
+    WatchMessagesRequest { cursor: Some(cursor.to_owned()), domain: String::new(), drafts: false }
 }
 
 /// A watch of the feed from now on, over all domains.

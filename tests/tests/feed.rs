@@ -96,7 +96,8 @@ async fn a_domain_shows_its_own_messages_only() {
     let client = world.grpc().await;
     let elsewhere =
         |text: &str| NewMessage { domain: "elsewhere.example".to_owned(), ..platform_post("Ann", text) };
-    let request = WatchMessagesRequest { cursor: None, domain: "elsewhere.example".to_owned() };
+    let request =
+        WatchMessagesRequest { cursor: None, domain: "elsewhere.example".to_owned(), drafts: false };
     let mut watch = client.watch(request).await.unwrap();
     client.post(platform_post("Ann", "Here.")).await.unwrap();
     let there = client.post(elsewhere("There.")).await.unwrap();

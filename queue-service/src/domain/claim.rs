@@ -33,12 +33,46 @@ pub struct LeaseRef {
 }
 
 impl LeaseRef {
+    /// Finds out whether the caller holds this message now.
+    ///
+    /// # Errors
+    /// `LeaseLost`, or what ended the work.
+    pub fn held_on(&self, record: &Record) -> Result<(), Rejection> {
+        let work = record.state.work.as_ref().ok_or_else(|| no_work(record.content.id))?;
+        match self.standing(work)? {
+            Standing::Current => Ok(()),
+            Standing::Lapsed => Err(LAPSED),
+            Standing::Finished => Err(Rejection::AlreadyCompleted),
+        }
+    }
+
+    /// How this claim stands to the work in a message.
+    fn standing(&self, work: &Work) -> Result<Standing, Rejection> {
+        let named = work.claim.as_ref().is_some_and(|claim| self.names(claim));
+        match (work.status, named) {
+            (Status::Processing, true) => Ok(Standing::Current),
+            (Status::Processing, false) => Err(Rejection::LeaseLost("another claim holds the message")),
+            (Status::Pending, true) => Ok(Standing::Lapsed),
+            (Status::Pending, false) => Err(Rejection::LeaseLost("this claim does not hold the message")),
+            (Status::Complete, true) => Ok(Standing::Finished),
+            (Status::Complete, false) => Err(Rejection::AlreadyCompleted),
+            (Status::Failed, _) if work.cancelled => Err(Rejection::Cancelled),
+            (Status::Failed, _) => Err(Rejection::Failed),
+        }
+    }
+
     fn names(&self, claim: &Claim) -> bool {
         match self.token {
             Some(token) => token == claim.token,
             None => self.worker_id == claim.worker_id,
         }
     }
+}
+
+const LAPSED: Rejection = Rejection::LeaseLost("it ended before this call, and the message waits again");
+
+fn no_work(id: Uuid) -> Rejection {
+    Rejection::WrongStatus(format!("the message {id} is addressed to no bot: it is not work"))
 }
 
 /// A message and the lease on it.
@@ -191,9 +225,7 @@ impl Queue {
         let (record, work, standing) = self.standing(lease)?;
         match standing {
             Standing::Current => Ok((record, work)),
-            Standing::Lapsed => {
-                Err(Rejection::LeaseLost("it ended before this call, and the message waits again"))
-            }
+            Standing::Lapsed => Err(LAPSED),
             Standing::Finished => Err(Rejection::AlreadyCompleted),
         }
     }
@@ -201,21 +233,7 @@ impl Queue {
     /// How a claim stands to its message.
     pub(super) fn standing(&self, lease: &LeaseRef) -> Result<(Record, Work, Standing), Rejection> {
         let (record, work) = self.work(lease.id)?;
-        let named = work.claim.as_ref().is_some_and(|claim| lease.names(claim));
-        let standing = match (work.status, named) {
-            (Status::Processing, true) => Standing::Current,
-            (Status::Processing, false) => {
-                return Err(Rejection::LeaseLost("another claim holds the message"));
-            }
-            (Status::Pending, true) => Standing::Lapsed,
-            (Status::Pending, false) => {
-                return Err(Rejection::LeaseLost("this claim does not hold the message"));
-            }
-            (Status::Complete, true) => Standing::Finished,
-            (Status::Complete, false) => return Err(Rejection::AlreadyCompleted),
-            (Status::Failed, _) if work.cancelled => return Err(Rejection::Cancelled),
-            (Status::Failed, _) => return Err(Rejection::Failed),
-        };
+        let standing = lease.standing(&work)?;
         Ok((record, work, standing))
     }
 
@@ -224,9 +242,7 @@ impl Queue {
         let record = self.record(id).ok_or(Rejection::NotFound(id))?;
         match &record.state.work {
             Some(work) => Ok((record.clone(), Work::clone(work))),
-            None => Err(Rejection::WrongStatus(format!(
-                "the message {id} is addressed to no bot: it is not work"
-            ))),
+            None => Err(no_work(id)),
         }
     }
 }

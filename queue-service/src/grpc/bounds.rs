@@ -48,7 +48,8 @@ impl QueueGrpc {
         fills.extend((0..2).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
         fills.push(kept("cache_messages", cache.messages as u64, cache.limits.messages));
         fills.push(kept("cache_bytes", cache.bytes as u64, cache.limits.bytes));
-        fills.extend([&self.streams.workers, &self.streams.watchers].map(Bound::fill));
+        fills
+            .extend([&self.streams.workers, &self.streams.watchers, &self.streams.drafters].map(Bound::fill));
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
         fills
     }

@@ -106,6 +106,15 @@ pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<Leas
     Ok(LeaseRef { id: id.unwrap_or_default(), token, worker_id: lease.worker_id })
 }
 
+/// What a draft has become: as long as a reply may be.
+pub(super) fn draft(limits: &Limits, field: &str, text: &str) -> Result<(), Rejection> {
+    let mut checks = Checks::new(limits);
+    if !text.is_empty() {
+        checks.text(field, text);
+    }
+    checks.done()
+}
+
 /// A completion.
 pub(super) fn completion(
     limits: &Limits,

@@ -5,7 +5,7 @@
 //!
 //! Whoever is refused here is refused before the request is read: under overload that is most of the work.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -17,10 +17,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use repartee_process::{Bound, Full};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::status;
 use crate::writer::QueueHandle;
+
+/// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
+const CALL: Duration = Duration::from_secs(60);
+/// A call whose answer comes last, after as long as its client likes; it has a bound and checks of its own.
+const UNTIMED: &str = "StreamDraft";
 
 /// The path of our own calls; beside them are those for health and reflection.
 const OWN: &str = "/repartee.v1.QueueService/";
@@ -57,7 +64,9 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
     if let Some(refusal) = no_program(request.headers()) {
         return refusal.into_response();
     }
-    let Some(method) = request.uri().path().strip_prefix(OWN) else { return next.run(request).await };
+    let Some(method) = request.uri().path().strip_prefix(OWN) else {
+        return timed(next.run(request)).await;
+    };
     if rules.draining.is_cancelled() {
         return status::draining().into_http();
     }
@@ -66,11 +75,19 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
     {
         return rules.refusal(full);
     }
+    if method == UNTIMED {
+        return next.run(request).await;
+    }
     match rules.calls.enter(1) {
         // A stream is no call any more once it is open.
-        Ok(_place) => next.run(request).await,
+        Ok(_place) => timed(next.run(request)).await,
         Err(full) => status::too_many_calls(full).into_http(),
     }
+}
+
+async fn timed(answer: impl Future<Output = Response>) -> Response {
+    let late = |_| Status::deadline_exceeded("the call took too long; read before repeating it").into_http();
+    timeout(CALL, answer).await.unwrap_or_else(late)
 }
 
 impl Rules {

@@ -7,6 +7,7 @@ mod batch;
 mod bounds;
 mod check;
 mod door;
+mod draft;
 mod outlet;
 mod rights;
 mod service;
@@ -22,7 +23,7 @@ use repartee_process::{Bound, Place};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{domain::Limits, journal::EditSecret, reads::Reads, writer::QueueHandle};
+use crate::{domain::Limits, drafts::Drafts, journal::EditSecret, reads::Reads, writer::QueueHandle};
 
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit};
@@ -36,6 +37,7 @@ pub(crate) struct QueueGrpc {
     pub(crate) secret: EditSecret,
     pub(crate) streams: StreamRules,
     pub(crate) bounds: Bounds,
+    pub(crate) drafts: Drafts,
 }
 
 /// How streams live and end.
@@ -45,6 +47,8 @@ pub(crate) struct StreamRules {
     pub workers: Bound,
     /// Room for watches: readers take nothing away from workers.
     pub watchers: Bound,
+    /// Room for drafts.
+    pub drafters: Bound,
     /// Streams that were ended because they were not read.
     pub slow: Counter,
     /// How often a stream says that it is alive.
@@ -91,6 +95,7 @@ mod tests {
         let rules = StreamRules {
             workers: room.clone(),
             watchers: room.clone(),
+            drafters: room.clone(),
             slow: Counter::noop(),
             heartbeat: second,
             age: second,

@@ -56,6 +56,11 @@ impl<T> Outlet<T> {
         Err(Over)
     }
 
+    /// Sends an event that may be dropped: only where the client keeps up. Says whether it was sent.
+    pub(super) fn offer(&mut self, event: T) -> bool {
+        self.sender.capacity() > ROOM / 2 && self.sender.try_send(Ok(event)).is_ok()
+    }
+
     /// Sends the last event or error; there is always room for it.
     pub(super) fn end(&mut self, last: Result<T, Status>) {
         if let Some(last_word) = self.last_word.take() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use repartee_proto::v1::{self, queue_service_server::QueueService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::{QueueGrpc, answer, batch::batch, check, outlet::Inlet, rights, status};
@@ -203,6 +203,15 @@ impl QueueService for QueueGrpc {
             }),
         };
         Ok(Response::new(v1::RenewLeasesResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
+    }
+
+    async fn stream_draft(
+        &self,
+        request: Request<Streaming<v1::StreamDraftRequest>>,
+    ) -> Answer<v1::StreamDraftResponse> {
+        rights::local(&request)?;
+        self.draft(request.into_inner()).await?;
+        Ok(Response::new(v1::StreamDraftResponse {}))
     }
 
     async fn release_message(

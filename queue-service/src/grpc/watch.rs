@@ -2,7 +2,8 @@
 
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
 use tokio::time::{Instant, sleep_until};
-use tonic::Status;
+use tonic::Status as Refusal;
+use uuid::Uuid;
 
 use super::{
     QueueGrpc, answer, check,
@@ -11,6 +12,7 @@ use super::{
     status,
 };
 use crate::{
+    domain::Status,
     journal::JournalError,
     reads::{Cursor, Listed, Lost},
 };
@@ -25,6 +27,8 @@ struct Watcher {
     grpc: QueueGrpc,
     domain: Option<String>,
     seq: u64,
+    /// The last step of the drafts that the client has; `None` where it wants none.
+    drafted: Option<u64>,
     outlet: Outlet<v1::WatchMessagesResponse>,
 }
 
@@ -32,7 +36,7 @@ impl QueueGrpc {
     pub(super) fn watch(
         &self,
         request: v1::WatchMessagesRequest,
-    ) -> Result<Inlet<v1::WatchMessagesResponse>, Status> {
+    ) -> Result<Inlet<v1::WatchMessagesResponse>, Refusal> {
         let (domain, _) = check::page(&self.limits, &request.domain, 0, 1).map_err(refused)?;
         let cursor = match &request.cursor {
             Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?),
@@ -45,7 +49,8 @@ impl QueueGrpc {
             Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
         };
         let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.watchers)?;
-        let watcher = Watcher { grpc: self.clone(), domain, seq, outlet };
+        let drafted = request.drafts.then_some(0);
+        let watcher = Watcher { grpc: self.clone(), domain, seq, drafted, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
     }
@@ -70,6 +75,7 @@ impl Watcher {
 
     async fn follow(&mut self) -> Result<(), Over> {
         let mut tail = self.grpc.reads.views.subscribe();
+        let mut drafts = self.grpc.drafts.subscribe();
         let draining = self.grpc.streams.draining.clone();
         let end = Instant::now() + jittered(self.grpc.streams.age);
         let heartbeat = self.grpc.streams.heartbeat;
@@ -77,8 +83,12 @@ impl Watcher {
         loop {
             tail.borrow_and_update();
             while self.catch_up().await? {}
+            drafts.borrow_and_update();
+            self.show_drafts();
             tokio::select! {
                 changed = tail.changed() => if changed.is_err() { return self.go_away() },
+                // Its sender lives as long as the service.
+                _ = drafts.changed(), if self.drafted.is_some() => {}
                 () = sleep_until(next_heartbeat) => {
                     next_heartbeat += heartbeat;
                     let cursor = self.cursor();
@@ -111,6 +121,34 @@ impl Watcher {
         }
         self.seq = next;
         Ok(more && !self.grpc.streams.draining.is_cancelled())
+    }
+
+    /// Sends what bots are writing, as far as the client keeps up; what is left out is sent later, with the newest text.
+    fn show_drafts(&mut self) {
+        let Some(seen) = self.drafted else { return };
+        for (step, draft) in self.grpc.drafts.after(seen) {
+            let wanted = self.domain.as_ref().is_none_or(|domain| **domain == *draft.domain);
+            if wanted && (draft.ended || self.is_live(draft.id)) {
+                let event = Event::Draft(v1::Draft {
+                    message_id: draft.id.to_string(),
+                    domain: draft.domain.to_string(),
+                    text: draft.text.to_string(),
+                    ended: draft.ended,
+                });
+                if !self.outlet.offer(v1::WatchMessagesResponse { event: Some(event) }) {
+                    return;
+                }
+            }
+            self.drafted = Some(step);
+        }
+    }
+
+    /// A draft that comes after the change that ended its work would stay for ever.
+    fn is_live(&self, id: Uuid) -> bool {
+        let record = self.grpc.reads.views.message(id);
+        record.is_some_and(|record| {
+            record.state.work.as_ref().is_some_and(|work| work.status == Status::Processing)
+        })
     }
 
     async fn reset(&mut self, Lost(reason): Lost) -> Result<(), Over> {

@@ -23,6 +23,8 @@ pub(super) struct Reader {
     waiting: VecDeque<Bytes>,
     /// The newest number that the client was told of by an id alone.
     told: u64,
+    /// The last step of what bots write that the client was told of.
+    drafted: u64,
 }
 
 /// What there is to do after a look.
@@ -37,7 +39,7 @@ impl Reader {
     pub(super) fn new(cursor: Option<Cursor>) -> Self {
         let mode = if cursor.is_some() { Mode::Resumed } else { Mode::Live };
         let place = cursor.map(Place::given);
-        Self { place, greeted: false, mode, waiting: VecDeque::from([events::retry()]), told: 0 }
+        Self { place, greeted: false, mode, waiting: VecDeque::from([events::retry()]), told: 0, drafted: 0 }
     }
 
     /// The next event that waits.
@@ -81,6 +83,9 @@ impl Reader {
                     self.greet(&begin, self.mode);
                 }
                 self.waiting.extend(items.iter().map(|told| told.event()));
+                if !more {
+                    self.waiting.extend(source.app().tail.drafts(source.domain(), &mut self.drafted));
+                }
                 Ok(if self.waiting.is_empty() && !more { Next::Wait } else { Next::Go })
             }
             Found::Reset { reason, messages, .. } => {

@@ -1,5 +1,6 @@
 //! Reading on by cursor, and waiting for what comes next.
 
+use bytes::Bytes;
 use tokio::sync::futures::Notified;
 
 use super::{Tail, cursor::Cursor, feeds::Changes};
@@ -36,6 +37,11 @@ impl Tail {
     pub(crate) fn now(&self) -> Option<Cursor> {
         let feeds = self.feeds.read();
         feeds.as_ref().map(|feeds| Cursor { epoch: feeds.heads().shared_epoch(), seq: feeds.seq() })
+    }
+
+    /// What bots have written in a domain since step `seen`, which moves on, as events.
+    pub(crate) fn drafts(&self, domain: &str, seen: &mut u64) -> Vec<Bytes> {
+        self.drafts.after(domain, seen)
     }
 
     /// The queue-service has answered for this domain, so it is one that can be.

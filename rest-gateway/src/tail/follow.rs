@@ -1,12 +1,12 @@
 //! The loop that keeps the tail: one stream from the queue-service, opened again from its cursor whenever it ends.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
 use repartee_proto::v1::{
     self, WatchHello, WatchMode, queue_service_client::QueueServiceClient, watch_messages_response::Event,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::{
@@ -21,6 +21,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A stream that lived this long and ended is opened again at once.
 const LIVED: Duration = Duration::from_secs(1);
+/// Between two moments in which browsers are told of what bots write, however many write.
+const DRAFTS: Duration = Duration::from_millis(100);
 /// How long the newest page may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,7 +89,7 @@ impl Follower {
         counter!("repartee_tail_streams_total").increment(1);
         let position = self.tail.position();
         let cursor = position.as_ref().map(|(epoch, seq)| cursor::format(epoch, *seq));
-        let request = v1::WatchMessagesRequest { cursor, domain: String::new() };
+        let request = v1::WatchMessagesRequest { cursor, domain: String::new(), drafts: true };
         let opened = timeout(self.patience, self.client().watch_messages(request)).await;
         let mut stream = opened.map_err(|_| Lost::Silent(self.patience))??.into_inner();
         let Event::Hello(hello) = self.next(&mut stream).await? else {
@@ -134,13 +136,27 @@ impl Follower {
         goal: u64,
     ) -> Result<SentAway, Lost> {
         let mut live = false;
+        let (mut drafted, mut next_drafts) = (BTreeSet::new(), Instant::now());
         loop {
             if !live && self.tail.position().is_some_and(|(_, seq)| seq >= goal) {
                 live = true;
                 self.tail.go_live();
                 tracing::info!(seq = goal, "the tail of the feed is live");
             }
-            match self.next(&mut stream).await? {
+            if !drafted.is_empty() && Instant::now() >= next_drafts {
+                self.tail.show_drafts(std::mem::take(&mut drafted).into_iter());
+                next_drafts = Instant::now() + DRAFTS;
+            }
+            let event = tokio::select! {
+                biased;
+                event = self.next(&mut stream) => event?,
+                () = sleep_until(next_drafts), if !drafted.is_empty() => continue,
+            };
+            match event {
+                Event::Draft(draft) => {
+                    self.tail.draft(&draft);
+                    drafted.insert(draft.domain);
+                }
                 Event::Change(change) => {
                     let caught_up = change.caught_up;
                     let change =

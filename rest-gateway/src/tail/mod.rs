@@ -27,6 +27,7 @@
 mod after;
 mod change;
 mod cursor;
+mod drafts;
 mod feed;
 mod feeds;
 mod follow;
@@ -50,6 +51,7 @@ use tokio::{
 
 use crate::problem::Problem;
 use change::Change;
+use drafts::Drafts;
 use feeds::Feeds;
 use heads::Heads;
 use rooms::Rooms;
@@ -75,6 +77,8 @@ pub(crate) struct Tail {
     progress: watch::Sender<Progress>,
     /// Where those wait who read on by cursor.
     rooms: Rooms,
+    /// What bots are writing.
+    drafts: Drafts,
 }
 
 /// How far the tail is.
@@ -95,6 +99,7 @@ impl Tail {
             feeds: RwLock::new(None),
             progress: watch::Sender::new(progress),
             rooms: Rooms::default(),
+            drafts: Drafts::default(),
         }
     }
 
@@ -246,8 +251,21 @@ impl Tail {
                 feeds.apply(change);
             }
         }
+        changes.iter().for_each(|change| self.drafts.forget(&change.id));
         self.rooms.wake(changes.iter().map(|change| &*change.domain));
         self.progress.send_modify(|now| now.shown = last);
+    }
+
+    /// Takes in what a bot is writing; those who follow are not woken yet.
+    fn draft(&self, draft: &v1::Draft) {
+        self.drafts.put(draft);
+    }
+
+    /// There is something new to read of what bots write.
+    fn show_drafts(&self, domains: impl Iterator<Item = String>) {
+        for domain in domains {
+            self.rooms.wake(std::iter::once(&*domain));
+        }
     }
 
     /// The stream has brought everything that there was when it was opened.
@@ -262,6 +280,7 @@ impl Tail {
     /// The stream has ended. Says whether it had been live.
     fn go_away(&self) -> bool {
         self.live.store(None);
+        self.rooms.wake(self.drafts.end_all().iter().map(|domain| &**domain));
         self.progress.send_if_modified(|now| {
             let was_live = now.away_since.is_none();
             now.away_since.get_or_insert_with(Instant::now);

@@ -128,6 +128,13 @@ macro_rules! unary {
                 Err(Status::unimplemented("the gateway streams no work"))
             }
 
+            async fn stream_draft(
+                &self,
+                _: Request<tonic::Streaming<v1::StreamDraftRequest>>,
+            ) -> Result<Response<v1::StreamDraftResponse>, Status> {
+                Err(Status::unimplemented("the gateway writes no drafts"))
+            }
+
             $(async fn $rpc(&self, request: Request<v1::$request>) -> Result<Response<v1::$answer>, Status> {
                 self.serve(request).await
             })*

@@ -22,7 +22,8 @@ pub(super) async fn watch(cast: Cast, name: &'static str, domain: &'static str) 
     loop {
         let client = link.client().await;
         let life = link.current();
-        let request = WatchMessagesRequest { cursor: Some(cursor.clone()), domain: domain.to_owned() };
+        let request =
+            WatchMessagesRequest { cursor: Some(cursor.clone()), domain: domain.to_owned(), drafts: false };
         if let Ok(mut watch) = client.watch(request).await {
             let number = cast.recorder.watch(Watched {
                 by: name.to_owned(),
