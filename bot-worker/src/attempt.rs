@@ -6,7 +6,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{sync::Semaphore, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     HandlerError, Task,
@@ -53,6 +53,9 @@ impl Attempt {
     pub(crate) async fn run(self) -> Ended {
         let token = self.claim.lease.lease_token.clone();
         let stop = self.claim.stop.clone();
+        let draft = self.task.draft().clone().show(self.reporter.client.clone(), self.claim.lease.clone());
+        // Until the outcome is reported: people see the draft until they see the reply.
+        let _draft = AbortOnDropHandle::new(tokio::spawn(draft));
         let outcome = tokio::select! {
             outcome = handled(self.handler, self.task, self.slots) => Some(outcome),
             () = grace_over(&stop) => None,

@@ -1,12 +1,16 @@
 //! The ready bot: the SDK, with an answer that is chosen by settings.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use repartee_process::Ready;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, HandlerError, Reply, Settings, Task, Worker};
+
+/// In how many steps the echo is written where people watch, and how long each takes.
+const STEPS: usize = 5;
+const STEP: Duration = Duration::from_millis(80);
 
 /// A handler that answers with the text that it got.
 ///
@@ -14,6 +18,19 @@ use crate::{Error, HandlerError, Reply, Settings, Task, Worker};
 /// Never.
 pub async fn echo(task: Task) -> Result<Reply, HandlerError> {
     Ok(Reply::new(task.text()))
+}
+
+/// The same, writing so that people can watch: the text grows for a moment before it is the reply.
+///
+/// # Errors
+/// Never.
+pub async fn echo_aloud(task: Task) -> Result<Reply, HandlerError> {
+    let letters: Vec<char> = task.text().chars().collect();
+    for part in letters.chunks(letters.len().div_ceil(STEPS).max(1)) {
+        task.draft().push(String::from_iter(part));
+        sleep(STEP).await;
+    }
+    echo(task).await
 }
 
 /// Runs the ready bot until `shutdown` is cancelled, then drains.

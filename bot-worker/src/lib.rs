@@ -24,6 +24,7 @@
 mod attempt;
 mod backoff;
 mod bot;
+mod draft;
 mod error;
 mod handler;
 mod held;
@@ -38,7 +39,8 @@ mod task;
 mod text;
 mod worker;
 
-pub use bot::{echo, run};
+pub use bot::{echo, echo_aloud, run};
+pub use draft::Draft;
 pub use error::{Error, HandlerError};
 pub use handler::Reply;
 #[cfg(feature = "openai")]

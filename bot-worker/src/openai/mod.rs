@@ -3,10 +3,14 @@
 //! Owns the translation: messages to a chat, an answer to a [`Reply`], a refusal to a [`HandlerError`]. It never
 //! retries, because the queue does, and never logs what was said.
 
+mod chunks;
 mod settings;
 mod transport;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_openai::{
     Client,
@@ -29,7 +33,10 @@ use crate::{
 /// A bot that asks an OpenAI-compatible endpoint.
 #[derive(Debug)]
 pub struct OpenAi {
-    client: Client<OpenAIConfig>,
+    http: reqwest::Client,
+    config: OpenAIConfig,
+    /// False once the endpoint has refused to stream.
+    streams: AtomicBool,
     model: String,
     system_prompt: Option<String>,
 }
@@ -42,32 +49,56 @@ impl OpenAi {
     pub fn new(base_url: &str, settings: &OpenAiSettings) -> Result<Self, Error> {
         let key = settings.openai_api_key.as_ref().map_or("", |key| key.reveal());
         let config = OpenAIConfig::new().with_api_base(base_url.trim_end_matches('/')).with_api_key(key);
-        let http = transport::http_client(Duration::from_secs(settings.timeout))?;
         Ok(Self {
-            client: Client::build(http.clone(), config).with_http_service(transport::service(http)),
+            http: transport::http_client(Duration::from_secs(settings.timeout))?,
+            config,
+            streams: AtomicBool::new(true),
             model: settings.model.clone().unwrap_or_default(),
             system_prompt: settings.system_prompt.clone(),
         })
     }
 
-    /// Asks for the answer to one message. What exceeds 16,384 bytes is cut off.
+    /// Asks for the answer to one message, and shows its draft while it comes, where the endpoint streams. What exceeds 16,384 bytes is cut off.
     ///
     /// # Errors
     /// Permanent where the endpoint refuses the request itself (4xx other than 408 and 429); retryable otherwise, after
     /// the `Retry-After` of the endpoint where it names one. An empty answer is retryable: models seldom give two.
     pub async fn answer(&self, task: &Task) -> Result<Reply, HandlerError> {
-        let request = CreateChatCompletionRequest {
-            model: self.model.clone(),
-            messages: chat(self.system_prompt.as_deref(), task),
-            ..Default::default()
-        };
-        let completion: Completion = self.client.chat().create_byot(request).await.map_err(failure)?;
+        let streams = self.streams.load(Ordering::Relaxed);
+        let mut completion = self.ask(task, streams).await;
+        if streams && matches!(&completion, Err(error) if refuses_streams(error)) {
+            completion = self.ask(task, false).await;
+            // What is refused either way is refused for another reason.
+            self.streams.store(completion.is_err(), Ordering::Relaxed);
+        }
+        let completion = completion.map_err(failure)?;
         let text = completion.text().replace('\0', "");
         match cut(text.trim(), REPLY_BYTES) {
             "" => Err(HandlerError::retryable("the endpoint gave an empty answer")),
             text => Ok(Reply::new(text)),
         }
     }
+
+    async fn ask(&self, task: &Task, streams: bool) -> Result<Completion, OpenAIError> {
+        let request = CreateChatCompletionRequest {
+            model: self.model.clone(),
+            messages: chat(self.system_prompt.as_deref(), task),
+            stream: streams.then_some(true),
+            ..Default::default()
+        };
+        let service = transport::service(self.http.clone(), task.draft().clone());
+        let client = Client::build(self.http.clone(), self.config.clone()).with_http_service(service);
+        client.chat().create_byot(request).await
+    }
+}
+
+/// A request that is wrong as it is; among endpoints that cannot stream, this is how they say it.
+fn refuses_streams(error: &OpenAIError) -> bool {
+    let OpenAIError::Boxed(error) = error else { return false };
+    matches!(
+        error.downcast_ref(),
+        Some(Refusal::Status { status: StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, .. })
+    )
 }
 
 /// The conversation as a chat: what the human said is the user's, what the AI said the assistant's. Messages without a
@@ -100,6 +131,7 @@ fn failure(error: OpenAIError) -> HandlerError {
         }
         Some(Refusal::Http(_)) => HandlerError::retryable("the endpoint could not be reached"),
         Some(Refusal::TooLong) => HandlerError::retryable("the endpoint's answer is too long"),
+        Some(Refusal::BrokenOff) => HandlerError::retryable("the endpoint's answer broke off"),
         Some(Refusal::NoCompletion(_)) => {
             HandlerError::retryable("the endpoint's answer is no chat completion")
         }

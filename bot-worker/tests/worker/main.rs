@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod bot;
+mod drafts;
 mod fake;
 #[cfg(feature = "openai")]
 mod openai;

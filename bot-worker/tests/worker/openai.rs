@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
-    matchers::{header, method, path},
+    matchers::{body_partial_json, header, method, path},
 };
 
 use crate::fake::Fake;
@@ -101,7 +101,7 @@ async fn the_conversation_is_the_chat_history() {
         {"role": "assistant", "content": "Hello"},
         {"role": "user", "content": "Why?"},
     ]);
-    assert_eq!(bot.requests().await, [json!({"model": "small", "messages": chat})]);
+    assert_eq!(bot.requests().await, [json!({"model": "small", "messages": chat, "stream": true})]);
 }
 
 #[tokio::test]
@@ -185,4 +185,46 @@ async fn tls_to_something_that_does_not_speak_it_is_a_retryable_failure() {
     let url = endpoint.uri().replace("http:", "https:");
     let failed = Bot::start(endpoint, &url, &[]).await.failure().await;
     assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint could not be reached", true));
+}
+
+/// What an endpoint streams, word by word.
+fn words(words: &[&str], end: &str) -> ResponseTemplate {
+    let chunk = |word: &&str| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": word}}]}));
+    let stream = words.iter().map(chunk).collect::<String>() + end;
+    ResponseTemplate::new(200).set_body_raw(stream, "text/event-stream")
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_the_draft_and_then_the_reply() {
+    let mut bot = Bot::answering(words(&["Be", "cause", "."], "data: [DONE]\n\n")).await;
+    assert_eq!(bot.reply().await, "Because.");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_a_retryable_failure() {
+    let failed = Bot::answering(words(&["Be", "cau"], "")).await.failure().await;
+    assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint's answer broke off", true));
+    let failed = Bot::answering(words(&["Be"], "data: {\"error\":{}}\n\n")).await.failure().await;
+    let text = "the endpoint's answer is no chat completion";
+    assert_eq!((failed.error.as_str(), failed.retryable), (text, true));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_to_stream_is_asked_without() {
+    let endpoint = MockServer::start().await;
+    Mock::given(body_partial_json(json!({"stream": true})))
+        .respond_with(ResponseTemplate::new(400))
+        .with_priority(1)
+        .expect(1)
+        .mount(&endpoint)
+        .await;
+    Mock::given(method("POST")).respond_with(completion("At once.")).mount(&endpoint).await;
+    let url = endpoint.uri();
+    let mut bot = Bot::start(endpoint, &url, &[]).await;
+    let stream = bot.fake.accepted_stream().await;
+    for token in ["t1", "t2"] {
+        stream.work(token, token, "Why?").await;
+        assert_eq!(bot.fake.completion().await.reply.unwrap().text, "At once.");
+    }
+    assert_eq!(bot.requests().await.len(), 3, "it is remembered");
 }

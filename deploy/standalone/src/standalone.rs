@@ -92,7 +92,7 @@ async fn demo_bot(
     }
     let bot =
         Worker::connect(queue_url).name("demo-bot").entity(DEMO_ENTITY).max_in_flight(16).drain(FRONTS / 2);
-    bot.run_until(shutdown, bot_worker::echo).await
+    bot.run_until(shutdown, bot_worker::echo_aloud).await
 }
 
 /// The address under which this process reaches what it bound: an unspecified one means all, so the loopback too.

@@ -12,17 +12,21 @@ use std::{
 
 use bot_worker::Worker;
 use repartee_proto::v1::{
-    BotParams, CompleteMessageRequest, FailMessageRequest, GoingAway, Lease, LeaseRef, Message, StreamHello,
-    StreamPendingRequest, StreamPendingResponse, Work, WorkCancelled,
+    BotParams, CompleteMessageRequest, FailMessageRequest, GoingAway, Lease, LeaseRef, Message,
+    StreamDraftRequest, StreamHello, StreamPendingRequest, StreamPendingResponse, Work, WorkCancelled,
     queue_service_server::QueueServiceServer, stream_pending_response::Event,
 };
-use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+    time::timeout,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status, transport::Server};
 
 /// Nothing that a test waits for may take longer; a renewal comes within a third of the shortest lease.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A call of the worker.
 #[derive(Debug)]
@@ -41,6 +45,12 @@ pub(crate) struct Shared {
     pub(crate) refused_completions: Mutex<VecDeque<Status>>,
     /// Tokens whose renewal is refused.
     pub(crate) lost: Mutex<Vec<String>>,
+    /// Steps of drafts, as they came.
+    pub(crate) drafts: Mutex<Vec<StreamDraftRequest>>,
+    /// Where a test sets it: drafts are refused with this code, or not looked at.
+    pub(crate) drafts_answer: Mutex<Option<Option<Code>>>,
+    /// Told with each of them.
+    pub(crate) drafted: Notify,
     /// Refusals of the next streams.
     pub(crate) refused_streams: Mutex<VecDeque<Status>>,
 }
@@ -73,6 +83,9 @@ impl Fake {
             refused_completions: Mutex::default(),
             lost: Mutex::default(),
             refused_streams: Mutex::default(),
+            drafts: Mutex::default(),
+            drafts_answer: Mutex::default(),
+            drafted: Notify::new(),
         });
         let service = QueueServiceServer::from_arc(Arc::clone(&shared));
         let server =

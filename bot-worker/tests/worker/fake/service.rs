@@ -82,6 +82,24 @@ impl queue_service_server::QueueService for Shared {
         Ok(Response::new(Default::default()))
     }
 
+    async fn stream_draft(
+        &self,
+        request: Request<tonic::Streaming<StreamDraftRequest>>,
+    ) -> Answer<StreamDraftResponse> {
+        let answer = *self.drafts_answer.lock().unwrap();
+        match answer {
+            Some(Some(code)) => return Err(Status::new(code, "prepared by the test")),
+            Some(None) => std::future::pending().await,
+            None => {}
+        }
+        let mut requests = request.into_inner();
+        while let Some(request) = requests.message().await? {
+            self.drafts.lock().unwrap().push(request);
+            self.drafted.notify_one();
+        }
+        Ok(Response::new(StreamDraftResponse {}))
+    }
+
     unimplemented_calls! {
         post_message: PostMessageRequest => PostMessageResponse,
         post_messages: PostMessagesRequest => PostMessagesResponse,
