@@ -39,11 +39,12 @@ struct Now {
     over: bool,
 }
 
-/// What a change told, without what is told in its present form: the text of a message, and whether it is deleted.
+/// What a change told, without what is told in its present form: the text of a message, whether it is deleted, and the
+/// words of its last error, which an old change that is read from the disk does not have.
 fn told(message: &Message) -> Value {
     let bot = message.bot_params.as_ref().map(|bot| {
         let status = bot.status().as_str_name().trim_start_matches("STATUS_").to_lowercase();
-        json!([status, bot.priority, bot.attempts, bot.error, bot.claimed_by])
+        json!([status, bot.priority, bot.attempts, bot.claimed_by])
     });
     json!([message.id, message.seq, message.timestamp, message.eq_score, bot])
 }
@@ -51,9 +52,8 @@ fn told(message: &Message) -> Value {
 /// The same of a message as JSON.
 fn told_json(message: &Value) -> Value {
     let bot = &message["botParams"];
-    let bot = bot
-        .is_object()
-        .then(|| json!([bot["status"], bot["priority"], bot["attempts"], bot["error"], bot["claimedBy"]]));
+    let bot =
+        bot.is_object().then(|| json!([bot["status"], bot["priority"], bot["attempts"], bot["claimedBy"]]));
     json!([message["id"], message["seq"], message["timestamp"], message["eqScore"], bot])
 }
 
@@ -121,7 +121,9 @@ async fn five_ways_to_follow_the_feed_agree_through_kills_and_slow_readers() {
             let ids: Vec<&str> = seen.iter().map(|told| told[0].as_str().unwrap()).collect();
             assert_eq!(ids, posted, "{way:?}, seed {seed}");
         } else {
-            assert_eq!(seen, expected, "{way:?}, seed {seed}");
+            let differ = seen.iter().zip(&expected).position(|(seen, expected)| seen != expected);
+            let at = differ.unwrap_or(seen.len().min(expected.len()));
+            assert_eq!((at, seen.get(at)), (at, expected.get(at)), "{way:?}, seed {seed}");
         }
     }
 }
