@@ -117,9 +117,14 @@ impl Message {
         json
     }
 
-    /// The JSON of an earlier state, with what is said in the message now.
+    /// The JSON of an earlier state, with what is said in the message now. Once it is deleted, no error of it is told any
+    /// more: one may quote the text.
     pub(crate) fn rewritten(json: &[u8], text: &str, deleted: bool) -> Vec<u8> {
-        let earlier: Self = serde_json::from_slice(json).expect("only what was written here is read here");
+        let mut earlier: Self =
+            serde_json::from_slice(json).expect("only what was written here is read here");
+        if let Some(params) = earlier.bot_params.as_mut().filter(|_| deleted) {
+            params.error = None;
+        }
         Self { text: text.to_owned(), deleted: earlier.deleted || deleted, ..earlier }.to_json()
     }
 }

@@ -40,7 +40,7 @@ struct Now {
 }
 
 /// What a change told, without what is told in its present form: the text of a message, whether it is deleted, and the
-/// words of its last error, which an old change that is read from the disk does not have.
+/// words of its last error, which are told no more once it is.
 fn told(message: &Message) -> Value {
     let bot = message.bot_params.as_ref().map(|bot| {
         let status = bot.status().as_str_name().trim_start_matches("STATUS_").to_lowercase();

@@ -134,6 +134,23 @@ fn an_edit_and_a_deletion_reach_back() {
 }
 
 #[test]
+fn a_deletion_takes_the_errors_of_earlier_changes_with_it() {
+    let mut feeds = seeded(ROOM, 0, Vec::new(), true);
+    let params = v1::BotParams { error: Some("cannot say \"secret\"".to_owned()), ..Default::default() };
+    let failed = v1::Message { bot_params: Some(params), ..message("a", "d", 10, 2) };
+    feeds.apply(&posted("a", "d", 10, 1));
+    feeds.apply(&change(ChangeKind::Failed, failed));
+    assert!(String::from_utf8_lossy(&feeds.changes("d", 1, 1).unwrap().items[0].json()).contains("secret"));
+    let params = Some(v1::BotParams::default());
+    let tombstone =
+        v1::Message { text: String::new(), deleted: true, bot_params: params, ..message("a", "d", 10, 3) };
+    feeds.apply(&change(ChangeKind::Deleted, tombstone));
+    for told in feeds.changes("d", 0, 9).unwrap().items {
+        assert!(!String::from_utf8_lossy(&told.event()).contains("secret"));
+    }
+}
+
+#[test]
 fn the_oldest_leave_with_their_whole_time_stamp_and_the_floor_says_so() {
     let mut feeds = seeded(Limits { messages: 3, ..ROOM }, 0, Vec::new(), true);
     for (seq, (name, stamp)) in [("a", 10), ("b", 10), ("c", 11), ("d", 12)].into_iter().enumerate() {
