@@ -73,7 +73,7 @@ impl QueueGrpc {
 
     /// The views hold all live work: what is not there is finished.
     fn still_held(&self, lease: &LeaseRef) -> Result<(), Status> {
-        let record = self.reads.views.message(lease.id);
+        let record = self.reads.shown(lease.id);
         let record = record.ok_or_else(|| refused(Rejection::LeaseLost("the message is finished")))?;
         lease.held_on(&record).map_err(refused)
     }

@@ -145,7 +145,7 @@ impl Watcher {
 
     /// A draft that comes after the change that ended its work would stay for ever.
     fn is_live(&self, id: Uuid) -> bool {
-        let record = self.grpc.reads.views.message(id);
+        let record = self.grpc.reads.shown(id);
         record.is_some_and(|record| {
             record.state.work.as_ref().is_some_and(|work| work.status == Status::Processing)
         })
