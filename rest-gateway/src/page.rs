@@ -14,16 +14,32 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 /// Kept, but asked for again each time: a new release shows at once.
 const FRESH: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
+/// Browsers load a module of another origin only where that origin says so. These files hold nothing of anybody, so every
+/// site may have them; which sites may call the API is `--cors-origin`'s to say.
+const FOR_ALL: [(HeaderName, &str); 2] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+];
 
-/// The files that the page loads: path, content type, content.
-const FILES: [(&str, &str, &str); 5] = [
-    ("/style.css", CSS, include_str!("../web/style.css")),
-    ("/app.js", SCRIPT, include_str!("../web/app.js")),
-    ("/feed.js", SCRIPT, include_str!("../web/feed.js")),
-    ("/poll.js", SCRIPT, include_str!("../web/poll.js")),
-    ("/view.js", SCRIPT, include_str!("../web/view.js")),
+/// A file of the page: path, content type, content, and whether other sites may load it.
+type File = (&'static str, &'static str, &'static str, bool);
+
+/// The files that are served beside the page.
+#[rustfmt::skip]
+const FILES: [File; 10] = [
+    ("/style.css",     CSS,    include_str!("../web/style.css"),     false),
+    ("/app.js",        SCRIPT, include_str!("../web/app.js"),        false),
+    ("/poll.js",       SCRIPT, include_str!("../web/poll.js"),       false),
+    ("/view.js",       SCRIPT, include_str!("../web/view.js"),       true),
+    ("/feed.js",       SCRIPT, include_str!("../web/feed.js"),       true),
+    ("/repartee.js",   SCRIPT, include_str!("../web/repartee.js"),   true),
+    ("/repartee.d.ts", TEXT,   include_str!("../web/repartee.d.ts"), true),
+    ("/changes.js",    SCRIPT, include_str!("../web/changes.js"),    true),
+    ("/events.js",     SCRIPT, include_str!("../web/events.js"),     true),
+    ("/schedule.js",   SCRIPT, include_str!("../web/schedule.js"),   true),
 ];
 
 /// The page: the comments of a domain and a composer. Its files lie beside it.
@@ -35,10 +51,14 @@ pub(crate) async fn index(asked: HeaderMap) -> impl IntoResponse {
     file(&asked, HTML, include_str!("../web/index.html"))
 }
 
-/// The files of the page.
+/// The files beside the page.
 pub(crate) fn files() -> Router<App> {
-    FILES.into_iter().fold(Router::new(), |router, (path, content_type, content)| {
-        router.route(path, get(async move |asked: HeaderMap| file(&asked, content_type, content)))
+    FILES.into_iter().fold(Router::new(), |router, (path, content_type, content, for_all)| {
+        let serve = async move |asked: HeaderMap| {
+            let file = file(&asked, content_type, content);
+            (for_all.then_some(FOR_ALL), file).into_response()
+        };
+        router.route(path, get(serve))
     })
 }
 

@@ -61,3 +61,34 @@ async fn a_star_allows_every_origin() {
     let answer = preflight(&world, "https://any.example", "DELETE").await;
     assert_eq!(answer.header("access-control-allow-origin"), "*");
 }
+
+#[tokio::test]
+async fn every_site_may_load_the_modules_and_no_other_file() {
+    let world = World::start_with(&["--cors-origin", "https://a.example"]).await;
+    for (path, for_all) in
+        [("/repartee.js", true), ("/changes.js", true), ("/repartee.d.ts", true), ("/app.js", false), ("/", false)]
+    {
+        for origin in ["https://a.example", "https://any.example"] {
+            let answer = Answer::to(world.request(Method::GET, path).header("origin", origin)).await;
+            let allowed = answer.headers.get_all("access-control-allow-origin").iter().collect::<Vec<_>>();
+            match (for_all, origin) {
+                (_, "https://a.example") => assert_eq!(allowed, ["https://a.example"], "{path}"),
+                (true, _) => assert_eq!(allowed, ["*"], "{path}"),
+                (false, _) => assert!(allowed.is_empty(), "{path}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_kept_by_browsers_and_asked_for_again_by_its_tag() {
+    let world = World::start().await;
+    for path in ["/", "/style.css", "/repartee.js"] {
+        let file = world.get(path).await;
+        assert_eq!((file.status, file.header("cache-control")), (200, "no-cache"), "{path}");
+        let tag = file.header("etag").to_owned();
+        let again = Answer::to(world.request(Method::GET, path).header("if-none-match", &tag)).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+    }
+    assert!(world.get("/repartee.js").await.header("content-type").starts_with("text/javascript"));
+}

@@ -1,0 +1,181 @@
+// Types of repartee.js. Those of the wire are compared with /openapi.json by a test.
+
+/** Where a message to a bot stands. */
+export type Status = "pending" | "processing" | "complete" | "failed";
+
+/** The work for a bot. */
+export interface BotParams {
+  status: Status;
+  /** 0 to 99; the higher is handed out first. */
+  priority: number;
+  /** The bot that is asked. */
+  entity: string;
+  aiUsername: string;
+  aiColor: string;
+  sessionId: string | null;
+  claimedBy: string | null;
+  /** Unix milliseconds. */
+  claimedAt: number | null;
+  /** Unix milliseconds. */
+  completedAt: number | null;
+  attempts: number;
+  /** The last error; also while the message is tried again. */
+  error: string | null;
+}
+
+/** One comment, by a human or by an AI, as it was after its last change. */
+export interface Message {
+  id: string;
+  /** When it was stored: the server's clock, Unix milliseconds. */
+  timestamp: number;
+  /** Number of its last change: of two states of one message, the one with the greater number is newer. */
+  seq: number;
+  domain: string;
+  /** Text, never markup; empty once the message is deleted. */
+  text: string;
+  username: string;
+  color: string;
+  "message-type": "human" | "AI";
+  replyTo: string | null;
+  eqScore: number;
+  /** Null on platform posts and on messages by an AI. */
+  botParams: BotParams | null;
+  /** True, and present, once the message is deleted. */
+  deleted?: boolean;
+}
+
+/** A comment to be stored. Only the domain, the text and the author are required. */
+export interface NewComment {
+  domain: string;
+  text: string;
+  username: string;
+  color?: string;
+  "message-type"?: "human" | "AI";
+  replyTo?: string | null;
+  eqScore?: number;
+  humanUsername?: string | null;
+  humanColor?: string | null;
+  sessionId?: string | null;
+  /** The bot that is asked; without it the comment is a post to everybody. */
+  botParams?: {
+    entity: string;
+    priority?: number | null;
+    aiUsername?: string | null;
+    aiColor?: string | null;
+    sessionId?: string | null;
+  } | null;
+}
+
+/** What storing a comment answers. */
+export interface Posted {
+  id: string;
+  timestamp: number;
+  seq: number;
+  status: "success";
+  /** Allows its holder to edit and to delete the comment: keep it secret. */
+  editToken: string;
+  message: Message;
+}
+
+/** One page of the feed by cursor. */
+export interface ChangesPage {
+  messages: Message[];
+  /** The position behind this page. */
+  next: string;
+  more: boolean;
+  /** True where the position was lost: the messages are the newest page. */
+  reset: boolean;
+  reason?: string | null;
+  /** Unix milliseconds. */
+  serverTime: number;
+}
+
+/** What a bot has written so far; never stored. */
+export interface Draft {
+  /** The message that is being answered. */
+  messageId: string;
+  text: string;
+  /** True where the bot stopped: what it had written is not to be shown any more. */
+  ended?: boolean;
+}
+
+/** How a feed is followed, the best way first. */
+export type Way = "stream" | "long-poll" | "poll";
+
+/** One thing that happens in a feed. */
+export type Change =
+  /** Forget what is shown and start from these messages. The reason is null on the first page. */
+  | { type: "reset"; reason: string | null; messages: Message[]; cursor: string }
+  /** A message that is new, or in a new state. The same state may come twice: compare `seq`. */
+  | { type: "message"; message: Message; cursor: string }
+  | { type: "draft"; draft: Draft }
+  | { type: "state"; state: "live"; way: Way; detail: null }
+  /** `refused` comes with the server's words; it is asked again all the same, ever more seldom. */
+  | { type: "state"; state: "connecting" | "reconnecting" | "offline" | "refused"; way: null; detail: string | null };
+
+/** A feed that is being followed. It can be iterated once; leaving the loop closes what is open. */
+export interface Changes extends AsyncIterable<Change> {
+  /** Somebody uses the page: where the feed is polled, polls come every 5 s again. */
+  wake(): void;
+  /** Asks for news now, also while a lost server is waited for. */
+  now(): void;
+  /** The message with this id waits for its answer: where the feed is polled, polls are quick until it is there. */
+  awaits(id: string): void;
+}
+
+/** A refusal by the server, in its own words. */
+export class ReparteeError extends Error {
+  status: number;
+  fields: { pointer: string; detail: string }[];
+  /** A word for programs, such as `QUEUE_FULL`. */
+  reason: string | null;
+  /** What the server asks to wait, in ms; 0 where it does not. */
+  retryAfter: number;
+}
+
+/** A random key for one comment: whoever sends the comment again under it never stores it twice. */
+export function newKey(): string;
+
+/** One server, by its address. */
+export class Repartee {
+  /** @param base where the server is, such as `https://talk.example/`; in a page also a relative address */
+  constructor(base: string | URL);
+
+  /**
+   * Stores a comment. Where the network or the server fails in passing it is sent again, always under the same key,
+   * so that it is stored once. Without a `key` each call has one of its own.
+   * @throws ReparteeError where the server refuses it
+   */
+  post(comment: NewComment, options?: { key?: string; signal?: AbortSignal }): Promise<Posted>;
+
+  /** The last messages of a conversation, oldest first; 100 where no limit is given, at most 1,000. */
+  conversation(who: {
+    humanUsername: string;
+    humanColor: string;
+    aiUsername: string;
+    aiColor: string;
+    sessionId?: string;
+    limit?: number;
+    signal?: AbortSignal;
+  }): Promise<Message[]>;
+
+  /**
+   * One page of messages, oldest first: those after a timestamp, those before one, or the newest; of all domains where
+   * none is named; at least 50 or `limit` of them where there are as many. `more` says whether the same direction has
+   * more.
+   */
+  messages(which?: {
+    domain?: string;
+    after?: number;
+    before?: number;
+    limit?: number;
+    signal?: AbortSignal;
+  }): Promise<{ messages: Message[]; more: boolean }>;
+
+  /**
+   * Follows a feed, from the newest page or from a cursor: by an event stream; by long-polls where streams fail; by
+   * polls where these fail too, every 5 s at first and ever more seldom until `wake`. A better way is tried again after
+   * a minute, later after up to ten.
+   */
+  changes(which?: { domain?: string; cursor?: string; limit?: number; ways?: Way[]; signal?: AbortSignal }): Changes;
+}

@@ -1,0 +1,288 @@
+// Following a feed: every way, every fall-back, and the way back, on a clock that the test turns.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Repartee } from "../../../rest-gateway/web/repartee.js";
+import { FakeServer, message, turnTime } from "../fake.js";
+
+/** A follower of a fake server: what it was told, in order. */
+async function follow(t, options = {}, server = new FakeServer()) {
+  const time = turnTime(t);
+  const client = new Repartee("http://test.example/", { fetch: server.fetch, now: time.now, random: () => 0.5 });
+  const stop = new AbortController();
+  const feed = client.changes({ domain: "lobby", signal: stop.signal, ...options });
+  const told = [];
+  const done = (async () => {
+    for await (const change of feed) told.push(change);
+  })();
+  t.after(async () => {
+    stop.abort();
+    await done;
+  });
+  await time.settle();
+  const texts = () => told.filter(({ type }) => type === "message").map((change) => `${change.message.id}.${change.message.seq}`);
+  const states = () => told.filter(({ type }) => type === "state").map(({ state, way }) => way ?? state);
+  return { server, feed, told, texts, states, stop, done, ...time };
+}
+
+test("a feed begins with the newest page and goes on by a stream", async (t) => {
+  const server = new FakeServer();
+  server.publish(message("a", 1), message("b", 2));
+  const { told, texts, states, settle } = await follow(t, {}, server);
+  const [page] = told.filter(({ type }) => type === "reset");
+  assert.deepEqual([page.messages.map(({ id }) => id), page.reason, page.cursor], [["a", "b"], null, "a.2"]);
+  server.publish(message("c", 3));
+  await settle();
+  assert.deepEqual(texts(), ["c.3"]);
+  assert.deepEqual(states(), ["connecting", "stream"]);
+  assert.deepEqual(server.taken(), ["page", "stream"]);
+});
+
+test("a feed goes on from a cursor, without a page that is known already", async (t) => {
+  const server = new FakeServer();
+  server.publish(message("a", 1), message("b", 2));
+  const { told, texts } = await follow(t, { cursor: "a.1" }, server);
+  assert.deepEqual(texts(), ["b.2"]);
+  assert.equal(told.some(({ type }) => type === "reset"), false);
+});
+
+test("a domain and a limit are asked for by every call", async (t) => {
+  const { server } = await follow(t, { limit: 200 });
+  assert.deepEqual(server.calls.map(({ query }) => query.domain), ["lobby", "lobby"]);
+  assert.equal(server.calls[0].query.limit, "200");
+});
+
+test("drafts are handed on and move no position", async (t) => {
+  const { server, told, settle } = await follow(t);
+  server.say("draft", { messageId: "a", text: "so f" });
+  await settle();
+  assert.deepEqual(told.at(-1), { type: "draft", draft: { messageId: "a", text: "so f" } });
+  server.publish(message("a", 1));
+  server.cut();
+  await settle();
+  assert.equal(server.calls.at(-1).query.cursor, "a.1");
+});
+
+test("a stream that is cut goes on where it was, without a gap or a double", async (t) => {
+  const { server, texts, states, settle, turn } = await follow(t);
+  for (let round = 0; round < 3; round += 1) {
+    await turn(25_000);
+    server.publish(message(`m${round}`, 2 * round + 1));
+    await settle();
+    server.cut();
+    server.publish(message(`n${round}`, 2 * round + 2));
+    await settle();
+  }
+  assert.deepEqual(texts(), ["m0.1", "n0.2", "m1.3", "n1.4", "m2.5", "n2.6"]);
+  assert.deepEqual(states(), ["connecting", "stream"], "a stream that lived for long is not blamed");
+});
+
+test("a stream that says goodbye is opened again without a read between", async (t) => {
+  const { server, texts, settle, turn } = await follow(t);
+  server.raw("retry: 2000\n\n");
+  server.say("bye", {});
+  await settle();
+  server.cut();
+  server.taken();
+  server.publish(message("a", 1));
+  await turn(2_000);
+  assert.deepEqual(server.taken(), ["stream"]);
+  assert.deepEqual(texts(), ["a.1"]);
+});
+
+for (const [name, mode] of Object.entries({
+  "is refused": 404,
+  "finds no server": "away",
+  "has no answer": "held",
+  "does not say hello": "mute",
+  "ends after its hello": "cut",
+  "is one too many": 429,
+})) {
+  test(`a stream that ${name} is replaced by long-polls, and tried again later`, async (t) => {
+    const server = new FakeServer();
+    server.stream = mode;
+    const { texts, states, turn, settle } = await follow(t, {}, server);
+    await turn(20_000);
+    assert.equal(states().at(-1), "long-poll");
+    server.publish(message("a", 1));
+    await settle();
+    assert.deepEqual(texts(), ["a.1"], "at once, by the long-poll that waits");
+
+    server.stream = "ok";
+    await turn(100_000, 5_000);
+    assert.equal(states().at(-1), "stream", "the better way again");
+    server.publish(message("b", 2));
+    await settle();
+    assert.deepEqual(texts(), ["a.1", "b.2"]);
+  });
+}
+
+test("a stream that falls silent is given up, and keep-alives keep it", async (t) => {
+  const { server, turn, texts, settle } = await follow(t);
+  for (let beat = 0; beat < 8; beat += 1) {
+    await turn(15_000, 5_000);
+    server.raw(": keep-alive\n\n");
+  }
+  assert.deepEqual(server.taken(), ["page", "stream"], "two minutes of nothing but comments");
+  await turn(45_000, 5_000);
+  assert.deepEqual(server.taken(), ["page", "stream"], "silence for 40 s: a read, and a new stream");
+  server.publish(message("a", 1));
+  await settle();
+  assert.deepEqual(texts(), ["a.1"]);
+});
+
+test("where long-polls fail too, polls follow, ever more seldom", async (t) => {
+  const server = new FakeServer();
+  server.stream = 404;
+  server.longPoll = "cut";
+  const { states, texts, turn, feed } = await follow(t, {}, server);
+  assert.equal(states().at(-1), "poll");
+  server.publish(message("a", 1));
+  await turn(10_000);
+  assert.deepEqual(texts(), ["a.1"]);
+  server.taken();
+  await turn(30_000);
+  const active = server.taken().length;
+  await turn(15_000);
+  assert.ok(active <= 4, `an idle page asked ${active} times in 30 s`);
+  server.publish(message("b", 2));
+  feed.wake();
+  await turn(5_000);
+  assert.deepEqual(texts(), ["a.1", "b.2"], "somebody uses the page");
+});
+
+for (const [name, mode] of Object.entries({ "are cut": "cut", "are refused": 405, "find no server": "away", "are never answered": "held" })) {
+  test(`long-polls that ${name} become polls`, async (t) => {
+    const server = new FakeServer();
+    server.longPoll = mode;
+    const { states, texts, turn } = await follow(t, { ways: ["long-poll", "poll"] }, server);
+    await turn(80_000, 5_000);
+    assert.equal(states().at(-1), "poll");
+    server.publish(message("a", 1));
+    await turn(60_000, 5_000);
+    assert.deepEqual(texts(), ["a.1"]);
+    server.longPoll = "ok";
+    await turn(300_000, 5_000);
+    assert.equal(states().at(-1), "long-poll");
+  });
+}
+
+test("a server that does not wait is not asked in a circle", async (t) => {
+  const server = new FakeServer();
+  server.longPoll = "at once";
+  const { turn } = await follow(t, { ways: ["long-poll"] }, server);
+  await turn(30_000);
+  assert.ok(server.taken().length <= 25, "about once in 1.5 s");
+});
+
+test("an own message that waits for its answer makes polls quick, until it is there", async (t) => {
+  const { server, feed, texts, turn } = await follow(t, { ways: ["poll"] });
+  await turn(60_000, 5_000);
+  server.publish(message("a", 1, { status: "pending" }));
+  feed.awaits("a");
+  await turn(500);
+  server.taken();
+  await turn(10_000);
+  assert.ok(server.taken().length >= 9, "once a second");
+  server.publish(message("a", 2, { status: "complete" }));
+  await turn(2_000);
+  assert.deepEqual(texts(), ["a.1", "a.2"]);
+  server.taken();
+  await turn(10_000);
+  assert.ok(server.taken().length <= 2, "the normal pace again");
+});
+
+test("a server that is away is waited for, and no way is blamed", async (t) => {
+  const { server, states, texts, turn } = await follow(t);
+  Object.assign(server, { page: "away", longPoll: "away", stream: "away" });
+  server.cut();
+  await turn(60_000, 1_000);
+  assert.deepEqual(states(), ["connecting", "stream", "reconnecting"]);
+  server.publish(message("a", 1));
+  Object.assign(server, { page: "ok", longPoll: "ok", stream: "ok" });
+  await turn(60_000, 1_000);
+  assert.deepEqual(states(), ["connecting", "stream", "reconnecting", "stream"]);
+  assert.deepEqual(texts(), ["a.1"]);
+});
+
+test("a lost server is asked at growing intervals, and at once when somebody asks for news", async (t) => {
+  const server = new FakeServer();
+  server.page = "away";
+  const { feed, turn, states } = await follow(t, {}, server);
+  await turn(120_000, 1_000);
+  assert.ok(server.taken().length <= 9);
+  server.page = "ok";
+  feed.now();
+  await turn(500);
+  assert.equal(states().at(-1), "stream");
+});
+
+test("a refusal is told in the server's words", async (t) => {
+  const server = new FakeServer();
+  server.page = 400;
+  const { told } = await follow(t, {}, server);
+  assert.deepEqual(told.at(-1), { type: "state", state: "refused", way: null, detail: "no: 400" });
+});
+
+test("a busy server is left alone for as long as it asks", async (t) => {
+  const server = new FakeServer();
+  Object.assign(server, { page: 503, retryAfter: 40 });
+  const { turn, states } = await follow(t, {}, server);
+  assert.equal(states().at(-1), "reconnecting");
+  await turn(39_000, 1_000);
+  assert.equal(server.taken().length, 1);
+  server.page = "ok";
+  await turn(1_000);
+  assert.equal(states().at(-1), "stream");
+});
+
+for (const way of ["stream", "long-poll", "poll"]) {
+  test(`a lost position is told, with the page to start over from: ${way}`, async (t) => {
+    const server = new FakeServer();
+    server.publish(message("a", 1));
+    const { told, turn, feed } = await follow(t, { ways: [way] }, server);
+    server.epoch = "b";
+    server.log = [message("z", 7)];
+    if (way === "stream") server.say("reset", { reason: "another log" });
+    if (way === "long-poll") server.publish(message("y", 8));
+    feed.now();
+    await turn(6_000);
+    const last = told.filter(({ type }) => type === "reset").at(-1);
+    assert.equal(last.messages[0].id, "z");
+    assert.match(last.cursor, /^b\./);
+  });
+}
+
+test("streams that all end in a reset are given up for a while", async (t) => {
+  const { server, turn } = await follow(t);
+  for (let round = 0; round < 20; round += 1) {
+    server.say("reset", { reason: "?" });
+    await turn(500);
+  }
+  assert.ok(server.taken().filter((kind) => kind === "stream").length <= 3);
+});
+
+test("a stop ends everything that is open", async (t) => {
+  for (const way of ["stream", "long-poll", "poll"]) {
+    await t.test(way, async (t) => {
+      const { server, stop, done, settle } = await follow(t, { ways: [way] });
+      stop.abort();
+      await done;
+      await settle();
+      assert.equal(server.streams, 0);
+      const calls = server.calls.length;
+      await settle();
+      assert.equal(server.calls.length, calls);
+    });
+  }
+});
+
+test("leaving the loop closes the stream", async (t) => {
+  const time = turnTime(t);
+  const server = new FakeServer();
+  const feed = new Repartee("http://test.example/", { fetch: server.fetch, now: time.now }).changes();
+  for await (const change of feed) if (change.way === "stream") break;
+  await time.settle();
+  assert.equal(server.streams, 0);
+});

@@ -1,0 +1,108 @@
+// The client's calls: what they send, when they are sent again, and what is told of a refusal.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Repartee, ReparteeError, newKey } from "../../../rest-gateway/web/repartee.js";
+import { FakeServer, json, turnTime } from "../fake.js";
+
+const comment = { domain: "lobby", text: "Hello", username: "Ada", color: "default" };
+
+function world(t, answers = []) {
+  const time = turnTime(t);
+  const server = new FakeServer();
+  server.answer = () => {
+    const next = answers.length > 1 ? answers.shift() : answers[0];
+    if (next instanceof Error) throw next;
+    return next();
+  };
+  return { server, client: new Repartee("http://test.example/under", { fetch: server.fetch, now: time.now }), ...time };
+}
+
+const stored = () => json({ id: "a", status: "success" }, 201);
+const refused = (status, headers) => () => json({ detail: "No.", status, reason: "WHY", errors: [{ pointer: "/text", detail: "too long" }] }, status, headers);
+
+test("a comment is sent as JSON, under a key, below the server's address", async (t) => {
+  const { server, client } = world(t, [stored]);
+  assert.equal((await client.post(comment)).id, "a");
+  const [call] = server.calls;
+  assert.deepEqual([call.method, call.pathname, JSON.parse(call.body)], ["POST", "/under/api/comments", comment]);
+  assert.match(call.headers["Idempotency-Key"], /^[0-9a-f]{32}$/);
+});
+
+for (const failure of [new TypeError("fetch failed"), refused(500), refused(502), refused(503), refused(504), refused(429)]) {
+  test(`a comment is sent again under the same key: ${failure.message ?? failure().status}`, async (t) => {
+    const { server, client, turn } = world(t, [failure, failure, stored]);
+    const posted = client.post(comment, { key: "k1" });
+    await turn(2_500);
+    assert.equal((await posted).id, "a");
+    assert.deepEqual(server.calls.map((call) => call.headers["Idempotency-Key"]), ["k1", "k1", "k1"]);
+  });
+}
+
+test("a comment that cannot be sent fails in the end", async (t) => {
+  const { server, client, turn } = world(t, [new TypeError("fetch failed")]);
+  const posted = assert.rejects(client.post(comment), TypeError);
+  await turn(7_000);
+  await posted;
+  assert.equal(server.calls.length, 4);
+});
+
+test("a refusal that is known is told at once, with what the server said", async (t) => {
+  const { server, client } = world(t, [refused(422)]);
+  await assert.rejects(client.post(comment), (error) => {
+    assert.ok(error instanceof ReparteeError);
+    assert.deepEqual([error.status, error.reason, error.message], [422, "WHY", "No.\n/text: too long"]);
+    assert.deepEqual(error.fields, [{ pointer: "/text", detail: "too long" }]);
+    return true;
+  });
+  assert.equal(server.calls.length, 1);
+});
+
+test("a long pause that the server asks for is the caller's to decide", async (t) => {
+  const { server, client } = world(t, [refused(429, { "Retry-After": "60" })]);
+  await assert.rejects(client.post(comment), (error) => error.retryAfter === 60_000);
+  assert.equal(server.calls.length, 1);
+});
+
+test("an answer that is no problem document is told by its status", async (t) => {
+  const { client } = world(t, [() => new Response("<html>", { status: 418 })]);
+  await assert.rejects(client.messages(), /418/);
+});
+
+test("a call is given up when its signal says so", async (t) => {
+  const { server, client, settle } = world(t, [new TypeError("fetch failed")]);
+  const stop = new AbortController();
+  const posted = assert.rejects(client.post(comment, { signal: stop.signal }), { name: "AbortError" });
+  await settle();
+  stop.abort();
+  await posted;
+  assert.equal(server.calls.length, 1);
+  await assert.rejects(client.conversation({ humanUsername: "a", humanColor: "b", aiUsername: "c", aiColor: "d", signal: stop.signal }), { name: "AbortError" });
+  await assert.rejects(client.messages({ signal: stop.signal }), { name: "AbortError" });
+});
+
+test("a call without an answer fails after a while", async (t) => {
+  const { server, client, turn } = world(t);
+  server.other = "held";
+  const read = assert.rejects(client.messages(), { name: "TimeoutError" });
+  await turn(15_500);
+  await read;
+});
+
+test("older messages are read by the timestamp that they are before", async (t) => {
+  const { server, client } = world(t, [() => json([{ id: "x" }], 200, { "X-More": "true" })]);
+  assert.deepEqual(await client.messages({ domain: "lobby", before: 17, limit: 100 }), { messages: [{ id: "x" }], more: true });
+  assert.deepEqual(server.calls[0].query, { domain: "lobby", before: "17", limit: "100" });
+});
+
+test("a conversation is asked for by its four names", async (t) => {
+  const { server, client } = world(t, [() => json([], 200)]);
+  const who = { humanUsername: "Ann:1", humanColor: "2", aiUsername: "echo", aiColor: "default" };
+  assert.deepEqual(await client.conversation(who), []);
+  assert.deepEqual([server.calls[0].pathname, server.calls[0].query], ["/under/api/conversation", who]);
+});
+
+test("two keys are never the same", () => {
+  assert.notEqual(newKey(), newKey());
+});
