@@ -9,27 +9,29 @@ use repartee_proto::v1;
 
 use crate::{
     extract::{Id, IdempotencyKey, Json, from_query},
-    json::{Answer, EditComment, ListQuery, Message, NewComment, Posted, StorageReads, present},
+    json::{Answer, EditComment, ListQuery, Listing, Message, NewComment, Posted, StorageReads, present},
     polls,
     problem::Problem,
     server::App,
-    tail::{Shown, Wanted},
+    tail::Shown,
     upstream::Queue,
 };
 
-/// The messages after a timestamp, oldest first; without one, the newest page.
+/// The messages after a timestamp, or the newest of those before one; without either, the newest page. Oldest first.
 #[utoipa::path(get, path = "/api/comments", tag = "comments",
     params(ListQuery, ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has")),
     responses(
         (status = 200, description = "A page of the feed", body = Vec<Message>, headers(
             ("ETag" = String, description = "Tag for If-None-Match; it names the last change of the domain"),
-            ("X-Next-Cursor" = String, description = "The position behind this page"),
-            ("X-More" = bool, description = "True where more can be read at once"),
+            ("X-Next-Cursor" = String, description = "The position behind this page; absent with `before`"),
+            ("X-More" = bool, description = "True where more can be read at once; with `before`, where there may be older messages"),
             ("X-Storage-Reads" = u64, description = "Storage reads of this call; 0 within the cache"))),
         (status = 304, description = "The client has this page already")))]
 pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let wanted = Wanted::try_from(from_query::<ListQuery>(request.uri())?)?;
-    polls::answer(&app, request, &wanted).await
+    match Listing::try_from(from_query::<ListQuery>(request.uri())?)? {
+        Listing::Feed(wanted) => polls::answer(&app, request, &wanted).await,
+        Listing::Back(wanted) => polls::back(&app, request, wanted).await,
+    }
 }
 
 /// Stores a message.

@@ -13,7 +13,7 @@ use repartee_proto::v1;
 use crate::{
     conditional,
     extract::from_query,
-    json::{ListQuery, Message, StorageReads},
+    json::{ListQuery, Listing, Message, StorageReads},
     layers::SMALL,
     problem::Problem,
     server::App,
@@ -74,8 +74,12 @@ pub(crate) fn at_once(app: &App, request: &Request) -> Option<Response> {
         return None;
     }
     let query = request.uri().query().unwrap_or_default();
-    let wanted = Wanted::plain(query)
-        .or_else(|| Wanted::try_from(from_query::<ListQuery>(request.uri()).ok()?).ok())?;
+    let wanted = Wanted::plain(query).or_else(|| {
+        match Listing::try_from(from_query::<ListQuery>(request.uri()).ok()?).ok()? {
+            Listing::Feed(wanted) => Some(wanted),
+            Listing::Back(_) => None,
+        }
+    })?;
     let asked = request.headers();
     if let Some(response) = unchanged(app, asked, &wanted) {
         app.polls.tag.increment(1);
@@ -106,6 +110,23 @@ fn unchanged(app: &App, asked: &HeaderMap, wanted: &Wanted) -> Option<Response> 
         told(&mut response, position, false, 0);
         response
     })
+}
+
+/// A page of older messages. Nobody polls for it, so it is asked for upstream each time.
+///
+/// # Errors
+/// What the queue-service refuses.
+pub(crate) async fn back(
+    app: &App,
+    request: Request,
+    wanted: v1::ListMessagesRequest,
+) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let queue = Queue::from_request_parts(&mut parts, app).await?;
+    let mut response = feed_page(&parts.headers, queue.client().list_messages(wanted).await?.into_inner());
+    // Where the feed goes on is not behind this page.
+    response.headers_mut().remove(NEXT_CURSOR);
+    Ok(response)
 }
 
 fn from_tail(asked: &HeaderMap, page: Page) -> Response {

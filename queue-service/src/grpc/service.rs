@@ -98,6 +98,12 @@ impl QueueService for QueueGrpc {
             Some(v1::list_messages_request::Position::After(after)) if after > 0 => {
                 self.reads.after(domain, after, limit).await
             }
+            Some(v1::list_messages_request::Position::Before(before)) if before < 1 => {
+                return Err(refused(Rejection::field("before", format!("must be 1 or more, is {before}"))));
+            }
+            Some(v1::list_messages_request::Position::Before(before)) => {
+                self.reads.before(domain, before, limit).await
+            }
             _ => self.reads.newest(domain, limit).await,
         };
         let Listed { items, next, more, reads } = listed.map_err(status::storage)?;

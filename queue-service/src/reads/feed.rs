@@ -56,25 +56,36 @@ impl Reads {
         domain: Option<String>,
         limit: usize,
     ) -> Result<Listed<Arc<Record>>, JournalError> {
-        match self.views.newest(domain.as_deref(), limit) {
+        Ok(Listed { more: false, ..self.before(domain, Millis::MAX, limit).await? })
+    }
+
+    /// The newest of the messages with a time stamp before `before`: at least `limit` where there are as many. Says
+    /// whether there may be older ones.
+    pub(crate) async fn before(
+        &self,
+        domain: Option<String>,
+        before: Millis,
+        limit: usize,
+    ) -> Result<Listed<Arc<Record>>, JournalError> {
+        let tail = match self.views.before(domain.as_deref(), before, limit) {
             Ok(page) => {
                 self.costs.note("ListMessages", &Tally::default());
-                Ok(Listed { items: page.items, next: page.tail, more: false, reads: 0 })
+                return Ok(Listed { items: page.items, next: page.tail, more: page.more, reads: 0 });
             }
-            Err(BeforeCache { tail, .. }) => {
-                let before = domain.as_deref().map(|domain| self.views.pin(domain));
-                let of = domain.clone();
-                let find =
-                    move |reads: &Self, tally: &Tally| reads.store.newest_posts(of.as_deref(), limit, tally);
-                let (posts, reads) = self.on_disk("ListMessages", find).await?;
-                // A domain in which nobody has written yet: from now on the cache knows all of it.
-                if let (Some(domain), Some(before), true) = (domain, before, posts.records.is_empty()) {
-                    self.views.learn(&domain, before, Floor { stamp: 0, seq: before.seq });
-                }
-                let items = self.visible(posts.records, tail).await;
-                Ok(Listed { items, next: tail, more: false, reads })
-            }
+            Err(BeforeCache { tail, .. }) => tail,
+        };
+        let pinned = domain.as_deref().map(|domain| self.views.pin(domain));
+        let of = domain.clone();
+        let find =
+            move |reads: &Self, tally: &Tally| reads.store.posts_before(before, of.as_deref(), limit, tally);
+        let (posts, reads) = self.on_disk("ListMessages", find).await?;
+        // A domain in which nobody has written yet: from now on the cache knows all of it.
+        let is_empty = before == Millis::MAX && posts.records.is_empty();
+        if let (Some(domain), Some(pinned), true) = (domain, pinned, is_empty) {
+            self.views.learn(&domain, pinned, Floor { stamp: 0, seq: pinned.seq });
         }
+        let items = self.visible(posts.records, tail).await;
+        Ok(Listed { items, next: tail, more: posts.more, reads })
     }
 
     /// Messages with a time stamp after `after`: at least `limit` where there are as many.

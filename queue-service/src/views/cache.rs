@@ -135,16 +135,18 @@ impl Cache {
         self.feed(domain).map_or(self.all.floor, |feed| feed.floor)
     }
 
-    pub(super) fn newest(
+    pub(super) fn before(
         &self,
         domain: Option<&str>,
+        before: Millis,
         limit: usize,
     ) -> Result<Page<Arc<Record>>, BeforeCache> {
-        let items: Vec<Arc<Record>> = match self.feed(domain) {
+        let (items, more): (Vec<Arc<Record>>, _) = match self.feed(domain) {
             Some(feed) => {
-                feed.newest(limit).filter_map(|post| self.records.get(&post.posted)).cloned().collect()
+                let (posts, more) = feed.posts_before(before, limit);
+                (posts.filter_map(|post| self.records.get(&post.posted)).cloned().collect(), more)
             }
-            None => Vec::new(),
+            None => (Vec::new(), false),
         };
         let floor = self.floor(domain);
         // Of the oldest time stamp a part may have been dropped.
@@ -152,7 +154,7 @@ impl Cache {
         if floor.stamp > 0 && (items.len() < limit || is_cut) {
             return Err(BeforeCache { floor, tail: self.tail });
         }
-        Ok(Page { items, more: false, tail: self.tail })
+        Ok(Page { items, more: more || floor.stamp > 0, tail: self.tail })
     }
 
     pub(super) fn after(

@@ -71,13 +71,15 @@ impl Feed {
         (self.posts.range(from..to), to < self.posts.len())
     }
 
-    /// The newest posts: at least `limit` where there are as many, never a part of one time stamp.
-    pub(super) fn newest(&self, limit: usize) -> impl Iterator<Item = &Post> {
-        let mut from = self.posts.len().saturating_sub(limit);
-        while from > 0 && from < self.posts.len() && self.posts[from].stamp == self.posts[from - 1].stamp {
+    /// The newest of the posts before a time stamp: at least `limit` where there are as many, never a part of one time
+    /// stamp. Says whether there are more.
+    pub(super) fn posts_before(&self, before: Millis, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
+        let to = self.posts.partition_point(|post| post.stamp < before);
+        let mut from = to.saturating_sub(limit);
+        while from > 0 && from < to && self.posts[from].stamp == self.posts[from - 1].stamp {
             from -= 1;
         }
-        self.posts.range(from..)
+        (self.posts.range(from..to), from > 0)
     }
 
     /// At most `limit` changes after a number. Says whether there are more.

@@ -87,12 +87,18 @@ impl Views {
         self.cache.read().posted(posted)
     }
 
-    /// The newest messages of a domain or of all, whole time stamps, at least `limit` where there are as many.
+    /// The newest messages of a domain or of all with a time stamp before `before`, whole time stamps, at least `limit`
+    /// where there are as many.
     ///
     /// # Errors
     /// Where the cache holds fewer than `limit` and the log may hold more.
-    pub fn newest(&self, domain: Option<&str>, limit: usize) -> Result<Page<Arc<Record>>, BeforeCache> {
-        self.cache.read().newest(domain, limit)
+    pub fn before(
+        &self,
+        domain: Option<&str>,
+        before: Millis,
+        limit: usize,
+    ) -> Result<Page<Arc<Record>>, BeforeCache> {
+        self.cache.read().before(domain, before, limit)
     }
 
     /// Messages with a time stamp after `after`, whole time stamps, at least `limit` where there are as many.

@@ -18,7 +18,7 @@ pub(crate) use edit::EditComment;
 pub(crate) use message::Message;
 pub(crate) use object::Object;
 pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Renewed};
-pub(crate) use page::{ConversationQuery, FailedQuery, ListQuery, PendingQuery};
+pub(crate) use page::{ConversationQuery, FailedQuery, ListQuery, Listing, PendingQuery};
 pub(crate) use pending::{FailedList, PendingList, StorageReads};
 pub(crate) use post::{NewComment, Posted};
 pub(crate) use stats::Stats;

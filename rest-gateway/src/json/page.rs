@@ -33,7 +33,12 @@ pub(crate) struct ListQuery {
     #[serde(default, deserialize_with = "timestamp")]
     #[param(minimum = 0)]
     since: Option<i64>,
-    /// 1 to 1,000; 50 where absent. A page is longer by the messages that share its last timestamp.
+    /// Only messages with a smaller timestamp, Unix milliseconds, at least 1: the newest of them. Not together with
+    /// `after`.
+    #[serde(default, deserialize_with = "timestamp")]
+    #[param(minimum = 1)]
+    before: Option<i64>,
+    /// 1 to 1,000; 50 where absent. A page is longer by the messages that share its last timestamp; going back, its first.
     #[serde(default, deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -86,6 +91,34 @@ pub(crate) struct FailedQuery {
     limit: Option<u32>,
     /// Only messages behind the one with this id in the list.
     before_id: Option<String>,
+}
+
+/// Which way a page of messages is read.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Listing {
+    /// From a timestamp on, or the newest page.
+    Feed(Wanted),
+    /// Back from a timestamp.
+    Back(v1::ListMessagesRequest),
+}
+
+impl TryFrom<ListQuery> for Listing {
+    type Error = Problem;
+
+    fn try_from(query: ListQuery) -> Result<Self, Problem> {
+        let Some(before) = query.before else { return Wanted::try_from(query).map(Self::Feed) };
+        if before == 0 {
+            return Err(Problem::field("/before", "query parameter: has to be at least 1, is 0"));
+        }
+        if let Some(after) = query.after.or(query.since).filter(|after| *after > 0) {
+            let detail =
+                format!("query parameter: {before} cannot go with `after`, {after}; give one of them");
+            return Err(Problem::field("/before", detail));
+        }
+        let (domain, limit) = (query.domain, query.limit.unwrap_or(USUAL_LIMIT));
+        let position = Some(v1::list_messages_request::Position::Before(before));
+        Ok(Self::Back(v1::ListMessagesRequest { domain, limit, position }))
+    }
 }
 
 impl TryFrom<ListQuery> for Wanted {
@@ -196,13 +229,16 @@ fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, 
 mod tests {
     use http::Uri;
 
-    use super::{ListQuery, Wanted};
+    use super::{ListQuery, Listing, Wanted};
     use crate::extract::from_query;
 
     /// What the full reader makes of it.
     fn read(query: &str) -> Option<Wanted> {
         let uri: Uri = format!("/api/comments?{query}").parse().unwrap();
-        Wanted::try_from(from_query::<ListQuery>(&uri).ok()?).ok()
+        match Listing::try_from(from_query::<ListQuery>(&uri).ok()?).ok()? {
+            Listing::Feed(wanted) => Some(wanted),
+            Listing::Back(_) => None,
+        }
     }
 
     #[test]
@@ -240,6 +276,7 @@ mod tests {
             "limit=1&limit=1",
             "limit=1&",
             "%61fter=1",
+            "before=1",
             "other=1",
             "after=1=2",
         ] {

@@ -65,9 +65,13 @@ async fn a_star_allows_every_origin() {
 #[tokio::test]
 async fn every_site_may_load_the_modules_and_no_other_file() {
     let world = World::start_with(&["--cors-origin", "https://a.example"]).await;
-    for (path, for_all) in
-        [("/repartee.js", true), ("/changes.js", true), ("/repartee.d.ts", true), ("/app.js", false), ("/", false)]
-    {
+    for (path, for_all) in [
+        ("/repartee.js", true),
+        ("/changes.js", true),
+        ("/repartee.d.ts", true),
+        ("/app.js", false),
+        ("/", false),
+    ] {
         for origin in ["https://a.example", "https://any.example"] {
             let answer = Answer::to(world.request(Method::GET, path).header("origin", origin)).await;
             let allowed = answer.headers.get_all("access-control-allow-origin").iter().collect::<Vec<_>>();

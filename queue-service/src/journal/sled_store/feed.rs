@@ -86,17 +86,20 @@ impl SledStore {
         Ok(found)
     }
 
-    /// The newest messages, of one domain or of all, until there are at least `limit`.
-    pub fn newest_posts(
+    /// The newest of the messages with a time stamp before `before`, of one domain or of all, until there are at least
+    /// `limit`.
+    pub fn posts_before(
         &self,
+        before: Millis,
         domain: Option<&str>,
         limit: usize,
         tally: &Tally,
     ) -> Result<Posts, JournalError> {
+        let upto = if before == Millis::MAX { u64::MAX } else { self.seq_at(before - 1, tally)? };
         let mut found = Posts::default();
         let mut commits = Vec::new();
         let mut count = 0;
-        for commit in self.commits(0, domain, tally).rev() {
+        for commit in self.commits_between(0, upto, domain, tally).rev() {
             if count >= limit {
                 found.more = true;
                 break;
@@ -152,13 +155,27 @@ impl SledStore {
         domain: Option<&str>,
         tally: &'a Tally,
     ) -> Box<dyn DoubleEndedIterator<Item = Result<StoredCommit, JournalError>> + 'a> {
+        self.commits_between(seq, u64::MAX, domain, tally)
+    }
+
+    /// Of these, those that end with change `upto` or before.
+    fn commits_between<'a>(
+        &'a self,
+        seq: u64,
+        upto: u64,
+        domain: Option<&str>,
+        tally: &'a Tally,
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<StoredCommit, JournalError>> + 'a> {
         let next = seq.saturating_add(1);
+        if upto < next {
+            return Box::new(std::iter::empty());
+        }
         let Some(domain) = domain.map(DomainHash::of) else {
-            let range = (Bound::Included(Key::Commit(next).to_bytes()), all(b'j').1);
-            return Box::new(self.range(range, tally).map(|row| Ok(decode(&row?.1)?)));
+            let key = |seq| Bound::Included(Key::Commit(seq).to_bytes());
+            return Box::new(self.range((key(next), key(upto)), tally).map(|row| Ok(decode(&row?.1)?)));
         };
         let key = |seq| Bound::Included(Key::Domain(domain, seq).to_bytes());
-        let rows = self.range((key(next), key(u64::MAX)), tally);
+        let rows = self.range((key(next), key(upto)), tally);
         Box::new(rows.filter_map(|row| self.commit_of(row.map(|(key, _)| key), tally).transpose()))
     }
 

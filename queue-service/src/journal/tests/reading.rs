@@ -170,15 +170,20 @@ proptest! {
     }
 
     #[test]
-    fn the_newest_posts_are_whole_commits_from_the_end(commits in history(24), limit in 1..6usize) {
+    fn posts_before_a_time_are_whole_commits_from_there_back(commits in history(24), limit in 1..6usize) {
         let kept = kept(&commits);
-        for domain in domains() {
+        let stamps = kept.lived.messages().into_iter().map(|record| record.content.timestamp);
+        let times: Vec<_> = stamps.flat_map(|stamp| [stamp, stamp + 1]).chain([1, Millis::MAX]).collect();
+        for (before, domain) in times.into_iter().flat_map(|before| domains().map(|domain| (before, domain))) {
+            let later = posts(&kept, domain, before - 1).concat();
             let mut commits = posts(&kept, domain, 0);
+            commits.iter_mut().for_each(|commit| commit.retain(|post| !later.contains(post)));
             commits.reverse();
-            let (mut expected, _) = page(&commits, limit);
+            let (mut expected, more) = page(&commits, limit);
             expected.sort_unstable();
-            let found = kept.store.newest_posts(domain, limit, &Tally::default()).unwrap();
+            let found = kept.store.posts_before(before, domain, limit, &Tally::default()).unwrap();
             prop_assert_eq!(numbers(&found.records), expected);
+            prop_assert!(found.more || !more, "there are older ones");
         }
     }
 

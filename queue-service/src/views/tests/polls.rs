@@ -141,6 +141,25 @@ async fn a_page_from_before_the_cache_comes_from_the_storage_and_shows_what_is_n
 }
 
 #[tokio::test]
+async fn going_back_crosses_from_the_cache_into_the_storage_without_a_gap() {
+    let (kept, reads) = readers(&quiet_and_busy(), 5);
+    for limit in [1, 3, 50] {
+        let (mut before, mut seen) = (i64::MAX, Vec::new());
+        loop {
+            let page = reads.before(None, before, limit).await.unwrap();
+            assert!(present(&kept, &page.items));
+            let Some(oldest) = page.items.first() else { break };
+            before = oldest.content.timestamp;
+            seen.splice(0..0, numbers(&page.items));
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(seen, numbers(&reads.after(None, 0, 1_000).await.unwrap().items), "{limit} at a time");
+    }
+}
+
+#[tokio::test]
 async fn following_the_feed_from_the_beginning_crosses_from_storage_into_the_cache_without_a_gap() {
     let (kept, reads) = readers(&quiet_and_busy(), 5);
     for limit in [1, 3, 50] {

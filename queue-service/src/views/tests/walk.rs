@@ -100,16 +100,23 @@ fn check_changes(lived: &Lived, views: &Views, limit: usize) {
     }
 }
 
-/// Every newest page that the cache answers is right, and begins with a whole time stamp.
-fn check_newest(lived: &Lived, views: &Views, limit: usize) {
-    for domain in DOMAINS {
-        let mut newest = posts(lived, domain);
-        newest.reverse();
-        let (mut expected, _) = whole_stamps(&newest, limit);
-        expected.reverse();
-        match views.newest(domain, limit) {
-            Ok(page) => assert_eq!(numbers(&page.items), expected, "the newest {limit} of {domain:?}"),
-            Err(before) => assert!(before.floor.stamp > 0),
+/// Every page before a time stamp that the cache answers is right, and begins with a whole time stamp; so is the newest.
+fn check_before(lived: &Lived, views: &Views, limit: usize) {
+    let times = lived.messages().into_iter().flat_map(|record| [stamp(record), stamp(record) + 1]);
+    for before in times.chain([1, Millis::MAX]) {
+        for domain in DOMAINS {
+            let mut older = posts(lived, domain);
+            older.retain(|record| stamp(record) < before);
+            older.reverse();
+            let (mut expected, more) = whole_stamps(&older, limit);
+            expected.reverse();
+            match views.before(domain, before, limit) {
+                Ok(page) => {
+                    assert_eq!(numbers(&page.items), expected, "{limit} of {domain:?} before {before}");
+                    assert!(page.more || !more, "there are older ones");
+                }
+                Err(before) => assert!(before.floor.stamp > 0),
+            }
         }
     }
 }
@@ -178,7 +185,7 @@ proptest! {
         publish(&commits, limits, |lived, views| {
             check_after(lived, views, limit);
             check_changes(lived, views, limit);
-            check_newest(lived, views, limit);
+            check_before(lived, views, limit);
         });
     }
 
@@ -217,7 +224,7 @@ proptest! {
         for step in more.iter().map(Some).chain([None]) {
             check_after(&kept.lived, &views, limit);
             check_changes(&kept.lived, &views, limit);
-            check_newest(&kept.lived, &views, limit);
+            check_before(&kept.lived, &views, limit);
             check_pending(&kept.lived, &views);
             check_messages(&kept.lived, &views);
             check_bounds(&views);
