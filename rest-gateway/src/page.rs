@@ -1,20 +1,19 @@
 //! The page and its files, compiled into the binary. What the page may load and run is fixed here.
 
+use std::sync::LazyLock;
+
 use axum::{
     Router,
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{conditional, server::App};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
 /// Kept, but asked for again each time: a new release shows at once.
 const FRESH: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
 /// Browsers load a module of another origin only where that origin says so. These files hold nothing of anybody, so every
@@ -24,22 +23,39 @@ const FOR_ALL: [(HeaderName, &str); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
 ];
 
-/// A file of the page: path, content type, content, and whether other sites may load it.
-type File = (&'static str, &'static str, &'static str, bool);
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A page.
+    Html,
+    /// A style sheet of our own pages.
+    Css,
+    /// A script of our own pages.
+    Script,
+    /// A module that every site may load.
+    Module,
+    /// The types of one.
+    Types,
+}
 
 /// The files that are served beside the page.
 #[rustfmt::skip]
-const FILES: [File; 10] = [
-    ("/style.css",     CSS,    include_str!("../web/style.css"),     false),
-    ("/app.js",        SCRIPT, include_str!("../web/app.js"),        false),
-    ("/poll.js",       SCRIPT, include_str!("../web/poll.js"),       false),
-    ("/view.js",       SCRIPT, include_str!("../web/view.js"),       true),
-    ("/feed.js",       SCRIPT, include_str!("../web/feed.js"),       true),
-    ("/repartee.js",   SCRIPT, include_str!("../web/repartee.js"),   true),
-    ("/repartee.d.ts", TEXT,   include_str!("../web/repartee.d.ts"), true),
-    ("/changes.js",    SCRIPT, include_str!("../web/changes.js"),    true),
-    ("/events.js",     SCRIPT, include_str!("../web/events.js"),     true),
-    ("/schedule.js",   SCRIPT, include_str!("../web/schedule.js"),   true),
+const FILES: [(&str, Kind, &str); 15] = [
+    ("/style.css",     Kind::Css,    include_str!("../web/style.css")),
+    ("/app.js",        Kind::Script, include_str!("../web/app.js")),
+    ("/repartee.js",   Kind::Module, include_str!("../web/repartee.js")),
+    ("/repartee.d.ts", Kind::Types,  include_str!("../web/repartee.d.ts")),
+    ("/changes.js",    Kind::Module, include_str!("../web/changes.js")),
+    ("/events.js",     Kind::Module, include_str!("../web/events.js")),
+    ("/schedule.js",   Kind::Module, include_str!("../web/schedule.js")),
+    ("/embed.js",      Kind::Module, include_str!("../web/embed.js")),
+    ("/composer.js",   Kind::Module, include_str!("../web/composer.js")),
+    ("/dom.js",        Kind::Module, include_str!("../web/dom.js")),
+    ("/feed.js",       Kind::Module, include_str!("../web/feed.js")),
+    ("/line.js",       Kind::Module, include_str!("../web/line.js")),
+    ("/look.js",       Kind::Module, include_str!("../web/look.js")),
+    ("/tabs.js",       Kind::Module, include_str!("../web/tabs.js")),
+    ("/view.js",       Kind::Module, include_str!("../web/view.js")),
 ];
 
 /// The page: the comments of a domain and a composer. Its files lie beside it.
@@ -48,22 +64,84 @@ const FILES: [File; 10] = [
         headers(("ETag" = str, description = "Tag for If-None-Match"))),
         (status = 304, description = "The page is the one that the client has")))]
 pub(crate) async fn index(asked: HeaderMap) -> impl IntoResponse {
-    file(&asked, HTML, include_str!("../web/index.html"))
+    static PAGE: LazyLock<Bytes> = LazyLock::new(|| Kind::Html.served(include_str!("../web/index.html")));
+    file(&asked, Kind::Html, PAGE.clone())
 }
 
 /// The files beside the page.
 pub(crate) fn files() -> Router<App> {
-    FILES.into_iter().fold(Router::new(), |router, (path, content_type, content, for_all)| {
-        let serve = async move |asked: HeaderMap| {
-            let file = file(&asked, content_type, content);
-            (for_all.then_some(FOR_ALL), file).into_response()
-        };
-        router.route(path, get(serve))
+    FILES.into_iter().fold(Router::new(), |router, (path, kind, source)| {
+        let content = kind.served(source);
+        router.route(path, get(async move |asked: HeaderMap| file(&asked, kind, content.clone())))
     })
 }
 
-fn file(asked: &HeaderMap, content_type: &'static str, content: &'static str) -> Response {
+fn file(asked: &HeaderMap, kind: Kind, content: Bytes) -> Response {
+    let for_all = matches!(kind, Kind::Module | Kind::Types).then_some(FOR_ALL);
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    (FRESH, policy, conditional::respond(asked, HeaderValue::from_static(content_type), content))
-        .into_response()
+    let content_type = HeaderValue::from_static(kind.content_type());
+    (for_all, FRESH, policy, conditional::respond(asked, content_type, content)).into_response()
+}
+
+impl Kind {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Css => "text/css; charset=utf-8",
+            Self::Script | Self::Module => "text/javascript; charset=utf-8",
+            Self::Types => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// What is sent of a file: of a module, only what browsers need.
+    fn served(self, source: &'static str) -> Bytes {
+        match self {
+            Self::Module => without_comments(source).into(),
+            Self::Html | Self::Css | Self::Script | Self::Types => Bytes::from_static(source.as_bytes()),
+        }
+    }
+}
+
+/// A module without the lines that are nothing but comment: a third of what a site would have to load. A test sees to it
+/// that no text in a module has such lines.
+fn without_comments(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut within = false;
+    for line in source.lines() {
+        let bare = line.trim();
+        within |= bare.starts_with("/**");
+        if !(within || bare.is_empty() || bare.starts_with("//")) {
+            code.push_str(line);
+            code.push('\n');
+        }
+        within &= !bare.ends_with("*/");
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FILES, Kind, without_comments};
+
+    #[test]
+    fn only_lines_of_comment_are_left_out() {
+        let source = "// Why.\n\n/**\n * @param {x} y\n */\nlet a = `\n* { b: c }\n`; // kept\n/** one line */\n  // d\nf();\n";
+        assert_eq!(without_comments(source), "let a = `\n* { b: c }\n`; // kept\nf();\n");
+    }
+
+    #[test]
+    fn no_text_in_a_module_looks_like_a_comment() {
+        for (path, _, source) in FILES.iter().filter(|(_, kind, _)| *kind == Kind::Module) {
+            let mut in_text = false;
+            for line in source.lines() {
+                let left_out = ["//", "/**"].iter().any(|start| line.trim().starts_with(start));
+                assert!(!(in_text && left_out), "{path}: {line}");
+                // What stands between backticks in a comment is no text of the program.
+                if in_text || !(left_out || line.trim().starts_with('*')) {
+                    in_text ^= line.matches('`').count() % 2 == 1;
+                }
+            }
+            assert!(!in_text, "{path}");
+        }
+    }
 }

@@ -148,6 +148,7 @@ export class Changes {
       within(HELLO);
       const body = await this.#server.stream({ cursor: this.#cursor }, { signal, patience: HELLO });
       for await (const { type, data, id } of eventsOf(body, () => greeted && within(SILENCE))) {
+        if (id !== null && type !== "reset") this.#cursor = id;
         if (type === "retry") {
           this.#retry = Math.min(LONGEST_RETRY, Number(data));
         } else if (type === "hello") {
@@ -155,7 +156,6 @@ export class Changes {
           within(SILENCE);
           yield* this.#tell({ state: "live", way: "stream" });
         } else if (type === "message") {
-          this.#cursor = id ?? this.#cursor;
           yield this.#seen(JSON.parse(data), this.#cursor);
         } else if (type === "draft") {
           yield { type: "draft", draft: JSON.parse(data) };

@@ -15,7 +15,7 @@ export class EventParser {
   /**
    * @param {string} text the next piece, cut anywhere
    * @returns {{type: string, data: string, id: string|null}[]} `type` is "message" where the stream names none, and
-   *   "retry" with the time in ms as `data`
+   *   "retry" with the time in ms as `data`, "id" where a place came without an event
    */
   push(text) {
     const events = [];
@@ -46,7 +46,9 @@ export class EventParser {
 
   #dispatch() {
     const event = { type: this.#type || "message", data: this.#data.join("\n"), id: this.#id };
-    const empty = this.#data.length === 0;
+    // A place without an event: up to there the follower has seen all.
+    if (this.#data.length === 0) Object.assign(event, { type: "id" });
+    const empty = this.#data.length === 0 && this.#id === null;
     this.#data = [];
     this.#type = "";
     this.#id = null;

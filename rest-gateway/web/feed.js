@@ -1,18 +1,19 @@
-// What this page knows of a domain: the newest comments in order, and the own ones that are still on their way.
+// What a view knows of a domain: comments in order, own ones that are on their way, and what bots are writing just now.
 // Pure: no network, no page, no clock.
 
-/** How many comments a page keeps; older ones leave it. */
-export const KEEP = 500;
-/** An unfinished comment is watched until its answer comes, or until this many newer ones stand below it. */
-export const WATCHED = 100;
+/** How many comments are kept while somebody reads the newest; older ones leave, and can be read again. */
+export const KEEP = 300;
+/** How many are kept while somebody reads far back; no more older ones are read then. */
+export const MOST = 5_000;
 
 const UNFINISHED = new Set(["pending", "processing"]);
 
 /**
- * One line of the page. `key` stays the same for as long as the line is shown, `message` is replaced by newer states;
- * `draft` is true until the server has stored the message.
+ * One line of the view. `key` stays the same for as long as the line is shown, `message` is replaced by newer states.
+ * `state` is "sending" until the server has stored an own comment, "writing" for what a bot has written so far, and
+ * "stored" otherwise.
  *
- * @typedef {{key: string, draft: boolean, own: boolean, message: object}} Entry
+ * @typedef {{key: string, state: "sending"|"writing"|"stored", own: boolean, message: object}} Entry
  */
 
 /** True while a bot still has to answer the message. */
@@ -20,108 +21,140 @@ export function isUnfinished(message) {
   return !message.deleted && UNFINISHED.has(message.botParams?.status);
 }
 
-/** The comments of one domain as far as this page has seen them. */
+/** The comments of one domain as far as this view has seen them. */
 export class Feed {
   /** @type {Entry[]} stored messages, oldest first */
   #stored = [];
   /** @type {Map<string, Entry>} */
   #byId = new Map();
-  /** @type {Map<string, Entry>} */
-  #drafts = new Map();
-  #read = 0;
+  /** @type {Map<string, Entry>} own comments on their way, by their idempotency key */
+  #sending = new Map();
+  /** @type {Map<string, Entry>} what bots are writing, by the message that they answer */
+  #writing = new Map();
+  #more = false;
 
-  /** All lines, oldest first, what is still on its way last. @returns {Entry[]} */
+  /** All lines, oldest first; what is being sent or written stands last. @returns {Entry[]} */
   entries() {
-    return [...this.#stored, ...this.#drafts.values()];
+    return [...this.#stored, ...this.#sending.values(), ...this.#writing.values()];
   }
 
-  /** The message with this id, where this page still has it. */
+  /** The message with this id, where this view still has it. */
   find(id) {
     return this.#byId.get(id)?.message;
   }
 
-  /**
-   * The timestamp to read on from, 0 for the newest page. Polls by timestamp bring new comments, not new states of old
-   * ones; so the position stays just before the oldest comment whose answer is awaited, and what is known already comes
-   * once more, to be told apart by `seq`.
-   */
-  position() {
-    const waiting = this.#stored.slice(-WATCHED).find((entry) => isUnfinished(entry.message));
-    return waiting ? Math.min(this.#read, waiting.message.timestamp - 1) : this.#read;
+  /** True where older comments can be read. */
+  get hasOlder() {
+    return this.#more && this.#stored.length > 0 && this.#stored.length < MOST;
   }
 
-  /** Takes in one page of the feed, oldest first. */
-  merge(messages) {
+  /** The timestamp before which older comments are to be read. */
+  get oldest() {
+    return this.#stored[0]?.message.timestamp;
+  }
+
+  /** Starts over from the newest page. `more` says whether there may be older comments. */
+  restart(messages, more) {
+    const known = this.#byId;
+    this.#stored = [];
+    this.#byId = new Map();
+    this.#writing.clear();
+    this.#more = more;
     for (const message of messages) {
-      this.#adopt(message);
-      this.#put(message);
+      const entry = known.get(message.id);
+      if (!entry) this.#adopt(message);
+      this.#put(message, entry?.key, entry?.own);
     }
-    const last = messages.at(-1);
-    if (last) this.#read = Math.max(this.#read, last.timestamp);
-    this.#tidy();
   }
 
-  /** Starts over from the newest page: what lies between it and the lines known so far was never seen. */
-  restart(messages) {
-    const kept = new Set(messages.map((message) => message.id));
-    this.#stored = this.#stored.filter((entry) => kept.has(entry.message.id));
-    this.#byId = new Map(this.#stored.map((entry) => [entry.message.id, entry]));
-    this.#read = 0;
-    this.merge(messages);
+  /** Takes in a comment that is new, or in a new state. */
+  take(message) {
+    this.#settle(message);
+    if (this.#byId.has(message.id)) return this.#put(message);
+    // A new state of a comment that was not read back yet: it comes with its page.
+    if (this.#more && message.timestamp < (this.oldest ?? -Infinity)) return undefined;
+    return this.#adopt(message) || this.#put(message, this.#written(message));
+  }
+
+  /** Takes in a page of older comments. `more` says whether there may be still older ones. */
+  older(messages, more) {
+    for (const message of messages) this.#put(message);
+    this.#more = more && messages.length > 0;
+  }
+
+  /** Lets the oldest go, where nobody reads them. */
+  trim() {
+    const gone = this.#stored.splice(0, Math.max(0, this.#stored.length - KEEP));
+    for (const { message } of gone) this.#byId.delete(message.id);
+    this.#more ||= gone.length > 0;
+  }
+
+  /** Takes in what a bot has written so far. */
+  draft({ messageId, text, ended }) {
+    const asked = this.find(messageId);
+    if (ended || !asked || !isUnfinished(asked)) {
+      this.#writing.delete(messageId);
+      return;
+    }
+    const { aiUsername, aiColor } = asked.botParams;
+    const message = { text, username: aiUsername, color: aiColor, "message-type": "AI", replyTo: messageId, botParams: null };
+    this.#writing.set(messageId, { key: `draft ${messageId}`, state: "writing", own: false, message });
   }
 
   /** Shows an own comment before the server has answered. `key` is its idempotency key. */
   post(key, message) {
-    this.#drafts.set(key, { key, draft: true, own: true, message });
+    this.#sending.set(key, { key, state: "sending", own: true, message });
   }
 
-  /** The server has stored the own comment. The reading position stays: others may have written just before it. */
+  /** The server has stored the own comment. */
   confirm(key, message) {
-    const draft = this.#drafts.get(key);
-    this.#drafts.delete(key);
-    this.#put(message, draft?.key);
-    this.#byId.get(message.id).own = true;
-    this.#tidy();
+    this.#sending.delete(key);
+    this.#put(message, key, true);
   }
 
   /** The own comment could not be sent. */
   withdraw(key) {
-    this.#drafts.delete(key);
+    this.#sending.delete(key);
   }
 
-  /** True while an own comment waits for its answer. */
-  awaitsAnswer() {
-    return this.#stored.some((entry) => entry.own && isUnfinished(entry.message));
-  }
-
-  /** A poll can bring an own comment before the answer to its post: it takes the draft's place, so that none shows twice. */
+  /** The feed can bring an own comment before the answer to its post: it takes that line, so that none shows twice. */
   #adopt(message) {
-    if (this.#byId.has(message.id)) return;
-    for (const draft of this.#drafts.values()) {
-      const same = ["text", "username", "color"].every((field) => draft.message[field] === message[field])
-        && draft.message.botParams?.entity === message.botParams?.entity;
-      if (same) {
-        this.#drafts.delete(draft.key);
-        this.#put(message, draft.key);
-        this.#byId.get(message.id).own = true;
-        return;
-      }
+    for (const { key, message: sent } of this.#sending.values()) {
+      const same = ["text", "username", "color"].every((field) => sent[field] === message[field])
+        && sent.botParams?.entity === message.botParams?.entity;
+      if (!same) continue;
+      this.#sending.delete(key);
+      this.#put(message, key, true);
+      return true;
     }
+    return false;
   }
 
-  #put(message, key = message.id) {
+  /** A reply takes the line of what its bot had written. */
+  #written(message) {
+    const draft = this.#writing.get(message.replyTo);
+    if (!draft || message["message-type"] !== "AI") return undefined;
+    this.#writing.delete(message.replyTo);
+    return draft.key;
+  }
+
+  /** Work that was given back or given up is not being written any more; what was completed waits for its reply. */
+  #settle(message) {
+    const status = message.botParams?.status;
+    if (message.deleted || status === "pending" || status === "failed") this.#writing.delete(message.id);
+  }
+
+  #put(message, key = message.id, own = false) {
     const known = this.#byId.get(message.id);
-    if (!known) {
-      const entry = { key, draft: false, own: false, message };
-      this.#byId.set(message.id, entry);
-      this.#stored.push(entry);
-    } else if (message.seq > known.message.seq) {
-      known.message = message;
+    if (known) {
+      known.own ||= own;
+      if (message.seq > known.message.seq) known.message = message;
+      return;
     }
-  }
-
-  #tidy() {
-    this.#stored.sort((a, b) => a.message.timestamp - b.message.timestamp);
-    for (const gone of this.#stored.splice(0, this.#stored.length - KEEP)) this.#byId.delete(gone.message.id);
+    const entry = { key, state: "stored", own, message };
+    this.#byId.set(message.id, entry);
+    let at = this.#stored.length;
+    while (at > 0 && this.#stored[at - 1].message.timestamp > message.timestamp) at -= 1;
+    this.#stored.splice(at, 0, entry);
   }
 }

@@ -1,161 +1,147 @@
-// Shows the entries of a feed. Owns the list's elements; never asks the server. What people write reaches the page as
-// text only: `textContent`, and numbers in custom properties, never markup.
+// The log of comments on the page: the list, where it is scrolled to, and what is read out. Never asks the server.
 
-const STATUS = { sending: "sending…", pending: "pending", processing: "answering…", complete: "answered", failed: "failed" };
+import { h } from "./dom.js";
+import { dayOf, fill, newLine } from "./line.js";
+
 /** How far from its end, in px, the log still counts as read to the end. */
 const NEAR_END = 60;
-const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+/** How far from its beginning, in px, older comments are read. */
+const NEAR_BEGINNING = 600;
 
-/**
- * The three parts of a color of nine digits, such as "169080199"; null for every other text ("default", too).
- * @param {string} color
- * @returns {[number, number, number]|null} red, green and blue, 0 to 255 each
- */
-export function parseColor(color) {
-  if (!/^[0-9]{9}$/.test(color)) return null;
-  const parts = [0, 3, 6].map((at) => Number(color.slice(at, at + 3)));
-  return parts.every((part) => part <= 255) ? parts : null;
-}
-
-/** The color of nine digits for a `#rrggbb` of the browser's color field. */
-export function colorOf(hex) {
-  return [1, 3, 5].map((at) => String(parseInt(hex.slice(at, at + 2), 16)).padStart(3, "0")).join("");
-}
-
-/**
- * Black or white, whichever is easier to read on the color: WCAG 2.2's relative luminance against the point where
- * both contrasts are equal.
- */
-export function inkOn(rgb) {
-  const [r, g, b] = rgb.map((part) => {
-    const share = part / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-}
-
-/** What stands below a message: its state as a word for styles, and as text; null where no bot is asked. */
-export function statusOf({ draft, message }) {
-  if (draft) return { state: "sending", text: STATUS.sending };
-  const bot = message.botParams;
-  if (!bot || message.deleted) return null;
-  const error = bot.status === "failed" && bot.error ? `: ${bot.error}` : "";
-  return { state: bot.status, text: `${bot.entity} · ${STATUS[bot.status] ?? bot.status}${error}` };
-}
-
-/** The log of comments on the page. */
+/** The log. `element` goes into the page; `onolder` is called when older comments are wanted. */
 export class View {
-  #log;
-  #list;
-  #empty;
-  #newest;
-  #template;
-  /** @type {Map<string, {element: HTMLElement, message: object, draft: boolean}>} */
+  onolder = () => {};
+  onend = () => {};
+  #list = h("ol", { className: "messages" });
+  #empty = h("p", { className: "empty", hidden: true }, "Nothing has been said here yet. Write the first comment.");
+  #older = h("button", { type: "button", className: "older", hidden: true });
+  #log = h("section", { className: "log", role: "log", "aria-label": "Comments", "aria-live": "off", "aria-busy": "true", tabIndex: 0 });
+  #newest = h("button", { type: "button", className: "newest", hidden: true });
+  #spoken = h("div", { className: "visually-hidden", "aria-live": "polite" });
+  /** @type {Map<string, {line: object, entry: object, message: object, state: string, answered: object}>} */
   #shown = new Map();
+  #unread = new Set();
+  #last = -Infinity;
+  #begun = false;
 
-  /** @param {Document} page */
-  constructor(page) {
-    this.#log = page.getElementById("log");
-    this.#list = page.getElementById("messages");
-    this.#empty = page.getElementById("empty");
-    this.#newest = page.getElementById("newest");
-    this.#template = page.getElementById("message");
-    this.#newest.addEventListener("click", () => this.toNewest());
+  constructor() {
+    this.#log.append(this.#older, this.#list, this.#empty);
+    this.element = h("div", { className: "view" }, this.#log, this.#newest, this.#spoken);
+    this.#newest.addEventListener("click", () => {
+      this.toNewest();
+      this.#log.focus({ preventScroll: true });
+    });
+    this.#older.addEventListener("click", () => this.onolder());
+    this.#list.addEventListener("click", ({ target }) => target.dataset?.to && this.#goTo(target.dataset.to));
     this.#log.addEventListener("scroll", () => {
-      if (this.#atEnd()) this.#newest.hidden = true;
+      if (this.atEnd) this.#read();
+      this.#wantOlder();
     }, { passive: true });
   }
 
+  /** True while the newest comments are being read. */
+  get atEnd() {
+    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
+  }
+
   /**
-   * Brings the list up to date; elements of unchanged lines stay as they are.
+   * Brings the list up to date; elements of unchanged lines stay as they are, and what is being read stays where it is.
    * @param {import("./feed.js").Entry[]} entries oldest first
    * @param {(id: string) => object|undefined} find looks up the message that another one answers
+   * @param {{hasOlder: boolean}} more
    */
-  show(entries, find) {
-    const follow = this.#atEnd();
-    const last = this.#list.lastElementChild;
-    const keys = new Set(entries.map((entry) => entry.key));
-    for (const [key, { element }] of this.#shown) {
-      if (keys.has(key)) continue;
-      element.remove();
-      this.#shown.delete(key);
-    }
-    let place = this.#list.firstElementChild;
-    for (const entry of entries) {
-      const element = this.#element(entry, find);
-      if (element === place) place = place.nextElementSibling;
-      else this.#list.insertBefore(element, place);
-    }
+  show(entries, find, { hasOlder }) {
+    const follow = this.atEnd;
+    const fromEnd = this.#log.scrollHeight - this.#log.scrollTop;
+    const top = this.#list.firstElementChild;
+    this.#place(entries, find);
+    this.#older.hidden = !hasOlder;
     this.#empty.hidden = entries.length > 0;
     this.#log.setAttribute("aria-busy", "false");
+    this.#tell(entries, follow);
     if (follow) this.toNewest();
-    else if (this.#list.lastElementChild !== last) this.#newest.hidden = false;
+    // Older lines came above what is being read.
+    else if (this.#list.firstElementChild !== top) this.#log.scrollTop = this.#log.scrollHeight - fromEnd;
+    this.#wantOlder();
+  }
+
+  /** Says how reading older comments goes: "idle", "loading" or "failed". */
+  olderIs(state) {
+    const words = { idle: "Show older comments", loading: "Reading older comments…", failed: "Older comments could not be read. Try again" };
+    this.#older.textContent = words[state];
+    this.#older.dataset.state = state;
   }
 
   /** Scrolls to the newest comment. */
   toNewest() {
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#read();
+  }
+
+  /** Reads something out to those who hear the page. */
+  speak(text) {
+    this.#spoken.append(h("p", {}, text));
+    while (this.#spoken.childElementCount > 5) this.#spoken.firstElementChild.remove();
+  }
+
+  #place(entries, find) {
+    const keys = new Set(entries.map((entry) => entry.key));
+    for (const [key, { line }] of this.#shown) {
+      if (keys.has(key)) continue;
+      line.element.remove();
+      this.#shown.delete(key);
+    }
+    let place = this.#list.firstElementChild;
+    let day = null;
+    for (const entry of entries) {
+      const element = this.#line(entry, find);
+      const its = dayOf(entry.message) ?? day;
+      if (its !== null && its !== day) element.dataset.day = its;
+      else delete element.dataset.day;
+      day = its;
+      if (element === place) place = place.nextElementSibling;
+      else this.#list.insertBefore(element, place);
+    }
+  }
+
+  #line(entry, find) {
+    const { message, state } = entry;
+    const answered = find(message.replyTo);
+    const shown = this.#shown.get(entry.key) ?? { line: newLine() };
+    if (shown.message !== message || shown.state !== state || shown.answered?.id !== answered?.id) {
+      fill(shown.line, entry, answered);
+      Object.assign(shown, { message, state, answered });
+      this.#shown.set(entry.key, shown);
+    }
+    return shown.line.element;
+  }
+
+  /** Counts and reads out what is new at the end. */
+  #tell(entries, seen) {
+    const stored = entries.filter((entry) => entry.state === "stored");
+    const fresh = stored.filter((entry) => entry.message.timestamp > this.#last && !entry.own);
+    this.#last = Math.max(this.#last, stored.at(-1)?.message.timestamp ?? this.#last);
+    if (this.#begun) for (const { message } of fresh.slice(-5)) this.speak(`${message.username}: ${message.text}`);
+    if (this.#begun && !seen) for (const entry of fresh) this.#unread.add(entry.key);
+    this.#begun = true;
+    for (const key of this.#unread) if (!this.#shown.has(key)) this.#unread.delete(key);
+    this.#newest.hidden = this.#unread.size === 0;
+    this.#newest.textContent = `${this.#unread.size} new ↓`;
+  }
+
+  #read() {
+    this.#unread.clear();
     this.#newest.hidden = true;
+    this.onend();
   }
 
-  #atEnd() {
-    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
+  #wantOlder() {
+    if (!this.#older.hidden && this.#older.dataset.state === "idle" && this.#log.scrollTop < NEAR_BEGINNING) this.onolder();
   }
 
-  #element(entry, find) {
-    const shown = this.#shown.get(entry.key);
-    if (shown && shown.message === entry.message && shown.draft === entry.draft) return shown.element;
-    const element = shown?.element ?? this.#template.content.firstElementChild.cloneNode(true);
-    fill(element, entry, find);
-    this.#shown.set(entry.key, { element, message: entry.message, draft: entry.draft });
-    return element;
+  #goTo(id) {
+    const line = [...this.#list.children].find((element) => element.dataset.id === id);
+    line?.scrollIntoView({ block: "center" });
+    line?.animate?.({ backgroundColor: ["var(--brand-tint)", "transparent"] }, 1_600);
   }
-}
-
-function fill(element, entry, find) {
-  const { message } = entry;
-  const part = (selector) => element.querySelector(selector);
-  const ai = message["message-type"] === "AI";
-  if (message.id) element.id = `m-${message.id}`;
-  element.classList.toggle("ai", ai);
-  element.classList.toggle("draft", entry.draft);
-  element.classList.toggle("deleted", message.deleted === true);
-  paint(element, message.color);
-  part(".avatar").textContent = [...message.username][0] ?? "";
-  part(".name").textContent = message.username;
-  part(".badge").hidden = !ai;
-  part(".text").textContent = message.deleted ? "This comment was removed." : message.text;
-  fillReply(part(".reply"), find(message.replyTo));
-  fillTime(part("time"), message.timestamp);
-  fillStatus(part(".status"), statusOf(entry));
-}
-
-/** The author's color as numbers in custom properties, set through the CSSOM, which a strict CSP allows. */
-function paint(element, color) {
-  const rgb = parseColor(color);
-  if (!rgb) return;
-  element.style.setProperty("--accent", `rgb(${rgb.join(" ")})`);
-  element.style.setProperty("--on-accent", inkOn(rgb));
-}
-
-function fillReply(link, answered) {
-  link.hidden = !answered;
-  if (!answered) return;
-  link.href = `#m-${answered.id}`;
-  link.textContent = `to ${answered.username}`;
-}
-
-function fillTime(time, timestamp) {
-  if (!Number.isFinite(timestamp)) return;
-  const date = new Date(timestamp);
-  time.dateTime = date.toISOString();
-  time.textContent = TIME.format(date);
-  time.title = DATE_TIME.format(date);
-}
-
-function fillStatus(line, status) {
-  line.hidden = status === null;
-  line.dataset.state = status?.state ?? "";
-  line.textContent = status?.text ?? "";
 }

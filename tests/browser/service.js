@@ -61,11 +61,16 @@ export class Service {
     await ended;
   }
 
+  /** Removes all data of a stopped service: it begins anew. */
+  async forget() {
+    await rm(join(this.#folder, "data"), { recursive: true, force: true });
+  }
+
   /** Sends JSON past the page, as other people and bots do. */
-  async send(path, body) {
+  async send(path, body, { method = "POST", headers = {} } = {}) {
     const response = await fetch(new URL(path, this.url), {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
+      method,
+      headers: { "Content-Type": "application/json", ...headers },
       body: JSON.stringify(body),
     });
     const answer = await response.json();

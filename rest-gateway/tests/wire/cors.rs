@@ -67,7 +67,7 @@ async fn every_site_may_load_the_modules_and_no_other_file() {
     let world = World::start_with(&["--cors-origin", "https://a.example"]).await;
     for (path, for_all) in [
         ("/repartee.js", true),
-        ("/changes.js", true),
+        ("/embed.js", true),
         ("/repartee.d.ts", true),
         ("/app.js", false),
         ("/", false),

@@ -78,6 +78,17 @@ test("a stream that is cut goes on where it was, without a gap or a double", asy
   assert.deepEqual(states(), ["connecting", "stream"], "a stream that lived for long is not blamed");
 });
 
+test("a place that comes without an event is where the stream goes on", async (t) => {
+  const { server, settle } = await follow(t);
+  server.raw(": alive\nid: a.0\n\n");
+  await settle();
+  server.raw(": alive\nid: a.7\n\n");
+  await settle();
+  server.cut();
+  await settle();
+  assert.equal(server.calls.at(-2).query.cursor, "a.7");
+});
+
 test("a stream that says goodbye is opened again without a read between", async (t) => {
   const { server, texts, settle, turn } = await follow(t);
   server.raw("retry: 2000\n\n");

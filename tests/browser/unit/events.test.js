@@ -26,7 +26,11 @@ test("a lone CR ends a line", () => {
 });
 
 test("comments and events without data are no events", () => {
-  assert.deepEqual(parse(": keep-alive\n\n", "event: message\n\n", "id: 7\n\n"), []);
+  assert.deepEqual(parse(": keep-alive\n\n", "event: message\n\n", "\n\n"), []);
+});
+
+test("a place can come without an event", () => {
+  assert.deepEqual(parse(": alive\nid: 7\n\n"), [{ type: "id", data: "", id: "7" }]);
 });
 
 test("the time to reconnect is told at once", () => {

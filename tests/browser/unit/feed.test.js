@@ -1,126 +1,155 @@
-// What the page knows: order, merging, its place in the feed, and own comments on their way.
+// What a view knows: order, merging, own comments on their way, drafts of bots, and how far back it reaches.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Feed, KEEP, WATCHED, isUnfinished } from "../../../rest-gateway/web/feed.js";
+import { Feed, KEEP, MOST, isUnfinished } from "../../../rest-gateway/web/feed.js";
+import { message as plain } from "../fake.js";
 
-function message(id, timestamp, more = {}) {
-  const bot = more.status ? { status: more.status, entity: "echo" } : null;
-  return { id, timestamp, seq: timestamp, text: `text of ${id}`, username: "Ada", color: "default", botParams: bot, ...more };
+/** A message that was posted and last changed at this time. */
+const message = (id, timestamp, more) => plain(id, timestamp, { timestamp, ...more });
+
+/** A feed with these messages on its newest page. */
+function feed(messages = [], more = false) {
+  const made = new Feed();
+  made.restart(messages, more);
+  return made;
 }
 
 const ids = (feed) => feed.entries().map((entry) => entry.message.id);
-const draft = { text: "text of a", username: "Ada", color: "default" };
-
-test("a page without comments reads the newest page", () => {
-  assert.equal(new Feed().position(), 0);
-});
+const keys = (feed) => feed.entries().map((entry) => entry.key);
+const sent = { text: "text of a", username: "Ada", color: "default" };
 
 test("comments stand in the order of their timestamps, each once", () => {
-  const feed = new Feed();
-  feed.merge([message("a", 10), message("b", 20)]);
-  feed.merge([message("b", 20), message("c", 30)]);
-  assert.deepEqual(ids(feed), ["a", "b", "c"]);
-  assert.equal(feed.position(), 30);
+  const known = feed([message("a", 10), message("c", 30)]);
+  for (const one of [message("c", 30), message("b", 20), message("d", 40)]) known.take(one);
+  assert.deepEqual(ids(known), ["a", "b", "c", "d"]);
 });
 
 test("a newer state replaces an older one, and never the other way round", () => {
-  const feed = new Feed();
-  feed.merge([message("a", 10, { status: "pending", seq: 1 })]);
-  feed.merge([message("a", 10, { status: "complete", seq: 3 })]);
-  feed.merge([message("a", 10, { status: "processing", seq: 2 })]);
-  assert.equal(feed.find("a").botParams.status, "complete");
-});
-
-test("the page keeps reading from just before the oldest unanswered comment", () => {
-  const feed = new Feed();
-  feed.merge([message("a", 10), message("b", 20, { status: "pending", seq: 1 }), message("c", 30)]);
-  assert.equal(feed.position(), 19);
-  feed.merge([message("b", 20, { status: "processing", seq: 2 })]);
-  assert.equal(feed.position(), 19);
-  feed.merge([message("b", 20, { status: "failed", seq: 3 })]);
-  assert.equal(feed.position(), 30);
-});
-
-test("a comment that nobody answers does not hold the page back for ever", () => {
-  const feed = new Feed();
-  feed.merge([message("a", 1, { status: "pending" })]);
-  feed.merge(Array.from({ length: WATCHED }, (_, at) => message(`m${at}`, 10 + at)));
-  assert.equal(feed.position(), 9 + WATCHED);
+  const known = feed([message("a", 10, { status: "pending", seq: 1 })]);
+  known.take(message("a", 10, { status: "complete", seq: 3 }));
+  known.take(message("a", 10, { status: "processing", seq: 2 }));
+  assert.equal(known.find("a").botParams.status, "complete");
 });
 
 test("a removed comment is not waited for", () => {
   assert.equal(isUnfinished(message("a", 1, { status: "pending", deleted: true })), false);
+  assert.equal(isUnfinished(message("a", 1, { status: "processing" })), true);
 });
 
-test("an own comment shows at once, last, and is confirmed in its place", () => {
-  const feed = new Feed();
-  feed.merge([message("z", 5)]);
-  feed.post("key", draft);
-  assert.deepEqual(feed.entries().map((entry) => [entry.key, entry.draft]), [["z", false], ["key", true]]);
-  feed.confirm("key", message("a", 10));
-  feed.merge([message("a", 10)]);
-  assert.deepEqual(feed.entries().map((entry) => [entry.key, entry.draft, entry.own]), [["z", false, false], ["key", false, true]]);
+test("an own comment shows at once, last, and is confirmed in its line", () => {
+  const known = feed([message("z", 5)]);
+  known.post("key", sent);
+  assert.deepEqual(known.entries().map((entry) => [entry.key, entry.state]), [["z", "stored"], ["key", "sending"]]);
+  known.confirm("key", message("a", 10));
+  known.take(message("a", 10));
+  assert.deepEqual(known.entries().map((entry) => [entry.key, entry.state, entry.own]), [["z", "stored", false], ["key", "stored", true]]);
 });
 
-test("an own comment that a poll brings first does not show twice", () => {
-  const feed = new Feed();
-  feed.post("key", draft);
-  feed.merge([message("a", 10)]);
-  assert.deepEqual(feed.entries().map((entry) => entry.key), ["key"]);
-  feed.confirm("key", message("a", 10));
-  assert.deepEqual(ids(feed), ["a"]);
+test("an own comment that the feed brings first does not show twice", () => {
+  const known = feed();
+  known.post("key", sent);
+  known.take(message("a", 10));
+  assert.deepEqual(keys(known), ["key"]);
+  known.confirm("key", message("a", 10));
+  assert.deepEqual(ids(known), ["a"]);
+});
+
+test("an own comment that a fresh page brings first does not show twice", () => {
+  const known = feed();
+  known.post("key", sent);
+  known.restart([message("a", 10)], false);
+  known.confirm("key", message("a", 10));
+  assert.deepEqual(keys(known), ["key"]);
 });
 
 test("the same words by somebody else do not hide an own comment", () => {
-  const feed = new Feed();
-  feed.post("key", draft);
-  feed.merge([message("other", 9, { text: draft.text, username: "Bob" }), message("older", 10)]);
-  feed.confirm("key", message("a", 11));
-  assert.deepEqual(ids(feed), ["other", "older", "a"]);
+  const known = feed();
+  known.post("key", sent);
+  known.take(message("other", 9, { text: sent.text, username: "Bob" }));
+  known.take(message("twin", 10, { text: sent.text }));
+  known.confirm("key", message("a", 11));
+  assert.deepEqual(ids(known), ["other", "twin", "a"]);
 });
 
-test("confirming an own comment does not skip those that were written just before it", () => {
-  const feed = new Feed();
-  feed.merge([message("z", 5)]);
-  feed.post("key", draft);
-  feed.confirm("key", message("a", 10));
-  assert.equal(feed.position(), 5);
+test("a comment that could not be sent leaves the view", () => {
+  const known = feed();
+  known.post("key", sent);
+  known.withdraw("key");
+  assert.deepEqual(known.entries(), []);
 });
 
-test("a comment that could not be sent leaves the page", () => {
-  const feed = new Feed();
-  feed.post("key", draft);
-  feed.withdraw("key");
-  assert.deepEqual(feed.entries(), []);
+test("what a bot writes grows in one line, and the reply takes that line", () => {
+  const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
+  known.draft({ messageId: "a", text: "Be" });
+  known.draft({ messageId: "a", text: "Because" });
+  const [, draft] = known.entries();
+  assert.deepEqual([draft.state, draft.message.text, draft.message.username, draft.message.replyTo], ["writing", "Because", "echo", "a"]);
+  known.take(message("a", 10, { status: "complete", seq: 12 }));
+  assert.deepEqual(keys(known), ["a", draft.key], "it stays until its reply is here");
+  known.take(message("r", 20, { "message-type": "AI", replyTo: "a" }));
+  assert.deepEqual(known.entries().map((entry) => [entry.key, entry.state, entry.message.id]), [["a", "stored", "a"], [draft.key, "stored", "r"]]);
 });
 
-test("only own comments are awaited", () => {
-  const feed = new Feed();
-  feed.merge([message("b", 5, { status: "pending" })]);
-  assert.equal(feed.awaitsAnswer(), false);
-  feed.post("key", draft);
-  feed.confirm("key", message("a", 10, { status: "pending", seq: 1 }));
-  assert.equal(feed.awaitsAnswer(), true);
-  feed.merge([message("a", 10, { status: "complete", seq: 2 })]);
-  assert.equal(feed.awaitsAnswer(), false);
+for (const status of ["pending", "failed"]) {
+  test(`what a bot had written goes when its work is ${status}`, () => {
+    const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
+    known.draft({ messageId: "a", text: "Be" });
+    known.take(message("a", 10, { status, seq: 12 }));
+    assert.deepEqual(keys(known), ["a"]);
+  });
+}
+
+test("a draft that ends, comes late, or belongs to nothing that is shown is not shown", () => {
+  const known = feed([message("a", 10, { status: "processing" }), message("b", 20, { status: "complete" })]);
+  known.draft({ messageId: "a", text: "Be" });
+  known.draft({ messageId: "a", text: "", ended: true });
+  known.draft({ messageId: "b", text: "late" });
+  known.draft({ messageId: "elsewhere", text: "?" });
+  assert.deepEqual(keys(known), ["a", "b"]);
 });
 
-test("starting over keeps what is still known and drops what lies before the gap", () => {
-  const feed = new Feed();
-  feed.merge([message("a", 10), message("b", 20)]);
-  feed.post("key", { ...draft, text: "on its way" });
-  feed.restart([message("b", 20), message("y", 900)]);
-  assert.deepEqual(ids(feed), ["b", "y", undefined]);
-  assert.equal(feed.find("a"), undefined);
-  assert.equal(feed.position(), 900);
+test("starting over shows the fresh page only, and lines that are known stay the same lines", () => {
+  const known = feed([message("a", 10)]);
+  known.post("key", sent);
+  known.confirm("key", message("b", 20));
+  known.post("other", { ...sent, text: "on its way" });
+  known.restart([message("b", 20), message("y", 900)], true);
+  assert.deepEqual(keys(known), ["key", "y", "other"]);
+  assert.equal(known.find("a"), undefined);
 });
 
-test("a page keeps a bounded number of comments, the newest ones", () => {
-  const feed = new Feed();
-  feed.merge(Array.from({ length: KEEP + 7 }, (_, at) => message(`m${at}`, 1 + at)));
-  assert.equal(feed.entries().length, KEEP);
-  assert.equal(ids(feed)[0], "m7");
-  assert.equal(feed.find("m6"), undefined);
+test("older comments stand above, and reading back ends where there are no more", () => {
+  const known = feed([message("c", 30), message("d", 40)], true);
+  assert.deepEqual([known.hasOlder, known.oldest], [true, 30]);
+  known.older([message("a", 10), message("b", 20)], true);
+  assert.deepEqual([ids(known), known.oldest], [["a", "b", "c", "d"], 10]);
+  known.older([], true);
+  assert.equal(known.hasOlder, false);
+});
+
+test("a new state of a comment that was not read back yet waits for its page", () => {
+  const known = feed([message("c", 30)], true);
+  known.take(message("a", 10, { status: "complete", seq: 99 }));
+  assert.deepEqual(ids(known), ["c"]);
+  known.older([message("a", 10, { status: "complete", seq: 99 })], false);
+  known.take(message("b", 20));
+  assert.deepEqual(ids(known), ["a", "b", "c"]);
+});
+
+test("an empty room has nothing older", () => {
+  assert.equal(feed([], true).hasOlder, false);
+});
+
+test("a view keeps a bounded number of comments while the newest are read, and can read the others again", () => {
+  const known = feed(Array.from({ length: KEEP + 7 }, (_, at) => message(`m${at}`, 1 + at)));
+  known.trim();
+  assert.deepEqual([known.entries().length, ids(known)[0], known.find("m6"), known.hasOlder], [KEEP, "m7", undefined, true]);
+});
+
+test("reading back ends at a bound", () => {
+  const known = feed([message("z", MOST + 1)], true);
+  known.older(Array.from({ length: MOST - 1 }, (_, at) => message(`m${at}`, 1 + at)), true);
+  assert.equal(known.hasOlder, false);
 });

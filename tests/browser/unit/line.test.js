@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { colorOf, inkOn, parseColor, statusOf } from "../../../rest-gateway/web/view.js";
+import { colorOf, inkOn, parseColor } from "../../../rest-gateway/web/dom.js";
+import { statusOf } from "../../../rest-gateway/web/line.js";
 
 test("nine digits are a color", () => {
   assert.deepEqual(parseColor("169080199"), [169, 80, 199]);
@@ -28,8 +29,9 @@ test("a name's first letter can be read on every color", () => {
 });
 
 test("a comment tells where its work stands", () => {
-  const at = (status, error = null) => statusOf({ draft: false, message: { botParams: { entity: "echo", status, error } } });
-  assert.deepEqual(statusOf({ draft: true, message: {} }), { state: "sending", text: "sending…" });
+  const at = (status, error = null) => statusOf({ state: "stored", message: { botParams: { entity: "echo", status, error } } });
+  assert.deepEqual(statusOf({ state: "sending", message: {} }), { state: "sending", text: "sending…" });
+  assert.deepEqual(statusOf({ state: "writing", message: {} }), { state: "writing", text: "writing…" });
   assert.deepEqual(at("pending"), { state: "pending", text: "echo · pending" });
   assert.deepEqual(at("processing"), { state: "processing", text: "echo · answering…" });
   assert.deepEqual(at("complete"), { state: "complete", text: "echo · answered" });
@@ -38,10 +40,10 @@ test("a comment tells where its work stands", () => {
 
 test("an old error is not shown once the work goes on", () => {
   const message = { botParams: { entity: "echo", status: "pending", error: "no model" } };
-  assert.equal(statusOf({ draft: false, message }).text, "echo · pending");
+  assert.equal(statusOf({ state: "stored", message }).text, "echo · pending");
 });
 
 test("a platform post and a removed comment have no status", () => {
-  assert.equal(statusOf({ draft: false, message: { botParams: null } }), null);
-  assert.equal(statusOf({ draft: false, message: { deleted: true, botParams: { entity: "echo", status: "pending" } } }), null);
+  assert.equal(statusOf({ state: "stored", message: { botParams: null } }), null);
+  assert.equal(statusOf({ state: "stored", message: { deleted: true, botParams: { entity: "echo", status: "pending" } } }), null);
 });

@@ -1,0 +1,157 @@
+// <repartee-comments domain="…" entity="…">: the comments of a domain, live, with a composer, in any page. It keeps to
+// itself in a shadow root, takes its colors from custom properties, and needs nothing that a strict
+// Content-Security-Policy forbids: no inline script or style, no eval, no markup from text.
+//
+// Attributes: `domain`, the room; `entity`, the bot that every comment goes to, where it is absent the writer may name
+// one, where it is empty comments are posts to everybody; `suggested-entity`, the one that the writer finds named;
+// `server`, the address of Repartee, by default where this file comes from.
+
+import { Composer } from "./composer.js";
+import { h } from "./dom.js";
+import { Feed } from "./feed.js";
+import { sheet } from "./look.js";
+import { newKey, Repartee } from "./repartee.js";
+import { shared } from "./tabs.js";
+import { View } from "./view.js";
+
+/** Comments that the first page asks for, and each older one. */
+const PAGE = 50;
+const OLDER = 100;
+/** Between two looks at what is to be shown, in ms: many changes at once are drawn once. */
+const FRAME = 16;
+/** How somebody shows that they use the page. */
+const USES = ["pointerdown", "pointermove", "keydown", "wheel", "focus"];
+
+class ReparteeComments extends HTMLElement {
+  static observedAttributes = ["domain", "entity", "suggested-entity", "server"];
+
+  #root = this.attachShadow({ mode: "open" });
+  #status = h("p", { className: "connection", role: "status" });
+  #view = new View();
+  #composer = new Composer();
+  #feed = new Feed();
+  #client = null;
+  #changes = null;
+  #stop = null;
+  #drawing = false;
+  #unsent = { content: "", key: "" };
+
+  constructor() {
+    super();
+    this.#root.adoptedStyleSheets = [sheet()];
+    this.#root.append(this.#status, this.#view.element, this.#composer.element);
+    this.#view.onolder = () => this.#readOlder();
+    this.#view.onend = () => this.#feed.trim();
+    this.#composer.onsend = (written) => this.#send(written);
+  }
+
+  connectedCallback() {
+    this.#start();
+  }
+
+  disconnectedCallback() {
+    this.#stop?.abort();
+  }
+
+  attributeChangedCallback(name, before, now) {
+    if (!this.isConnected || before === now) return;
+    if (name === "domain" || name === "server") this.#start();
+    else this.#address();
+  }
+
+  get #domain() {
+    return this.getAttribute("domain") || "lobby";
+  }
+
+  #address() {
+    this.#composer.address(this.getAttribute("entity"), this.getAttribute("suggested-entity") ?? "");
+  }
+
+  #start() {
+    this.#stop?.abort();
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    const server = new URL(this.getAttribute("server") ?? ".", this.hasAttribute("server") ? document.baseURI : import.meta.url);
+    this.#client = new Repartee(server);
+    this.#feed = new Feed();
+    this.#address();
+    this.#view.olderIs("idle");
+    this.#tell({ state: "connecting" });
+    const open = (options) => this.#client.changes({ domain: this.#domain, limit: PAGE, ...options });
+    this.#changes = shared(open, `${server.href} ${this.#domain}`, signal);
+    for (const use of USES) window.addEventListener(use, () => this.#changes.wake(), { passive: true, capture: true, signal });
+    const look = () => document.visibilityState === "visible" && this.#changes.now();
+    document.addEventListener("visibilitychange", look, { signal });
+    window.addEventListener("pageshow", ({ persisted }) => persisted && look(), { signal });
+    this.#follow(this.#changes, signal);
+  }
+
+  async #follow(changes, signal) {
+    for await (const change of changes) {
+      if (signal.aborted) return;
+      if (change.type === "state") this.#tell(change);
+      else if (change.type === "draft") this.#feed.draft(change.draft);
+      else if (change.type === "message") this.#feed.take(change.message);
+      else this.#feed.restart(change.messages, change.messages.length >= PAGE);
+      if (change.type !== "state") this.#draw();
+    }
+  }
+
+  #tell({ state, way, detail }) {
+    const words = { connecting: "connecting…", reconnecting: "reconnecting…", offline: "offline", refused: detail };
+    const text = state === "live" ? (way === "poll" ? "up to date" : "live") : words[state];
+    if (this.#status.textContent === text) return;
+    Object.assign(this.#status.dataset, { state, way: way ?? "" });
+    this.#status.textContent = text;
+  }
+
+  #draw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    setTimeout(() => {
+      this.#drawing = false;
+      if (this.#view.atEnd) this.#feed.trim();
+      this.#view.show(this.#feed.entries(), (id) => this.#feed.find(id), this.#feed);
+    }, FRAME);
+  }
+
+  async #readOlder() {
+    const { signal } = this.#stop;
+    const feed = this.#feed;
+    this.#view.olderIs("loading");
+    try {
+      const page = await this.#client.messages({ domain: this.#domain, before: feed.oldest, limit: OLDER, signal });
+      if (feed !== this.#feed) return;
+      feed.older(page.messages, page.more);
+      this.#view.olderIs("idle");
+      this.#view.show(feed.entries(), (id) => feed.find(id), feed);
+    } catch {
+      if (!signal.aborted) this.#view.olderIs("failed");
+    }
+  }
+
+  /** Shows the comment at once; one key for one content, so that sending the same again never stores it twice. */
+  async #send(written) {
+    const comment = { domain: this.#domain, ...written };
+    const content = JSON.stringify(comment);
+    if (this.#unsent.content !== content) this.#unsent = { content, key: newKey() };
+    const { key } = this.#unsent;
+    const { signal } = this.#stop;
+    this.#feed.post(key, { replyTo: null, ...comment });
+    this.#draw();
+    this.#view.toNewest();
+    try {
+      const { message } = await this.#client.post(comment, { key, signal });
+      this.#unsent = { content: "", key: "" };
+      this.#feed.confirm(key, message);
+      if (message.botParams) this.#changes.awaits(message.id);
+    } catch (error) {
+      this.#feed.withdraw(key);
+      throw error;
+    } finally {
+      this.#draw();
+    }
+  }
+}
+
+if (!customElements.get("repartee-comments")) customElements.define("repartee-comments", ReparteeComments);

@@ -1,0 +1,173 @@
+// One connection for all tabs: the tab that holds a lock follows the feed and tells the others. Where a browser has no
+// locks or no channels, as in a page that was not served securely, each tab follows by itself.
+
+/** A leader that does not answer for this long, in ms, is deposed: its tab is frozen, or broken. */
+const PATIENCE = 5_000;
+/** How many of the newest comments a leader keeps for a tab that is opened. */
+const SNAPSHOT = 100;
+
+/**
+ * The changes of a feed, followed by one of all tabs that use the same name.
+ *
+ * @param {(options: {cursor?: string, signal: AbortSignal}) => import("./repartee.js").Changes} open follows the feed
+ * @param {string} name of what is followed
+ * @param {AbortSignal} signal ends it
+ * @param {object} [parts] `locks` and `Channel`, for tests
+ */
+export function shared(open, name, signal, parts = { locks: globalThis.navigator?.locks, Channel: globalThis.BroadcastChannel }) {
+  return parts.locks && parts.Channel ? new Shared(open, `repartee ${name}`, signal, parts) : open({ signal });
+}
+
+class Shared {
+  #open;
+  #name;
+  #signal;
+  #locks;
+  #channel;
+  #id = Math.random();
+  /** The feed, while this tab leads. */
+  #feed = null;
+  #cursor;
+  /** @type {Map<string, object>} the newest comments by id */
+  #newest = new Map();
+  #state = null;
+  #begun = false;
+  #patience = null;
+  /** Ends the wait for the lock, so that it can be taken away from who holds it. */
+  #waiting = null;
+  #depose = false;
+  #told = [];
+  #wake = () => {};
+
+  constructor(open, name, signal, { locks, Channel }) {
+    this.#open = open;
+    this.#name = name;
+    this.#signal = signal;
+    this.#locks = locks;
+    this.#channel = new Channel(name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+  }
+
+  wake() {
+    this.#feed ? this.#feed.wake() : this.#say({ type: "wake" });
+  }
+
+  now() {
+    this.#feed ? this.#feed.now() : this.#say({ type: "now" });
+    this.#ask();
+  }
+
+  awaits(id) {
+    this.#feed ? this.#feed.awaits(id) : this.#say({ type: "awaits", id });
+  }
+
+  async *[Symbol.asyncIterator]() {
+    this.#queue();
+    this.#ask();
+    const stop = () => {
+      this.#waiting?.abort();
+      this.#wake();
+    };
+    this.#signal.addEventListener("abort", stop, { once: true });
+    try {
+      while (!this.#signal.aborted) {
+        if (this.#told.length > 0) yield this.#told.shift();
+        else await new Promise((wake) => { this.#wake = wake; });
+      }
+    } finally {
+      clearTimeout(this.#patience);
+      this.#channel.close();
+    }
+  }
+
+  /** Waits to lead; who is deposed waits again. */
+  async #queue() {
+    while (!this.#signal.aborted) {
+      this.#waiting = new AbortController();
+      const options = this.#depose ? { steal: true } : { signal: this.#waiting.signal };
+      this.#depose = false;
+      const term = new AbortController();
+      try {
+        await this.#locks.request(this.#name, options, () => this.#lead(term.signal));
+      } catch {
+        // The lock was taken away, or is not waited for any more.
+      }
+      this.#feed = null;
+      term.abort();
+    }
+  }
+
+  async #lead(term) {
+    clearTimeout(this.#patience);
+    if (this.#signal.aborted) return;
+    const stop = new AbortController();
+    for (const signal of [term, this.#signal]) signal.addEventListener("abort", () => stop.abort(), { once: true });
+    this.#feed = this.#open({ cursor: this.#cursor, signal: stop.signal });
+    for await (const change of this.#feed) {
+      if (stop.signal.aborted) return;
+      // Those who see the feed already need not know that somebody else connects now.
+      if (change.state === "connecting" && this.#begun) continue;
+      this.#note(change);
+      this.#say({ type: "change", change });
+    }
+  }
+
+  /** Is there a leader? Its answer also has what was missed where this tab has seen nothing yet. */
+  #ask() {
+    if (this.#feed) return;
+    this.#say({ type: "ask", from: this.#id, cursor: this.#cursor });
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => {
+      this.#depose = true;
+      this.#waiting.abort();
+    }, PATIENCE);
+  }
+
+  #hear(told) {
+    if (told.type === "change") {
+      clearTimeout(this.#patience);
+      if (!this.#feed && (this.#begun || told.change.type === "reset")) this.#note(told.change);
+    } else if (told.type === "snapshot" && told.to === this.#id && !this.#feed) {
+      clearTimeout(this.#patience);
+      // What was told since the question may have closed the gap.
+      for (const change of told.changes) if (change.type !== "reset" || change.cursor !== this.#cursor) this.#note(change);
+    } else if (this.#feed && told.type === "ask") {
+      this.#say({ type: "snapshot", to: told.from, changes: this.#missed(told.cursor) });
+    } else if (this.#feed && told.type === "awaits") {
+      this.#feed.awaits(told.id);
+    } else if (this.#feed && (told.type === "wake" || told.type === "now")) {
+      this.#feed[told.type]();
+    }
+  }
+
+  /** What a tab at this cursor has not seen. */
+  #missed(cursor) {
+    const messages = [...this.#newest.values()].sort((a, b) => a.timestamp - b.timestamp).slice(-SNAPSHOT);
+    const page = { type: "reset", reason: null, messages, cursor: this.#cursor };
+    return [...(this.#begun && cursor !== this.#cursor ? [page] : []), ...(this.#state ? [this.#state] : [])];
+  }
+
+  #note(change) {
+    if (change.type === "state") this.#state = change;
+    if (change.type === "reset") {
+      this.#begun = true;
+      this.#newest = new Map(change.messages.map((message) => [message.id, message]));
+    }
+    if (change.type === "message") {
+      this.#newest.set(change.message.id, change.message);
+      if (this.#newest.size > 2 * SNAPSHOT) this.#shrink();
+    }
+    this.#cursor = change.cursor ?? this.#cursor;
+    this.#told.push(change);
+    this.#wake();
+  }
+
+  #shrink() {
+    const newest = [...this.#newest.values()].sort((a, b) => b.timestamp - a.timestamp).slice(0, SNAPSHOT);
+    this.#newest = new Map(newest.map((message) => [message.id, message]));
+  }
+
+  #say(told) {
+    if (!this.#signal.aborted) this.#channel.postMessage(told);
+  }
+}

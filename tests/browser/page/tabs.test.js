@@ -1,0 +1,68 @@
+// Tabs of one browser share a connection.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Proxy } from "../proxy.js";
+import { Service, comments, connection, newContext, openTab, pageOf, say, startBrowser, texts, write } from "./world.js";
+
+let browser;
+before(async () => { browser = await startBrowser(); });
+after(() => browser?.close());
+
+test("ten tabs use one stream, and another tab takes over when its tab is closed", async (t) => {
+  const service = await Service.start(t);
+  const proxy = await Proxy.start(t, service);
+  const context = await newContext(t, browser);
+  const tabs = [];
+  for (let count = 0; count < 10; count += 1) {
+    const tab = await openTab(context, pageOf(proxy));
+    await connection(tab, "live");
+    tabs.push(tab);
+  }
+  assert.deepEqual([proxy.openStreams, proxy.counts.stream, proxy.counts.page], [1, 1, 1], "one tab asked, for all");
+
+  await write(tabs[7], { name: "Ada", entity: "echo", text: "Hello, tabs." });
+  for (const tab of tabs) {
+    await comments(tab, "Hello, tabs.").nth(1).waitFor();
+    assert.deepEqual(await texts(tab), ["Hello, tabs.", "Hello, tabs."]);
+  }
+
+  for (const rest of [tabs.slice(1), tabs.slice(2)]) {
+    await context.pages()[0].close();
+    await say(service, `after ${rest.length}`);
+    for (const tab of rest) await comments(tab, `after ${rest.length}`).waitFor();
+    assert.equal(proxy.openStreams, 1);
+  }
+  for (const tab of tabs.slice(2)) {
+    assert.deepEqual(await texts(tab), ["Hello, tabs.", "Hello, tabs.", "after 9", "after 8"]);
+    assert.deepEqual(tab.complaints, []);
+  }
+});
+
+test("tabs of two domains have a stream each", async (t) => {
+  const service = await Service.start(t);
+  const proxy = await Proxy.start(t, service);
+  const context = await newContext(t, browser);
+  for (const domain of ["garden", "kitchen", "garden"]) await connection(await openTab(context, pageOf(proxy, domain)), "live");
+  assert.equal(proxy.openStreams, 2);
+});
+
+test("a leading tab that is frozen is replaced, and shows what it missed when it is looked at", async (t) => {
+  const service = await Service.start(t);
+  const context = await newContext(t, browser);
+  const [leader, other] = [await openTab(context, pageOf(service)), await openTab(context, pageOf(service))];
+  for (const tab of [leader, other]) await connection(tab, "live");
+  const session = await context.newCDPSession(leader);
+  // Stopped in a debugger, as a frozen tab is: it keeps its lock and answers nobody.
+  await session.send("Debugger.enable");
+  await session.send("Debugger.pause");
+  const stopped = new Promise((resolve) => session.once("Debugger.paused", resolve));
+  session.send("Runtime.evaluate", { expression: "1" }).catch(() => {});
+  await stopped;
+  await other.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await say(service, "Who leads?");
+  await comments(other, "Who leads?").waitFor();
+  await session.send("Debugger.resume");
+  await comments(leader, "Who leads?").waitFor();
+});

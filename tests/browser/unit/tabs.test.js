@@ -1,0 +1,226 @@
+// One connection for all tabs: who leads, what the others see, and what happens when the leader goes or falls silent.
+// The tabs are in one process, with locks and channels that behave as a browser's.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { shared } from "../../../rest-gateway/web/tabs.js";
+import { message, turnTime } from "../fake.js";
+
+/** The locks of one origin (Web Locks), as far as they are needed. */
+class Locks {
+  #held = null;
+  #queue = [];
+
+  request(name, { signal, steal = false }, work) {
+    return new Promise((resolve, reject) => {
+      const request = { work, resolve, reject };
+      signal?.addEventListener("abort", () => {
+        const at = this.#queue.indexOf(request);
+        if (at < 0) return;
+        this.#queue.splice(at, 1);
+        reject(signal.reason);
+      });
+      if (steal) {
+        this.#held?.reject(new DOMException("stolen", "AbortError"));
+        this.#held = null;
+        this.#queue.unshift(request);
+      } else {
+        this.#queue.push(request);
+      }
+      this.#grant();
+    });
+  }
+
+  #grant() {
+    if (this.#held || this.#queue.length === 0) return;
+    const request = this.#queue.shift();
+    this.#held = request;
+    queueMicrotask(async () => {
+      await request.work();
+      if (this.#held === request) this.#held = null;
+      request.resolve();
+      this.#grant();
+    });
+  }
+}
+
+/** An origin with tabs in it; each has a feed that the test speaks through while its tab leads. */
+function origin(t) {
+  const time = turnTime(t);
+  const locks = new Locks();
+  const channels = new Set();
+  class Channel {
+    frozen = false;
+    constructor() {
+      channels.add(this);
+    }
+    postMessage(data) {
+      const copy = structuredClone(data);
+      for (const other of channels) if (other !== this) queueMicrotask(() => channels.has(other) && !other.frozen && other.onmessage({ data: copy }));
+    }
+    close() {
+      channels.delete(this);
+    }
+  }
+  const feeds = [];
+  const tab = () => {
+    const stop = new AbortController();
+    const told = [];
+    const made = { told, stop, feeds: [], close: () => stop.abort() };
+    const open = ({ cursor, signal }) => {
+      const feed = new FakeFeed(cursor, signal);
+      made.feeds.push(feed);
+      feeds.push(feed);
+      return feed;
+    };
+    const before = new Set(channels);
+    made.changes = shared(open, "lobby", stop.signal, { locks, Channel });
+    [made.channel] = [...channels].filter((channel) => !before.has(channel));
+    made.done = (async () => {
+      for await (const change of made.changes) told.push(change);
+    })();
+    t.after(() => stop.abort());
+    return made;
+  };
+  return { ...time, tab, open: () => feeds.filter((feed) => !feed.signal.aborted) };
+}
+
+class FakeFeed {
+  calls = [];
+  #told = [];
+  #wake = () => {};
+  constructor(cursor, signal) {
+    Object.assign(this, { cursor, signal });
+    signal.addEventListener("abort", () => this.#wake());
+  }
+  tell(...changes) {
+    this.#told.push(...changes);
+    this.#wake();
+  }
+  wake = () => this.calls.push("wake");
+  now = () => this.calls.push("now");
+  awaits = (id) => this.calls.push(id);
+  async *[Symbol.asyncIterator]() {
+    while (!this.signal.aborted) {
+      if (this.#told.length > 0) yield this.#told.shift();
+      else await new Promise((wake) => { this.#wake = wake; });
+    }
+  }
+}
+
+const live = { type: "state", state: "live", way: "stream", detail: null };
+const page = (...messages) => ({ type: "reset", reason: null, messages, cursor: `a.${messages.at(-1)?.seq ?? 0}` });
+const change = (one) => ({ type: "message", message: one, cursor: `a.${one.seq}` });
+const shown = (tab) => tab.told.filter(({ type }) => type !== "state").map((told) => (told.type === "reset" ? told.messages.map(({ id }) => id) : told.message.id));
+
+test("ten tabs use one connection, and all see the same", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const tabs = Array.from({ length: 10 }, tab);
+  await settle();
+  assert.equal(open().length, 1);
+  open()[0].tell(page(message("a", 1)), live, change(message("b", 2)));
+  await settle();
+  for (const one of tabs) assert.deepEqual(shown(one), [["a"], "b"]);
+  for (const one of tabs) assert.deepEqual(one.told.at(1), live);
+});
+
+test("a tab that is opened later gets what the leader has, and goes on from there", async (t) => {
+  const { tab, settle, open } = origin(t);
+  tab();
+  await settle();
+  open()[0].tell(live, page(message("a", 1)), change(message("a", 2, { timestamp: 1 })), change(message("b", 3)));
+  await settle();
+  const late = tab();
+  await settle();
+  assert.equal(open().length, 1);
+  assert.deepEqual(late.told[0].messages.map(({ id, seq }) => [id, seq]), [["a", 2], ["b", 3]]);
+  assert.deepEqual(late.told[1], live);
+  open()[0].tell(change(message("c", 4)));
+  await settle();
+  assert.deepEqual(shown(late), [["a", "b"], "c"]);
+});
+
+test("when the leader closes, another tab goes on from where it was", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const [first, second] = [tab(), tab()];
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  await settle();
+  first.close();
+  await settle();
+  assert.equal(open().length, 1);
+  assert.equal(second.feeds[0].cursor, "a.1");
+  second.feeds[0].tell({ type: "state", state: "connecting" }, change(message("b", 2)));
+  await settle();
+  assert.deepEqual(shown(second), [["a"], "b"]);
+  assert.ok(second.told.every(({ state }) => state !== "connecting"), "nobody has to see that");
+});
+
+test("a leader that does not answer is deposed, and its connection closed", async (t) => {
+  const { tab, settle, turn, open } = origin(t);
+  const first = tab();
+  await settle();
+  first.channel.frozen = true;
+  const second = tab();
+  await turn(4_500);
+  assert.equal(second.feeds.length, 0);
+  await turn(1_000);
+  assert.equal(second.feeds.length, 1);
+  assert.equal(open().length, 1);
+  first.channel.frozen = false;
+  second.close();
+  await settle();
+  assert.equal(first.feeds.length, 2, "it leads again when the lock is free");
+});
+
+test("a leader that answers is not deposed, though it has nothing to show yet", async (t) => {
+  const { tab, turn, open } = origin(t);
+  const [first, second] = [tab(), tab()];
+  await turn(30_000);
+  assert.deepEqual([first.feeds.length, second.feeds.length, open().length], [1, 0, 1]);
+});
+
+test("what a tab missed while it was frozen it gets when it is looked at", async (t) => {
+  const { tab, settle, open } = origin(t);
+  tab();
+  const second = tab();
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  await settle();
+  second.channel.frozen = true;
+  open()[0].tell(change(message("b", 2)));
+  await settle();
+  second.channel.frozen = false;
+  second.changes.now();
+  await settle();
+  assert.deepEqual(shown(second), [["a"], ["a", "b"]]);
+  second.changes.now();
+  await settle();
+  assert.equal(shown(second).length, 2, "nothing is shown anew where nothing was missed");
+});
+
+test("what one tab wishes for the leader does", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const [first, second] = [tab(), tab()];
+  await settle();
+  for (const one of [first, second]) {
+    one.changes.wake();
+    one.changes.awaits("m1");
+    one.changes.now();
+  }
+  await settle();
+  assert.deepEqual(open()[0].calls, ["wake", "m1", "now", "wake", "m1", "now"]);
+});
+
+test("without locks or channels each tab follows by itself", (t) => {
+  turnTime(t);
+  const signal = new AbortController().signal;
+  const own = {};
+  const open = (options) => {
+    assert.equal(options.signal, signal);
+    return own;
+  };
+  assert.equal(shared(open, "lobby", signal, { locks: undefined, Channel: class {} }), own);
+  assert.equal(shared(open, "lobby", signal, { locks: new Locks(), Channel: undefined }), own);
+});
