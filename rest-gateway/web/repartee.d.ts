@@ -63,6 +63,8 @@ export interface NewComment {
     aiUsername?: string | null;
     aiColor?: string | null;
     sessionId?: string | null;
+    /** Where every message begins. */
+    status?: "pending" | null;
   } | null;
 }
 
@@ -71,7 +73,8 @@ export interface Posted {
   id: string;
   timestamp: number;
   seq: number;
-  status: "success";
+  /** "success". */
+  status: string;
   /** Allows its holder to edit and to delete the comment: keep it secret. */
   editToken: string;
   message: Message;
@@ -85,7 +88,8 @@ export interface ChangesPage {
   more: boolean;
   /** True where the position was lost: the messages are the newest page. */
   reset: boolean;
-  reason?: string | null;
+  /** Why; only with a reset. */
+  reason?: string;
   /** Unix milliseconds. */
   serverTime: number;
 }

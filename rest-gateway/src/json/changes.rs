@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Unexpected},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -59,7 +59,8 @@ pub(crate) struct StreamQuery {
 pub(crate) struct ChangesPage {
     /// One entry a change, oldest first: the message as that change left it, with its present text. After a reset, and
     /// without a cursor: the newest messages as they are now.
-    #[serde(skip)]
+    // Not `skip`: the document would not have it either.
+    #[serde(skip_serializing_if = "is_json_already", serialize_with = "serialize_nothing")]
     #[schema(value_type = Vec<super::Message>, required = true)]
     pub(crate) messages: Bytes,
     /// The cursor behind this page.
@@ -105,6 +106,14 @@ impl ChangesPage {
         let rest = serde_json::to_vec(self).expect("a page is plain values");
         [br#"{"messages":"#, &self.messages[..], b",", &rest[1..]].concat()
     }
+}
+
+fn is_json_already(_: &Bytes) -> bool {
+    true
+}
+
+fn serialize_nothing<S: Serializer>(_: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_unit()
 }
 
 /// A cursor; none where it is empty.

@@ -1,5 +1,7 @@
 //! The OpenAPI document and its reader.
 
+use std::collections::HashSet;
+
 use reqwest::Method;
 use serde_json::{Map, Value};
 
@@ -80,8 +82,13 @@ async fn every_documented_call_is_served_and_every_served_method_is_documented()
 async fn every_call_says_what_it_does_and_how_it_fails() {
     let world = World::start().await;
     let document = world.get("/openapi.json").await.json(200);
+    let mut ids = HashSet::new();
     for (method, path, operation) in operations(&document) {
         let named = format!("{method} {path}");
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+            "the id of {named} comes twice"
+        );
         assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{named} has no summary");
         for (status, response) in operation["responses"].as_object().unwrap() {
             assert!(!response["description"].as_str().unwrap().is_empty(), "{named} {status}");
