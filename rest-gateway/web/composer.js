@@ -28,8 +28,7 @@ export class Composer {
         this.#entity),
       h("div", { className: "write" },
         h("label", { className: "visually-hidden", for: "text" }, "Comment"), text, this.#button),
-      this.#error,
-      h("p", { id: "hint", className: "hint" }, "Enter sends, Shift+Enter starts a new line."));
+      this.#error);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();

@@ -39,7 +39,9 @@ class ReparteeComments extends HTMLElement {
   constructor() {
     super();
     this.#root.adoptedStyleSheets = [sheet()];
-    this.#root.append(this.#status, this.#view.element, this.#composer.element);
+    const hint = h("p", { id: "hint", className: "hint" }, "Enter sends, Shift+Enter starts a new line.");
+    const foot = h("div", { className: "foot" }, h("div", {}, hint, this.#status));
+    this.#root.append(this.#view.element, this.#composer.element, foot);
     this.#view.onolder = () => this.#readOlder();
     this.#view.onend = () => this.#feed.trim();
     this.#composer.onsend = (written) => this.#send(written);

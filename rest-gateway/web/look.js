@@ -23,7 +23,7 @@ const CSS = `
   --on-accent: light-dark(#ffffff, #000000);
   position: relative;
   display: grid;
-  grid-template-rows: minmax(0, 1fr) auto;
+  grid-template-rows: minmax(0, 1fr) auto auto;
   height: var(--repartee-height, 36rem);
   border: var(--repartee-border, 1px solid var(--line));
   border-radius: var(--radius);
@@ -39,18 +39,16 @@ const CSS = `
 :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
 .visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
-.connection {
-  position: absolute; z-index: 2; inset-block-start: 0.5rem; max-width: calc(100% - 2rem);
-  inset-inline-end: max(0.875rem, calc((100% - var(--column)) / 2 + 1.25rem));
-  margin: 0; padding: 0.125rem 0.625rem; border: 1px solid var(--line); border-radius: 2rem;
-  background: var(--surface); color: var(--soft); font-size: 0.75rem; overflow-wrap: anywhere;
-}
+.foot { padding: 0 1.25rem max(0.5rem, env(safe-area-inset-bottom)); background: var(--page); color: var(--soft); font-size: 0.75rem; }
+.foot > div { display: flex; flex-wrap: wrap; gap: 0.125rem 1rem; max-width: calc(var(--column) - 2.5rem); margin-inline: auto; }
+.hint { margin: 0; }
+.connection { min-width: 0; margin: 0 0 0 auto; overflow-wrap: anywhere; }
 .connection::before, .status::before {
   display: inline-block; width: 0.5em; height: 0.5em; margin-inline-end: 0.5em; border-radius: 50%;
   background: currentColor; vertical-align: 0.08em; content: "";
 }
 .connection[data-state="live"]::before { background: var(--good); }
-.connection:is([data-state="reconnecting"], [data-state="offline"], [data-state="refused"]) { border-color: var(--bad); color: var(--bad); font-weight: 600; }
+.connection:is([data-state="reconnecting"], [data-state="offline"], [data-state="refused"]) { color: var(--bad); font-weight: 600; }
 
 .view { position: relative; min-height: 0; }
 .log { height: 100%; overflow-y: auto; overflow-anchor: none; overscroll-behavior: contain; scrollbar-gutter: stable both-edges; }
@@ -58,7 +56,7 @@ const CSS = `
 .messages { max-width: var(--column); margin: 0 auto; padding: 1.25rem 0 0.75rem; list-style: none; }
 .empty { max-width: 24rem; margin: 16vh auto 0; padding: 0 1rem; color: var(--soft); text-align: center; }
 
-.message { display: grid; grid-template-columns: 2.25rem minmax(0, 1fr); gap: 0 0.75rem; padding: 0.5rem 1.25rem; contain-intrinsic-size: auto 4.5rem; content-visibility: auto; }
+.message { display: grid; grid-template-columns: 2.25rem minmax(0, 1fr); gap: 0 0.75rem; padding: 0.5rem 1.25rem; }
 .message[data-day]::before {
   grid-column: 1 / -1; margin: 0.75rem 0 0.875rem; padding-top: 0.75rem; border-top: 1px solid var(--line);
   color: var(--soft); font-size: 0.75rem; font-weight: 600; text-align: center; content: attr(data-day);
@@ -95,7 +93,7 @@ time { margin-inline-start: auto; color: var(--soft); font-size: 0.75rem; font-v
   box-shadow: 0 2px 12px rgb(0 0 0 / 0.22); cursor: pointer; font: inherit; font-size: 0.875rem; font-weight: 600;
 }
 
-.composer { width: 100%; padding: 0.625rem 1.25rem max(0.75rem, env(safe-area-inset-bottom)); border-top: 1px solid var(--line); background: var(--page); }
+.composer { width: 100%; padding: 0.625rem 1.25rem 0.375rem; border-top: 1px solid var(--line); background: var(--page); }
 .composer > * { max-width: calc(var(--column) - 2.5rem); margin-inline: auto; }
 .fields { display: flex; align-items: center; gap: 0.625rem; margin-bottom: 0.5rem; }
 .field { display: flex; flex: 0 1 15rem; align-items: center; gap: 0.375rem; min-width: 0; color: var(--soft); font-size: 0.8125rem; white-space: nowrap; }
@@ -120,13 +118,12 @@ button:hover { filter: brightness(1.07); }
 button:disabled { cursor: default; filter: saturate(0.4); }
 .error { margin-block: 0; color: var(--bad); font-size: 0.875rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 .error:not(:empty) { margin-top: 0.5rem; padding: 0.5rem 0.75rem; border-radius: 0.5rem; background: color-mix(in srgb, var(--bad) 12%, transparent); }
-.hint { margin-block: 0.375rem 0; color: var(--soft); font-size: 0.75rem; }
 
 :host { container-type: inline-size; }
 @container (max-width: 34rem) {
   .message { grid-template-columns: 1.875rem minmax(0, 1fr); gap: 0 0.625rem; padding-inline: 0.875rem; }
   .avatar { width: 1.875rem; height: 1.875rem; font-size: 0.875rem; }
-  .composer { padding-inline: 0.875rem; }
+  .composer, .foot { padding-inline: 0.875rem; }
   .field { flex: 1 1 0; }
   .field-color { flex: none; }
   .hint { display: none; }

@@ -21,6 +21,7 @@ export class View {
   /** @type {Map<string, {line: object, entry: object, message: object, state: string, answered: object}>} */
   #shown = new Map();
   #unread = new Set();
+  #follows = true;
   #last = -Infinity;
   #begun = false;
 
@@ -34,14 +35,18 @@ export class View {
     this.#older.addEventListener("click", () => this.onolder());
     this.#list.addEventListener("click", ({ target }) => target.dataset?.to && this.#goTo(target.dataset.to));
     this.#log.addEventListener("scroll", () => {
-      if (this.atEnd) this.#read();
+      this.#follows = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
+      if (this.#follows) this.#read();
       this.#wantOlder();
     }, { passive: true });
+    // A taller composer, a narrower window: who reads the newest goes on reading it.
+    const resized = new ResizeObserver(() => this.#follows && this.#toEnd());
+    for (const element of [this.#log, this.#list]) resized.observe(element);
   }
 
   /** True while the newest comments are being read. */
   get atEnd() {
-    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
+    return this.#follows;
   }
 
   /**
@@ -51,7 +56,7 @@ export class View {
    * @param {{hasOlder: boolean}} more
    */
   show(entries, find, { hasOlder }) {
-    const follow = this.atEnd;
+    const follow = this.#follows;
     const fromEnd = this.#log.scrollHeight - this.#log.scrollTop;
     const top = this.#list.firstElementChild;
     this.#place(entries, find);
@@ -74,7 +79,8 @@ export class View {
 
   /** Scrolls to the newest comment. */
   toNewest() {
-    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#follows = true;
+    this.#toEnd();
     this.#read();
   }
 
@@ -127,6 +133,10 @@ export class View {
     for (const key of this.#unread) if (!this.#shown.has(key)) this.#unread.delete(key);
     this.#newest.hidden = this.#unread.size === 0;
     this.#newest.textContent = `${this.#unread.size} new ↓`;
+  }
+
+  #toEnd() {
+    this.#log.scrollTop = this.#log.scrollHeight;
   }
 
   #read() {

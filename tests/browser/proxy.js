@@ -35,6 +35,11 @@ export class Proxy {
     for (const stream of [...this.#open]) stream.destroy();
   }
 
+  /** Settles when a stream that is open now has ended. */
+  closed() {
+    return Promise.race([...this.#open].map((stream) => once(stream, "close")));
+  }
+
   get openStreams() {
     return this.#open.size;
   }
@@ -48,7 +53,8 @@ export class Proxy {
     }
     // The page's own origin, so that it is not taken for a page of another site.
     const { host } = new URL(this.#target.url);
-    const headers = { ...asked.headers, host, ...(asked.headers.origin && { origin: `http://${host}` }) };
+    const own = asked.headers.origin === this.url.slice(0, -1);
+    const headers = { ...asked.headers, host, ...(own && { origin: `http://${host}` }) };
     const upstream = request(new URL(asked.url, this.#target.url), { method: asked.method, headers }, (came) => {
       answer.writeHead(came.statusCode, came.headers);
       came.pipe(answer);

@@ -14,11 +14,14 @@ export const DEADLINE = 30_000;
 export class Service {
   #folder;
   #process = null;
+  #env = {};
   #log = "";
   #http = "127.0.0.1:0";
 
-  static async start(t) {
+  /** A service on a new folder; `env` are settings beside its flags. */
+  static async start(t, env = {}) {
     const service = new Service();
+    service.#env = env;
     service.#folder = await mkdtemp(join(tmpdir(), "repartee-page-"));
     t.after(async () => {
       await service.stop();
@@ -41,7 +44,7 @@ export class Service {
     this.#process = spawn(
       join(folder, "repartee"),
       ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", "127.0.0.1:0", "--ready-file", ready],
-      { stdio: ["ignore", "ignore", "pipe"] },
+      { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...this.#env } },
     );
     this.#process.stderr.on("data", (lines) => { this.#log += lines; });
     const ended = once(this.#process, "exit").then(([code]) => {

@@ -22,7 +22,7 @@ for (const [name, options] of Object.entries({
     await page.getByText("Grace").first().waitFor();
     await page.getByLabel("Name").fill("Ada");
     await page.getByLabel("Color").fill("#a9502d");
-    await page.getByLabel("Name").blur();
+    await page.getByLabel("Color").blur();
     const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
     assert.equal(wider, false, "nothing has to be scrolled sideways");
     assert.ok(await page.getByRole("button", { name: "Send" }).isVisible());

@@ -1,8 +1,7 @@
 // What is said where a page is looked at.
 
 /** A short conversation with every kind of line in it. */
-export async function talk(service) {
-  const domain = "lobby";
+export async function talk(service, domain = "lobby") {
   await service.send("/api/comments", {
     domain, text: "Good morning. Is anybody looking at the sky tonight?", username: "Grace", color: "047122169",
   });
