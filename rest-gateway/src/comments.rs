@@ -1,5 +1,7 @@
 //! Comments: the feed by timestamp, and single messages.
 
+use std::time::Instant;
+
 use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
@@ -45,14 +47,17 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
             ("Idempotent-Replayed" = bool, description = "true, and present, where an earlier request stored it"))),
         (status = 422, description = "The key stands for another message; take a new key")))]
 pub(crate) async fn post(
+    State(app): State<App>,
     queue: Queue,
     shown: Shown,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(comment): Json<NewComment>,
 ) -> Result<Response, Problem> {
+    let began = Instant::now();
     let request = v1::PostMessageRequest { message: Some(comment.into()), idempotency_key };
     let answer = queue.client().post_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
+    app.admin.posted(began);
     let replayed = answer.replayed.then_some([("idempotent-replayed", "true")]);
     let posted = Posted::try_from(answer)?;
     let location = [(header::LOCATION, format!("/api/comments/{}", posted.id))];

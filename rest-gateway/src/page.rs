@@ -12,8 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{conditional, server::App};
 
+const HTML: &str = "text/html; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The operator's page shows charts that it has fetched with a token.
+const OPERATORS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Kept, but asked for again each time: a new release shows at once.
 const FRESH: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
 /// Browsers load a module of another origin only where that origin says so. These files hold nothing of anybody, so every
@@ -40,9 +44,12 @@ enum Kind {
 
 /// The files that are served beside the page.
 #[rustfmt::skip]
-const FILES: [(&str, Kind, &str); 15] = [
+const FILES: [(&str, Kind, &str); 18] = [
     ("/style.css",     Kind::Css,    include_str!("../web/style.css")),
     ("/app.js",        Kind::Script, include_str!("../web/app.js")),
+    ("/admin.css",     Kind::Css,    include_str!("../web/admin.css")),
+    ("/admin.js",      Kind::Script, include_str!("../web/admin.js")),
+    ("/tables.js",     Kind::Script, include_str!("../web/tables.js")),
     ("/repartee.js",   Kind::Module, include_str!("../web/repartee.js")),
     ("/repartee.d.ts", Kind::Types,  include_str!("../web/repartee.d.ts")),
     ("/changes.js",    Kind::Module, include_str!("../web/changes.js")),
@@ -68,6 +75,17 @@ pub(crate) async fn index(asked: HeaderMap) -> impl IntoResponse {
     file(&asked, Kind::Html, PAGE.clone())
 }
 
+/// The operator's page.
+pub(crate) fn operators(asked: &HeaderMap) -> Response {
+    let policy = [(header::CONTENT_SECURITY_POLICY, OPERATORS_POLICY)];
+    (
+        policy,
+        FRESH,
+        conditional::respond(asked, HeaderValue::from_static(HTML), include_str!("../web/admin.html")),
+    )
+        .into_response()
+}
+
 /// The files beside the page.
 pub(crate) fn files() -> Router<App> {
     FILES.into_iter().fold(Router::new(), |router, (path, kind, source)| {
@@ -86,7 +104,7 @@ fn file(asked: &HeaderMap, kind: Kind, content: Bytes) -> Response {
 impl Kind {
     fn content_type(self) -> &'static str {
         match self {
-            Self::Html => "text/html; charset=utf-8",
+            Self::Html => HTML,
             Self::Css => "text/css; charset=utf-8",
             Self::Script | Self::Module => "text/javascript; charset=utf-8",
             Self::Types => "text/plain; charset=utf-8",

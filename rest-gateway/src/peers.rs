@@ -25,6 +25,14 @@ pub(crate) fn chain(parts: &Parts, peer: Option<SocketAddr>) -> Vec<u8> {
     chain.join(&b", "[..])
 }
 
+/// True where everybody in the chain is on this machine: the rule by which the queue-service judges it.
+pub(crate) fn is_local(parts: &Parts, peer: Option<SocketAddr>) -> bool {
+    let chain = chain(parts, peer);
+    let is_loopback =
+        |address: &str| address.trim().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    str::from_utf8(&chain).is_ok_and(|chain| chain.split(',').all(is_loopback))
+}
+
 /// True unless a page of another site may have sent this: it names its origin, or it reached this server under a name
 /// that somebody else's name server made up (DNS rebinding).
 fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
@@ -60,7 +68,7 @@ fn is_local_name(host: &str) -> bool {
 mod tests {
     use http::Request;
 
-    use super::chain;
+    use super::{chain, is_local};
 
     /// The chain of a request by a peer on this machine.
     fn local(headers: &[(&str, &str)]) -> String {
@@ -84,6 +92,28 @@ mod tests {
     fn a_caller_without_a_known_peer_is_not_local() {
         let (parts, ()) = Request::new(()).into_parts();
         assert_eq!(chain(&parts, None), b"unknown");
+    }
+
+    #[test]
+    fn local_is_where_everybody_in_the_chain_is() {
+        let judged = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().uri("/admin");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            is_local(&parts, "[::ffff:127.0.0.1]:4711".parse().ok())
+        };
+        assert!(judged(&[]) && judged(&[("x-forwarded-for", "::1, 127.0.0.9")]));
+        for elsewhere in [
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", ""),
+            ("x-real-ip", "unknown"),
+            ("forwarded", "for=127.0.0.1"),
+            ("host", "evil.example"),
+        ] {
+            assert!(!judged(&[elsewhere]), "{elsewhere:?}");
+        }
     }
 
     #[test]

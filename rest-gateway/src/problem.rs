@@ -106,6 +106,11 @@ impl Problem {
         problem
     }
 
+    /// 404 for what this server itself has not.
+    pub(crate) fn not_found(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
     /// 500 whose cause the client does not learn.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let mut problem = Self::new(

@@ -10,6 +10,7 @@ use http::StatusCode;
 use repartee_proto::v1;
 
 use crate::{
+    admin::Operator,
     extract::{Json, Query},
     json::{
         Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, Fail, Failed, FailedList, FailedQuery,
@@ -152,10 +153,11 @@ pub(crate) async fn fail(
     responses((status = 200, description = "The messages and their errors", body = FailedList, headers(
         ("X-Storage-Reads" = u64, description = "Storage reads of this call")))))]
 pub(crate) async fn failed(
-    queue: Queue,
+    operator: Operator,
     Query(query): Query<FailedQuery>,
 ) -> Result<(StorageReads, Answer<FailedList>), Problem> {
-    let answer = queue.client().list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
+    let answer =
+        operator.queue().client().list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
     Ok((answer.kv_stats.into(), Answer(answer.into())))
 }
 
@@ -168,12 +170,12 @@ pub(crate) async fn failed(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is not failed")))]
 pub(crate) async fn retry(
-    queue: Queue,
+    operator: Operator,
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::RetryMessageRequest { message_id: named.message_id };
-    let answer = queue.client().retry_message(request).await?.into_inner();
+    let answer = operator.queue().client().retry_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -187,12 +189,12 @@ pub(crate) async fn retry(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is finished already")))]
 pub(crate) async fn cancel(
-    queue: Queue,
+    operator: Operator,
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::CancelMessageRequest { message_id: named.message_id };
-    let answer = queue.client().cancel_message(request).await?.into_inner();
+    let answer = operator.queue().client().cancel_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }

@@ -7,7 +7,7 @@ use utoipa_axum::{
     routes,
 };
 
-use crate::{changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream};
+use crate::{admin, changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream};
 
 /// Every path, and what serves its methods.
 #[rustfmt::skip]
@@ -29,12 +29,15 @@ pub(crate) fn table() -> OpenApiRouter<App> {
         .at("/api/queue/retry",      routes!(queue::retry))
         .at("/api/queue/cancel",     routes!(queue::cancel))
         .at("/api/stats",            routes!(stats::read))
+        .at("/api/admin/history",      routes!(admin::history))
+        .at("/api/admin/chart/{name}", routes!(admin::chart))
         .at("/livez",                routes!(probes::livez))
         .at("/readyz",               routes!(probes::readyz))
         .at("/metrics",              routes!(probes::metrics))
         .at("/openapi.json",         routes!(docs::document))
         .at("/docs",                 routes!(docs::reader))
         .at("/docs/{file}",          routes!(docs::file))
+        .at("/admin",                routes!(admin::index))
         .at("/",                     routes!(page::index))
         .0
 }

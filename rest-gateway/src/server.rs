@@ -8,6 +8,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
 
 use crate::{
+    admin::{Admin, Sampler},
     front::front,
     layers,
     polls::Polls,
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Counts the polls.
     pub(crate) polls: Polls,
+    /// What operators are shown.
+    pub(crate) admin: Arc<Admin>,
     /// How streams of events live.
     pub(crate) pulse: Pulse,
 }
@@ -145,7 +148,7 @@ impl Server {
         let tail = Arc::new(Tail::new(self.settings.tail()));
         let follower = Follower {
             tail: Arc::clone(&tail),
-            channel: self.own,
+            channel: self.own.clone(),
             max_answer_bytes: upstream::MAX_ANSWER_BYTES,
             seed: self.settings.tail_seed,
             patience: self.settings.watch_patience,
@@ -166,8 +169,11 @@ impl Server {
             },
             stopping: shutdown.clone(),
             polls: Polls::default(),
+            admin: Admin::new(self.settings.admin_token.clone(), self.settings.history_interval),
             pulse: Pulse { heartbeat: self.settings.sse_heartbeat, age: self.settings.sse_age },
         });
+        let sampler = Sampler { app: App::clone(&app), channel: self.own };
+        let _sampler = AbortOnDropHandle::new(tokio::spawn(sampler.run()));
         let (closing, stopping) = (Arc::clone(&app.tail), shutdown.clone());
         let _closing = AbortOnDropHandle::new(tokio::spawn(async move {
             stopping.cancelled().await;

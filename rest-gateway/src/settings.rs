@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use http::{HeaderValue, Uri};
+use repartee_process::Secret;
 use serde::{Serialize, Serializer};
 
 use crate::tail::Limits;
@@ -87,6 +88,14 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_WATCH_PATIENCE", default_value = "30", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub watch_patience: Duration,
+    /// The token of operators: `/admin`, and calls that look after the queue, need it then. 8 to 1,024 visible ASCII
+    /// characters. Without it they are open to callers on this machine only.
+    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<Secret>,
+    /// Between two points of the operators' charts, in seconds, fractions allowed; 360 points are kept.
+    #[arg(long, env = "REPARTEE_HISTORY_INTERVAL", default_value = "10", value_parser = seconds)]
+    #[serde(serialize_with = "as_seconds")]
+    pub history_interval: Duration,
     /// A file that is written once the gateway serves: `{"http":"ADDRESS"}`.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -103,6 +112,7 @@ impl repartee_process::Settings for Settings {
 
     fn check(&self) -> Result<(), String> {
         check_queue_url(&self.queue_url)?;
+        self.admin_token.as_ref().map_or(Ok(()), check_token)?;
         if self.max_body_bytes == 0 {
             return Err("--max-body-bytes has to be at least 1".into());
         }
@@ -123,6 +133,15 @@ impl Settings {
 fn check_queue_url(url: &str) -> Result<(), String> {
     let valid = url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
     valid.then_some(()).ok_or_else(|| format!("--queue-url has to look like http://HOST:PORT, not {url:?}"))
+}
+
+/// What can be sent in a header as it is. Its value is told to nobody.
+fn check_token(token: &Secret) -> Result<(), String> {
+    let token = token.reveal();
+    let valid = (8..=1_024).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    valid.then_some(()).ok_or_else(|| {
+        format!("--admin-token has to be 8 to 1,024 visible ASCII characters, is {} bytes", token.len())
+    })
 }
 
 /// An origin as browsers send it (RFC 6454): scheme, host and port, nothing behind them.
@@ -172,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn the_token_of_operators_is_never_shown() {
+        let settings = Settings::try_parse_from(["rest-gateway", "--admin-token", "of-the-house"]).unwrap();
+        assert_eq!(settings.effective()["admin_token"], "***");
+        assert!(!check(&["--admin-token", "of the house"]).unwrap_err().contains("of the house"));
+    }
+
+    #[test]
     fn wrong_settings_are_refused_with_their_value() {
         for (flags, named) in [
             (["--queue-url", "queue:50051"], "queue:50051"),
@@ -180,6 +206,9 @@ mod tests {
             (["--cors-origin", "a.example"], "a.example"),
             (["--cors-origin", "https://a.example,*"], "*"),
             (["--max-body-bytes", "0"], "--max-body-bytes"),
+            (["--admin-token", "short"], "5 bytes"),
+            (["--admin-token", "with a space"], "--admin-token"),
+            (["--history-interval", "0"], "--history-interval"),
             (["--request-timeout", "0"], "--request-timeout"),
             (["--request-timeout", "-1"], "-1"),
             (["--request-timeout", "1e9"], "1e9"),

@@ -143,6 +143,13 @@ impl Asker {
         Ok(Self(Arc::new(metadata(parts))))
     }
 
+    /// The gateway itself, for what it has checked already; the request keeps its id.
+    pub(crate) fn gateway(parts: &Parts) -> Self {
+        let mut metadata = metadata(parts);
+        metadata.retain(|(name, _)| *name == "x-request-id");
+        Self(Arc::new(metadata))
+    }
+
     /// The queue-service, for one call.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ export class Service {
   #env = {};
   #log = "";
   #http = "127.0.0.1:0";
+  #grpc = "";
 
   /** A service on a new folder; `env` are settings beside its flags. */
   static async start(t, env = {}) {
@@ -33,6 +34,11 @@ export class Service {
 
   get url() {
     return `http://${this.#http}/`;
+  }
+
+  /** Where workers connect. */
+  get queueUrl() {
+    return `http://${this.#grpc}`;
   }
 
   async start() {
@@ -52,7 +58,7 @@ export class Service {
     });
     await Promise.race([seen, ended]);
     ended.catch(() => {});
-    this.#http = JSON.parse(await readFile(ready, "utf8")).http;
+    ({ http: this.#http, grpc: this.#grpc } = JSON.parse(await readFile(ready, "utf8")));
   }
 
   /** Ends the process by its id, at once: what it had acknowledged is on disk. */

@@ -181,7 +181,7 @@ impl Grpc {
 
     /// Reads the counters of the service.
     pub async fn stats(&self) -> Result<GetStatsResponse, Status> {
-        Ok(self.raw().get_stats(GetStatsRequest {}).await?.into_inner())
+        Ok(self.raw().get_stats(GetStatsRequest::default()).await?.into_inner())
     }
 
     /// Opens a watch of the feed and reads its hello.

@@ -100,7 +100,7 @@ async fn a_caller_is_local_only_where_every_proxy_on_the_way_is() {
     ];
     for (chain, expected) in chains {
         assert_eq!(
-            code(raw.get_stats(passed_on(GetStatsRequest {}, chain, None)).await),
+            code(raw.get_stats(passed_on(GetStatsRequest::default(), chain, None)).await),
             expected,
             "{chain}"
         );
@@ -172,7 +172,8 @@ async fn over_json_the_same_rules_hold() {
     ] {
         send(Method::POST, path, body.clone(), None).await.problem(401);
     }
-    for path in ["/api/queue/failed", "/api/stats"] {
+    for path in ["/api/queue/failed", "/api/stats", "/api/admin/history", "/api/admin/chart/depth", "/admin"]
+    {
         send(Method::GET, path, json!(null), None).await.problem(401);
     }
     send(Method::PATCH, &path, json!({"text": "Edited?"}), None).await.problem(401);

@@ -172,6 +172,8 @@ async fn the_description_of_the_api_names_every_call() {
     );
     for (path, methods) in [
         ("/api/comments", &["get", "post"][..]),
+        ("/api/comments/changes", &["get"]),
+        ("/api/comments/stream", &["get"]),
         ("/api/comments/{id}", &["get", "patch", "delete"]),
         ("/api/conversation", &["get"]),
         ("/api/queue/pending", &["get"]),
@@ -185,6 +187,9 @@ async fn the_description_of_the_api_names_every_call() {
         ("/api/queue/retry", &["post"]),
         ("/api/queue/cancel", &["post"]),
         ("/api/stats", &["get"]),
+        ("/api/admin/history", &["get"]),
+        ("/api/admin/chart/{name}", &["get"]),
+        ("/admin", &["get"]),
     ] {
         for method in methods {
             assert!(document["paths"][path][method]["responses"].is_object(), "{method} {path}");

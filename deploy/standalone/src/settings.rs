@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use queue_service::{Retention, journal::Durability};
+use repartee_process::Secret;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -43,6 +44,10 @@ pub(crate) struct Settings {
     /// Run a bot that answers the entity `echo` by repeating what it is told.
     #[arg(long, env = "REPARTEE_DEMO_BOT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) demo_bot: bool,
+    /// The token of operators: `/admin`, and calls that look after the queue, need it then. 8 to 1,024 visible ASCII
+    /// characters. Without it they are open to callers on this machine only.
+    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) admin_token: Option<Secret>,
     /// Write the bound addresses there, as JSON, once everything serves.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -93,6 +98,11 @@ impl Settings {
     /// The settings of rest-gateway: its own defaults and variables, with ours over them.
     pub(crate) fn rest_gateway(&self, queue_url: &str) -> Result<rest_gateway::Settings, clap::Error> {
         let own = rest_gateway::Settings::try_parse_from(["rest-gateway", "--queue-url", queue_url])?;
-        Ok(rest_gateway::Settings { http_addr: self.http_addr, ready_file: None, ..own })
+        Ok(rest_gateway::Settings {
+            http_addr: self.http_addr,
+            admin_token: self.admin_token.clone(),
+            ready_file: None,
+            ..own
+        })
     }
 }

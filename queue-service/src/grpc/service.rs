@@ -296,7 +296,7 @@ impl QueueService for QueueGrpc {
 
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Answer<v1::GetStatsResponse> {
         rights::local(&request)?;
-        self.stats().await.map(Response::new)
+        self.stats(request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -13,10 +13,13 @@ use crate::{
 };
 
 impl QueueGrpc {
-    pub(super) async fn stats(&self) -> Result<v1::GetStatsResponse, Status> {
+    pub(super) async fn stats(&self, request: v1::GetStatsRequest) -> Result<v1::GetStatsResponse, Status> {
         let now = SystemClock.now();
         let sessions = self.queue.sessions().await.map_err(status::command)?;
-        let failed = self.reads.count_failed().await.map_err(status::storage)?;
+        let failed = match request.only_in_memory {
+            true => 0,
+            false => self.reads.count_failed().await.map_err(status::storage)?,
+        };
         let (views, depths) = (&self.reads.views, self.reads.views.depths(now));
         let sum = |count: fn(&EntityDepth) -> u64| depths.iter().map(count).sum();
         let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };

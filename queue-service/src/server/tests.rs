@@ -205,7 +205,7 @@ async fn a_commit_fails(order: Order, stored: u64) {
     let client = again.client().await;
     let there = if stored > 0 { &["First?", "Second?"][..] } else { &["First?"] };
     assert_eq!(shown(&client).await[0], there);
-    let stats = client.clone().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
+    let stats = client.clone().get_stats(v1::GetStatsRequest::default()).await.unwrap().into_inner();
     assert_eq!(stats.tail_seq, 2 + stored);
     let repeated = posting(&client, "bob", "Second?").await.unwrap().unwrap();
     assert_eq!(repeated.replayed, stored > 0, "a repetition tells what became of it");

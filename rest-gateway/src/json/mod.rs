@@ -3,6 +3,7 @@
 mod answer;
 mod changes;
 mod edit;
+mod history;
 mod message;
 mod object;
 mod outcomes;
@@ -15,6 +16,7 @@ mod steps;
 pub(crate) use answer::Answer;
 pub(crate) use changes::{ChangesPage, ChangesQuery, StreamQuery};
 pub(crate) use edit::EditComment;
+pub(crate) use history::{CallSpan, ChartQuery, HistoryPage, HistoryPoint, Now, Theme};
 pub(crate) use message::Message;
 pub(crate) use object::Object;
 pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Renewed};

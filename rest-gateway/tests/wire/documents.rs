@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::world::{Answer, World};
 
 /// Every call of API.md that this gateway serves.
-const CALLS: [(&str, &str); 26] = [
+const CALLS: [(&str, &str); 29] = [
     ("get", "/api/comments"),
     ("post", "/api/comments"),
     ("get", "/api/comments/changes"),
@@ -28,6 +28,9 @@ const CALLS: [(&str, &str); 26] = [
     ("post", "/api/queue/retry"),
     ("post", "/api/queue/cancel"),
     ("get", "/api/stats"),
+    ("get", "/api/admin/history"),
+    ("get", "/api/admin/chart/{name}"),
+    ("get", "/admin"),
     ("get", "/livez"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -66,7 +69,7 @@ async fn every_documented_call_is_served_and_every_served_method_is_documented()
     let world = World::start().await;
     let document = world.get("/openapi.json").await.json(200);
     for (path, item) in document["paths"].as_object().unwrap() {
-        let concrete = path.replace("{id}", "m1").replace("{file}", "index.html");
+        let concrete = path.replace("{id}", "m1").replace("{file}", "index.html").replace("{name}", "depth");
         let answer = Answer::to(world.request(Method::TRACE, &concrete)).await;
         answer.problem(405);
         let mut allowed: Vec<String> = answer.header("allow").split(',').map(str::to_lowercase).collect();

@@ -26,10 +26,11 @@ async fn any_other_request_id_is_replaced() {
 #[tokio::test]
 async fn the_queue_service_learns_the_chain_of_peers() {
     let world = World::start().await;
-    world.get("/api/stats").await;
+    world.get("/api/queue/pending").await;
     assert_eq!(world.queue.metadata("x-forwarded-for"), "127.0.0.1");
     assert_eq!(world.queue.metadata("authorization"), "");
-    let request = world.request(Method::GET, "/api/stats").header("x-forwarded-for", "203.0.113.9, 10.0.0.1");
+    let request =
+        world.request(Method::GET, "/api/queue/pending").header("x-forwarded-for", "203.0.113.9, 10.0.0.1");
     Answer::to(request.header("authorization", "Bearer t")).await;
     assert_eq!(world.queue.metadata("x-forwarded-for"), "203.0.113.9, 10.0.0.1, 127.0.0.1");
     assert_eq!(world.queue.metadata("authorization"), "Bearer t");

@@ -99,7 +99,7 @@ async fn until_answered(queue: &mut Grpc, posts: u64) -> Result<(), Error> {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     while begun.elapsed() < ANSWERED_WITHIN {
         look.tick().await;
-        let stats = queue.get_stats(GetStatsRequest {}).await?.into_inner();
+        let stats = queue.get_stats(GetStatsRequest::default()).await?.into_inner();
         if stats.pending + stats.processing == 0 {
             return Ok(());
         }

@@ -34,7 +34,7 @@ pub(super) async fn clients(world: &World, load: &Load) -> Result<Vec<Asker>, Er
     let stream = lease_stream(&mut world.one_grpc().await?, 0, 1).await?;
     let message = Some(question("Human", load.text_bytes));
     // The first call opens what a connection needs.
-    queue.get_stats(repartee_proto::v1::GetStatsRequest {}).await?;
+    queue.get_stats(repartee_proto::v1::GetStatsRequest::default()).await?;
     Ok(vec![Asker { queue, stream, post: PostMessageRequest { message, idempotency_key: None } }])
 }
 

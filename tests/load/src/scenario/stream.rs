@@ -46,7 +46,7 @@ struct Place {
 }
 
 pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Error> {
-    let waiting = world.one_grpc().await?.get_stats(GetStatsRequest {}).await?.into_inner().pending;
+    let waiting = world.one_grpc().await?.get_stats(GetStatsRequest::default()).await?.into_inner().pending;
     if waiting == 0 {
         return Err(Error::Setting("nothing waits for a worker: seed some with --pending".to_owned()));
     }

@@ -57,6 +57,6 @@ pub(crate) fn refusal(status: &Status) -> Outcome {
 /// # Errors
 /// Where the queue-service refuses.
 pub(crate) async fn stats(queue: &mut Grpc) -> Result<BTreeMap<String, [u64; 3]>, Error> {
-    let stats = queue.get_stats(GetStatsRequest {}).await?.into_inner();
+    let stats = queue.get_stats(GetStatsRequest::default()).await?.into_inner();
     Ok(stats.calls.into_iter().map(|cost| (cost.call, [cost.calls, cost.reads, cost.writes])).collect())
 }

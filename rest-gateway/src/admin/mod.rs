@@ -1,0 +1,106 @@
+//! The operator's side: who is one, the page, and the history behind its charts.
+//!
+//! The charts are drawn here, as SVG by `plotters`: a library that Rust's registry carries and that builds into the
+//! binary, so that the page loads nothing from elsewhere and no copy of somebody's script lies in this repository.
+
+mod chart;
+mod history;
+mod operator;
+mod sampler;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use parking_lot::Mutex;
+use repartee_process::Secret;
+
+use crate::{
+    extract::Query,
+    json::{Answer, ChartQuery, HistoryPage, HistoryPoint, Now},
+    page,
+    problem::Problem,
+    server::App,
+    source::server_time,
+};
+use chart::Chart;
+use history::{History, Latencies};
+pub(crate) use operator::Operator;
+pub(crate) use sampler::Sampler;
+
+/// What operators are shown, and the token that makes one.
+pub(crate) struct Admin {
+    token: Option<Secret>,
+    /// Between two points of the history.
+    interval: Duration,
+    history: Mutex<History>,
+    posts: Mutex<Latencies>,
+}
+
+impl Admin {
+    pub(crate) fn new(token: Option<Secret>, interval: Duration) -> Arc<Self> {
+        let (history, posts) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { token, interval, history, posts })
+    }
+
+    /// A message was stored and shown; its call began then.
+    pub(crate) fn posted(&self, began: Instant) {
+        self.posts.lock().record(began.elapsed());
+    }
+}
+
+/// The operator's page. It holds nothing of anybody: what it shows it asks for, with the operator's token.
+#[utoipa::path(get, path = "/admin", tag = "operations",
+    security((), ("token" = [])),
+    responses((status = 200, description = "The page", body = str, content_type = "text/html"),
+        (status = 304, description = "The page is the one that the client has")))]
+pub(crate) async fn index(door: operator::Visitor, asked: HeaderMap) -> Response {
+    let _ = door;
+    page::operators(&asked)
+}
+
+/// The last hour, in points of some seconds each: throughput, latency, depth, storage.
+///
+/// What the queue-service counts is the same by every gateway; latencies, streams and long-polls are those of this one.
+#[utoipa::path(get, path = "/api/admin/history", tag = "operations",
+    security((), ("token" = [])),
+    responses((status = 200, description = "The points, oldest first", body = HistoryPage)))]
+pub(crate) async fn history(_: Operator, State(app): State<App>) -> Answer<HistoryPage> {
+    let (points, calls, span_ms) = {
+        let history = app.admin.history.lock();
+        (history.points(), history.calls(), history.span_ms())
+    };
+    let now = Now {
+        sse_clients: app.bounds.sse_clients.held(),
+        long_polls: app.bounds.long_polls.held(),
+        follows: app.tail.is_current(),
+    };
+    let interval_ms = u64::try_from(app.admin.interval.as_millis()).unwrap_or(u64::MAX);
+    Answer(HistoryPage { server_time: server_time(), interval_ms, now, points, span_ms, calls })
+}
+
+/// A chart of the last hour as an SVG picture: `throughput`, `latency`, `depth` or `storage`.
+#[utoipa::path(get, path = "/api/admin/chart/{name}", tag = "operations",
+    params(("name" = String, Path, description = "throughput, latency, depth or storage"), ChartQuery),
+    security((), ("token" = [])),
+    responses((status = 200, description = "The picture", body = str, content_type = "image/svg+xml"),
+        (status = 404, description = "There is no such chart")))]
+pub(crate) async fn chart(
+    _: Operator,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(query): Query<ChartQuery>,
+) -> Result<Response, Problem> {
+    let chart = Chart::named(&name).ok_or_else(|| Problem::not_found("there is no such chart"))?;
+    let points: Vec<HistoryPoint> = app.admin.history.lock().points();
+    let picture = chart.draw(&points, app.admin.interval, &query)?;
+    let headers: [(HeaderName, HeaderValue); 1] =
+        [(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))];
+    Ok((headers, picture).into_response())
+}

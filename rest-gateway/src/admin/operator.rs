@@ -1,0 +1,101 @@
+//! Who is an operator: whoever has the token of `--admin-token`; where none is set, callers on this machine, by the rule
+//! by which the queue-service judges them.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use repartee_process::Secret;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::{
+    peers,
+    problem::Problem,
+    server::App,
+    upstream::{Asker, Queue},
+};
+
+/// An operator's request, and the queue-service on their behalf.
+pub(crate) struct Operator(Queue);
+
+/// Somebody who may see the operator's page: everybody where its calls need a token, callers on this machine otherwise.
+pub(crate) struct Visitor;
+
+impl Operator {
+    /// For the operator's call.
+    pub(crate) fn queue(self) -> Queue {
+        self.0
+    }
+}
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let asker = match &app.admin.token {
+            // The queue-service knows no tokens yet: for it, the gateway asks for itself.
+            Some(token) => check(token, &parts.headers).map(|()| Asker::gateway(parts))?,
+            None => local(parts).and_then(|()| Asker::of(parts))?,
+        };
+        asker.queue(app).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match app.admin.token {
+            Some(_) => Ok(Self),
+            None => local(parts).map(|()| Self),
+        }
+    }
+}
+
+fn local(parts: &Parts) -> Result<(), Problem> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let detail = "calls of operators are open to local callers only, until --admin-token is set";
+    peers::is_local(parts, peer).then_some(()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, detail))
+}
+
+fn check(token: &Secret, headers: &HeaderMap) -> Result<(), Problem> {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    let Some(sent) = sent else {
+        let detail = "send the token of --admin-token: \"Authorization: Bearer <token>\"";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
+    };
+    // Hashed first, so that the time of the comparison tells nothing, its length neither.
+    let [sent, token] = [sent, token.reveal()].map(|token| Sha256::digest(token.as_bytes()));
+    let same = bool::from(sent.as_slice().ct_eq(token.as_slice()));
+    same.then_some(())
+        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is not the token of --admin-token"))
+}
+
+/// The scheme is matched without regard to case: RFC 9110, section 11.1.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, header::AUTHORIZATION};
+
+    use super::check;
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let token = "s3cret token".parse().unwrap();
+        let with = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+        assert!(check(&token, &with("Bearer s3cret token")).is_ok());
+        assert!(check(&token, &with("bearer  s3cret token ")).is_ok());
+        for wrong in ["Bearer s3cret", "Bearer s3cret tokens", "Bearer ", "Bearer S3cret token"] {
+            assert_eq!(check(&token, &with(wrong)).unwrap_err().status, 403, "{wrong}");
+        }
+        for none in ["Basic s3cret token", "s3cret", ""] {
+            assert_eq!(check(&token, &with(none)).unwrap_err().status, 401, "{none}");
+        }
+        assert_eq!(check(&token, &HeaderMap::new()).unwrap_err().status, 401);
+    }
+}

@@ -1,0 +1,43 @@
+//! Takes the points of the history. Asks the queue-service for what it has in memory: a point costs no storage read.
+
+use std::time::Duration;
+
+use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tonic::transport::Channel;
+
+use super::history::Sample;
+use crate::{server::App, source::server_time};
+
+/// The longest time for one answer; a point without it has a gap.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Adds points to the history of `app`, for as long as it runs.
+pub(crate) struct Sampler {
+    pub(crate) app: App,
+    /// To the queue-service, for what the gateway asks for itself.
+    pub(crate) channel: Channel,
+}
+
+impl Sampler {
+    pub(crate) async fn run(self) {
+        let Self { app, channel } = self;
+        let every = app.admin.interval;
+        let mut ticks = interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut queue = QueueServiceClient::new(channel);
+        loop {
+            ticks.tick().await;
+            let asked = queue.get_stats(v1::GetStatsRequest { only_in_memory: true });
+            let stats =
+                timeout(PATIENCE, asked).await.ok().and_then(Result::ok).map(tonic::Response::into_inner);
+            app.admin.history.lock().add(Sample {
+                time: i64::try_from(server_time()).unwrap_or(i64::MAX),
+                stats,
+                posts: &mut app.admin.posts.lock(),
+                sse_clients: app.bounds.sse_clients.held(),
+                long_polls: app.bounds.long_polls.held(),
+            });
+        }
+    }
+}

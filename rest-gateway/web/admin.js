@@ -1,0 +1,259 @@
+// The operator's page: asks for the figures, shows them, and does what an operator asks for. What people wrote reaches
+// it as text only.
+
+import { h } from "./dom.js";
+import { age, bill, count, described, judged, money } from "./tables.js";
+
+/** Between two looks, in ms. */
+const EVERY = 3_000;
+const PATIENCE = 15_000;
+const TOKEN = "repartee.admin-token";
+const PRICES = "repartee.prices";
+/** How many failed and waiting messages are shown. */
+const LISTED = 50;
+
+const at = (id) => document.getElementById(id);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+/** Since when a session holds leases that it has not renewed. */
+const seen = new Map();
+let known = null;
+let charted = "";
+let timer = null;
+
+async function call(path, options = {}) {
+  const token = kept(sessionStorage, TOKEN);
+  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  const response = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => null);
+  throw Object.assign(new Error(problem?.detail ?? `The server answered ${response.status}.`), { status: response.status });
+}
+
+const read = async (path) => (await call(path)).json();
+
+async function look() {
+  clearTimeout(timer);
+  try {
+    const [stats, history, failed, waiting] = await Promise.all([
+      read("api/stats"), read("api/admin/history"), read(`api/queue/failed?limit=${LISTED}`), read(`api/queue/pending?limit=${LISTED}`),
+    ]);
+    known = { stats, history, failed: failed.failed, waiting: waiting.pending };
+    at("login").hidden = true;
+    at("board").hidden = false;
+    show();
+    tell("live", "live");
+    await draw();
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) return ask(error);
+    tell("lost", error.status ? error.message : "The server cannot be reached…");
+  }
+  timer = setTimeout(look, EVERY);
+  return undefined;
+}
+
+/** Asks for the token; nothing is shown without it. */
+function ask(error) {
+  at("board").hidden = true;
+  at("login").hidden = false;
+  at("why").textContent = error.message;
+  at("why").className = error.status === 403 ? "error" : "";
+  tell("lost", "closed");
+  at("token").focus();
+}
+
+function tell(state, text) {
+  at("state").dataset.state = state;
+  if (at("state").textContent !== text) at("state").textContent = text;
+}
+
+function show() {
+  showTiles();
+  showWorkers();
+  showEntities();
+  showFailed();
+  showWaiting();
+  showStorage();
+}
+
+function showTiles() {
+  const { stats, history } = known;
+  const last = history.points.at(-1);
+  const perSecond = (value) => (value === null || value === undefined ? "–" : (value / (history.intervalMs / 1_000)).toFixed(1));
+  const oldest = Math.max(0, ...stats.entities.map((entity) => entity.oldestAgeMs ?? 0));
+  const tiles = [
+    ["Waiting", count(stats.pending)],
+    ["In work", count(stats.processing)],
+    ["Failed", count(stats.failed), stats.failed > 0],
+    ["Oldest waits", stats.pending > 0 ? age(oldest) : "–"],
+    ["Posted / s", perSecond(last?.posted)],
+    ["Answered / s", perSecond(last?.answered)],
+    ["SSE clients", count(history.now.sseClients)],
+    ["Long-polls", count(history.now.longPolls)],
+    ["Watchers", count(stats.watchers)],
+  ];
+  const tile = ([name, value, alarm]) =>
+    h("dl", { className: alarm ? "tile alarm" : "tile" }, h("dt", {}, name), h("dd", {}, value));
+  at("tiles").replaceChildren(...tiles.map(tile));
+}
+
+function showWorkers() {
+  const { stats, history } = known;
+  const ids = new Set();
+  const rows = stats.sessions.map((session) => {
+    const id = `${session.workerId} ${session.sessionId}`;
+    ids.add(id);
+    if (session.leases === 0) seen.delete(id);
+    else if (!seen.has(id)) seen.set(id, history.serverTime);
+    const { quiet, silent, ...worker } = judged(session, history.serverTime, seen.get(id) ?? history.serverTime);
+    const renewed = session.lastRenewAt === null ? "never renewed" : `${age(quiet)} ago`;
+    return [
+      worker.workerId,
+      h("span", { className: "session" }, worker.sessionId || "–"),
+      number(worker.streams), number(worker.leases), renewed,
+      silent ? h("span", { className: "silent" }, `silent for ${age(quiet)}`) : "",
+    ];
+  });
+  for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id);
+  fill("workers", ["Worker", "Session", number("Streams"), number("Leases"), "Last renewed", ""], rows, "No worker is connected.");
+}
+
+function showEntities() {
+  const rows = known.stats.entities.map((entity) => [
+    entity.entity, number(count(entity.pending)), number(count(entity.processing)), number(age(entity.oldestAgeMs)),
+  ]);
+  fill("entities", ["Entity", number("Waiting"), number("In work"), number("Oldest waits")], rows, "Nothing waits for a bot.");
+}
+
+function showFailed() {
+  const rows = known.failed.map(({ message, errors, failures, expiries, cancelled }) => [
+    words(message.text, `${message.username} to ${message.botParams?.entity ?? "–"}, in ${message.domain}`),
+    h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", {}, error))),
+    number(`${failures} · ${expiries}`),
+    number(age(known.history.serverTime - message.timestamp)),
+    action("Retry", message, "api/queue/retry"),
+  ]);
+  fill("failed", ["Message", "Errors, the last one below", number("Failures · expiries"), number("Age"), ""], rows, "Nothing has failed.");
+}
+
+function showWaiting() {
+  const rows = known.waiting.map((message) => [
+    words(message.text, `${message.username}, in ${message.domain}`),
+    message.botParams.entity, number(message.botParams.priority),
+    number(age(known.history.serverTime - message.timestamp)),
+    action("Cancel", message, "api/queue/cancel"),
+  ]);
+  fill("waiting", ["Message", "Entity", number("Priority"), number("Age"), ""], rows, "Nothing waits.");
+}
+
+function showStorage() {
+  const { calls, spanMs } = known.history;
+  const prices = { reads: Number(at("prices").elements.reads.value) || 0, writes: Number(at("prices").elements.writes.value) || 0 };
+  const { rows, total } = bill(calls, spanMs, prices);
+  const each = (sum, calls) => (calls > 0 ? (sum / calls).toFixed(1) : "–");
+  fill("storage", ["Call", number("Calls"), number("Reads"), number("Writes"), number("Reads a call"), number("Writes a call"), number("A month")],
+    rows.map((row) => [
+      row.call, number(count(row.calls)), number(count(row.reads)), number(count(row.writes)),
+      number(each(row.reads, row.calls)), number(each(row.writes, row.calls)), number(row.cost === null ? "–" : money(row.cost)),
+    ]), "Nothing was asked of the storage yet.");
+  at("projection").textContent = total === null ? "" : `${money(total)} a month, as the last ${age(spanMs)} went`;
+}
+
+/** A cell whose content stands at its end, as numbers do. */
+function number(content) {
+  return { className: "number", content: String(content) };
+}
+
+function words(text, below) {
+  return h("div", { className: "words" }, h("p", {}, text), h("span", { className: "soft" }, below));
+}
+
+function fill(id, heads, rows, none) {
+  const table = at(id);
+  // A button that is being used stays: what is under a finger is not exchanged.
+  if (table.contains(document.activeElement)) {
+    const focused = document.activeElement.dataset.key;
+    requestAnimationFrame(() => table.querySelector(`[data-key="${CSS.escape(focused ?? "")}"]`)?.focus());
+  }
+  if (rows.length === 0) {
+    table.replaceChildren(h("tbody", {}, h("tr", {}, h("td", { className: "none" }, none))));
+    return;
+  }
+  const cell = (tag) => (one) => (one?.className !== undefined && one.content !== undefined ? h(tag, { className: one.className }, one.content) : h(tag, {}, one));
+  const head = h("thead", {}, h("tr", {}, ...heads.map(cell("th"))));
+  table.replaceChildren(head, h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map(cell("td"))))));
+}
+
+/** A button that does something to a message. */
+function action(name, message, path) {
+  const button = h("button", { type: "button", "aria-label": `${name}: ${message.text.slice(0, 60)}` }, name);
+  button.dataset.key = `${name} ${message.id}`;
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ messageId: message.id }) });
+      say(`${name}: done.`);
+    } catch (error) {
+      say(`${name}: ${error.message}`);
+      tell("lost", error.message);
+    }
+    look();
+  });
+  return button;
+}
+
+function say(text) {
+  at("said").textContent = text;
+}
+
+/** Fetches the charts anew where there is a new point, or another theme. */
+async function draw() {
+  const { points, intervalMs } = known.history;
+  const theme = dark.matches ? "dark" : "light";
+  const now = `${points.at(-1)?.time} ${theme}`;
+  if (now === charted) return;
+  charted = now;
+  for (const image of document.querySelectorAll("[data-chart]")) {
+    const name = image.dataset.chart;
+    const width = Math.round(Math.min(2_000, Math.max(200, image.clientWidth)));
+    const picture = await (await call(`api/admin/chart/${name}?theme=${theme}&width=${width}`)).blob();
+    URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(picture);
+    image.alt = described(name, points, intervalMs);
+  }
+}
+
+/** What a browser keeps for this page; nothing where it keeps nothing. */
+function kept(storage, name, value) {
+  try {
+    if (value !== undefined) storage.setItem(name, value);
+    return storage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+at("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  kept(sessionStorage, TOKEN, at("token").value.trim());
+  at("token").value = "";
+  look();
+});
+at("prices").addEventListener("submit", (event) => event.preventDefault());
+at("prices").addEventListener("input", () => {
+  const { reads, writes } = at("prices").elements;
+  kept(localStorage, PRICES, JSON.stringify({ reads: reads.value, writes: writes.value }));
+  if (known) showStorage();
+});
+dark.addEventListener("change", () => known && draw().catch(() => {}));
+document.addEventListener("visibilitychange", () => {
+  // A page that nobody looks at asks for nothing.
+  if (document.visibilityState === "visible") look();
+  else clearTimeout(timer);
+});
+try {
+  const prices = JSON.parse(kept(localStorage, PRICES)) ?? {};
+  for (const name of ["reads", "writes"]) if (prices[name]) at("prices").elements[name].value = prices[name];
+} catch {
+  // Nothing kept that can be read: the prices start as they are.
+}
+look();

@@ -1,0 +1,163 @@
+// The operator's page, in a real browser, against the real binary.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Bot } from "../bot.js";
+import { talk } from "./talk.js";
+import { Service, keep, newContext, openTab, say, startBrowser } from "./world.js";
+
+let browser;
+before(async () => { browser = await startBrowser(); });
+after(() => browser?.close());
+
+/** Points as often as tests look. */
+const OFTEN = { REPARTEE_HISTORY_INTERVAL: "0.5" };
+
+async function open(t, service, options) {
+  const page = await openTab(await newContext(t, browser, { viewport: { width: 1100, height: 1300 }, ...options }), new URL("admin", service.url).href);
+  await page.getByRole("status").filter({ hasText: /live|closed/ }).waitFor();
+  return page;
+}
+
+/** The rows of a table that hold a text. */
+const rows = (page, table, text) => page.getByRole("region", { name: table }).getByRole("row").filter({ hasText: text });
+
+const tile = (page, name) => page.locator(".tile").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
+
+test("depth and oldest age are told per entity", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  for (let count = 0; count < 3; count += 1) await say(service, `question ${count}`, { username: `Ann ${count}`, botParams: { entity: "oracle" } });
+  await service.send("/api/queue/claim-next", { workerId: "w1", entities: ["oracle"] });
+  const page = await open(t, service);
+  await rows(page, "Queue, by entity", /oracle.*2.*1.*s/).waitFor();
+  assert.equal(await tile(page, "Waiting").textContent(), "2");
+  assert.equal(await tile(page, "In work").textContent(), "1");
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a worker that holds a lease and falls silent is told", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const bot = await Bot.start(t, service, { name: "gpu-2", entity: "oracle" });
+  await say(service, "Anyone?", { botParams: { entity: "oracle" } });
+  await bot.works();
+  const page = await open(t, service);
+  const row = rows(page, "In work, by worker", "gpu-2");
+  await row.filter({ hasText: /\d s ago/ }).waitFor();
+  assert.match(await row.textContent(), /gpu-2[0-9a-f-]{36}11/, "its session, one stream, one lease");
+  bot.freeze();
+  await row.getByText(/silent for \d+ s/).waitFor();
+  bot.thaw();
+  await row.getByText(/silent/).waitFor({ state: "detached" });
+});
+
+test("a failed message is shown with its errors, and tried again", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const { message } = await say(service, "Divide by zero.", { botParams: { entity: "calculator" } });
+  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "w1" });
+  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error: "no such number", retryable: false });
+  const page = await open(t, service);
+  const row = rows(page, "Failed", "Divide by zero.");
+  await row.getByText("no such number").waitFor();
+  await row.getByRole("button", { name: "Retry" }).click();
+  await rows(page, "Waiting", "Divide by zero.").waitFor();
+  await page.getByText("Nothing has failed.").waitFor();
+  assert.equal((await (await fetch(new URL(`/api/comments/${message.id}`, service.url))).json()).botParams.status, "pending");
+
+  await rows(page, "Waiting", "Divide by zero.").getByRole("button", { name: "Cancel" }).press("Enter");
+  await rows(page, "Failed", "Divide by zero.").waitFor();
+  await page.getByText("Nothing waits.").waitFor();
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the storage is told by call, with the bill of a month at the prices that are entered", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const page = await open(t, service);
+  await tile(page, "Posted / s").filter({ hasText: "0.0" }).waitFor();
+  await say(service, "This costs.");
+  const bill = async (reads, writes) => {
+    await page.getByLabel("A million reads cost").fill(reads);
+    await page.getByLabel("A million writes cost").fill(writes);
+    const told = page.locator("#projection");
+    await told.filter({ hasText: "a month" }).waitFor();
+    return Number.parseFloat(await told.textContent());
+  };
+  const row = rows(page, "Storage, by call", "PostMessage");
+  await row.waitFor();
+  assert.equal(await bill("0", "0"), 0);
+  assert.ok((await bill("0", "1000000")) > 0);
+  await page.reload();
+  assert.equal(await page.getByLabel("A million writes cost").inputValue(), "1000000", "prices are remembered");
+});
+
+test("charts, streams and watchers of the last hour are there", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const visitor = await openTab(await newContext(t, browser), service.url);
+  await visitor.getByRole("status").filter({ hasText: "live" }).waitFor();
+  const page = await open(t, service);
+  await tile(page, "SSE clients").filter({ hasText: "1" }).waitFor();
+  await tile(page, "Watchers").filter({ hasText: "1" }).waitFor();
+  await page.waitForFunction(() => [...document.querySelectorAll("[data-chart]")].every((image) => image.complete && image.naturalWidth > 0));
+  for (const image of await page.locator("[data-chart]").all()) assert.match(await image.getAttribute("alt"), /^Now|^No comment/);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("with a token, the page shows nothing until it is given, and the token is kept for this tab only", async (t) => {
+  const service = await Service.start(t, { ...OFTEN, REPARTEE_ADMIN_TOKEN: "of-the-house" });
+  const page = await open(t, service);
+  assert.equal(await page.locator("#board").isVisible(), false);
+  for (const [token, shows] of [["wrong-token", /not the token/], ["of-the-house", null]]) {
+    await page.getByLabel("Token").fill(token);
+    await page.keyboard.press("Enter");
+    if (shows) await page.getByText(shows).waitFor();
+  }
+  await page.getByRole("status").filter({ hasText: "live" }).waitFor();
+  await tile(page, "Waiting").waitFor();
+  await page.reload();
+  await page.getByRole("status").filter({ hasText: "live" }).waitFor();
+  const other = await openTab(page.context(), page.url());
+  await other.getByRole("status").filter({ hasText: "closed" }).waitFor();
+});
+
+test("what people write stays text on the operator's page", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const probe = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>";
+  const { message } = await say(service, probe, { username: probe, domain: probe, botParams: { entity: probe } });
+  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: probe });
+  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error: probe, retryable: false });
+  await Bot.start(t, service, { name: probe, entity: "nothing" });
+  await say(service, probe, { username: `2${probe}`, botParams: { entity: probe } });
+  const page = await open(t, service);
+  for (const table of ["In work, by worker", "Queue, by entity", "Failed", "Waiting"]) await rows(page, table, probe).first().waitFor();
+  assert.equal(await page.locator("table :is(img, script)").count(), 0);
+  assert.deepEqual(page.complaints, []);
+});
+
+/** Half a minute of life, so that the pictures show what charts are for. */
+async function live(service) {
+  for (let at = 0; at < 150; at += 1) {
+    const burst = 1 + Math.round(3 * (1 + Math.sin(at / 12)));
+    await Promise.all(Array.from({ length: burst }, (_, one) =>
+      say(service, `Line ${at}`, { username: `Guest ${at} ${one}`, ...(one % 2 === 0 && { botParams: { entity: "echo" } }) })));
+    await new Promise((wake) => setTimeout(wake, 200));
+  }
+}
+
+for (const [name, options] of Object.entries({
+  light: { colorScheme: "light" },
+  dark: { colorScheme: "dark" },
+  phone: { colorScheme: "light", viewport: { width: 360, height: 720 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
+})) {
+  test(`the operator's page fits its window: ${name}`, async (t) => {
+    const service = await Service.start(t, process.env.SCREENSHOT_DIR ? { REPARTEE_HISTORY_INTERVAL: "0.1" } : OFTEN);
+    await talk(service);
+    const bot = await Bot.start(t, service, { name: "gpu-2", entity: "singer" });
+    await bot.works();
+    const page = await open(t, service, options);
+    if (process.env.SCREENSHOT_DIR) await live(service);
+    await page.waitForFunction(() => [...document.querySelectorAll("[data-chart]")].every((image) => image.complete && image.naturalWidth > 0 && image.alt.startsWith("N")));
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth), false, "nothing has to be scrolled sideways");
+    assert.deepEqual(page.complaints, []);
+    await keep(page, `admin-${name}`);
+  });
+}
