@@ -135,11 +135,11 @@ test("what people write stays text on the operator's page", async (t) => {
 
 /** Half a minute of life, so that the pictures show what charts are for. */
 async function live(service) {
-  for (let at = 0; at < 150; at += 1) {
-    const burst = 1 + Math.round(3 * (1 + Math.sin(at / 12)));
+  for (let at = 0; at < 600; at += 1) {
+    const burst = 1 + Math.round(1.5 * (1 + Math.sin(at / 45)));
     await Promise.all(Array.from({ length: burst }, (_, one) =>
       say(service, `Line ${at}`, { username: `Guest ${at} ${one}`, ...(one % 2 === 0 && { botParams: { entity: "echo" } }) })));
-    await new Promise((wake) => setTimeout(wake, 200));
+    await new Promise((wake) => setTimeout(wake, 45));
   }
 }
 

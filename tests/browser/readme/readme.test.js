@@ -40,3 +40,13 @@ test("the lines of long-polling show what is said until the last word", async (t
   assert.deepEqual(await ended, [0, null]);
   assert.ok(stdout.endsWith("Goodbye \n"), stdout);
 });
+
+test("the lines of the client show the bot's answer", async (t) => {
+  const service = await Service.start(t);
+  const lines = snippet("The client: live", "js", service);
+  const client = new URL("../../../rest-gateway/web/repartee.js", import.meta.url).href;
+  // Node loads modules from files, browsers from the server: it is the same module.
+  const here = lines.replace(new URL("repartee.js", service.url).href, client);
+  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", here], { timeout: DEADLINE });
+  assert.equal(stdout.split("\n").at(-2), "Hello");
+});
