@@ -95,7 +95,7 @@ impl Board {
     async fn new(world: &World, load: &Load) -> Result<Arc<Self>, Error> {
         let mut queue = world.one_grpc().await?;
         stats(&mut queue).await?;
-        let now = queue.get_stats(repartee_proto::v1::GetStatsRequest {}).await?.into_inner();
+        let now = queue.get_stats(repartee_proto::v1::GetStatsRequest::default()).await?.into_inner();
         let count = load.limit.operations.min(MOST);
         Ok(Arc::new(Self {
             streams: load.clients,
