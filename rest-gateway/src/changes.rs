@@ -73,7 +73,7 @@ async fn after(source: &Source, cursor: Cursor, limit: u32, wait: Duration) -> R
     loop {
         let woken = tail.woken(source.domain());
         let over = began.elapsed() >= wait || tail.is_closed();
-        let found = source.read_on(&mut place, limit).await?;
+        let found = source.read_on(&mut place, limit, limit).await?;
         let next = place.cursor.to_string();
         let response = match found {
             Found::Reset { reason, messages, reads } => {

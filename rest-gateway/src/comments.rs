@@ -10,6 +10,7 @@ use http::{StatusCode, header};
 use repartee_proto::v1;
 
 use crate::{
+    admin::Editor,
     extract::{Id, IdempotencyKey, Json, from_query},
     json::{Answer, EditComment, ListQuery, Listing, Message, NewComment, Posted, StorageReads, present},
     polls,
@@ -91,12 +92,12 @@ pub(crate) async fn read(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The status allows no such step")))]
 pub(crate) async fn edit(
-    queue: Queue,
+    editor: Editor,
     shown: Shown,
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = queue.client().update_message(edit.of(id)?).await;
+    let answer = editor.queue().client().update_message(edit.of(id)?).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the message")?.into()))
@@ -110,11 +111,11 @@ pub(crate) async fn edit(
         (status = 200, description = "The tombstone", body = Message),
         (status = 404, description = "No message has this id")))]
 pub(crate) async fn delete(
-    queue: Queue,
+    editor: Editor,
     shown: Shown,
     Id(message_id): Id,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = queue.client().delete_message(v1::DeleteMessageRequest { message_id }).await;
+    let answer = editor.queue().client().delete_message(v1::DeleteMessageRequest { message_id }).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the tombstone")?.into()))

@@ -48,7 +48,7 @@ pub(crate) async fn serve<P: AroundPolls>(
             accepted = door.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        tokio::spawn(served(connection, peer, front.clone(), rules, open.watcher()));
+        tokio::spawn(served(connection, peer, front.clone(), rules, open.watcher(), shutdown.clone()));
     }
     // Nobody new: the address is free from now on.
     drop(door);
@@ -64,8 +64,9 @@ fn served<P: AroundPolls>(
     front: Front<P>,
     rules: Rules,
     watcher: Watcher,
+    shutdown: CancellationToken,
 ) -> impl Future<Output = ()> + Send {
-    let begins = begins(connection);
+    let begins = begins(connection, shutdown);
     let serving = begins.and_then(move |(begin, connection)| {
         let front = front.of(peer).map_request(|request: http::Request<_>| request.map(Body::new));
         let (io, service) = (TokioIo::new(connection), TowerToHyperService::new(front));
@@ -85,8 +86,16 @@ fn served<P: AroundPolls>(
     })
 }
 
-async fn begins(connection: Connection) -> Result<(Begin, Connection), Box<dyn Error + Send + Sync>> {
-    Ok((connection.begins().await?, connection))
+/// Waits for the first bytes. A connection that has sent none yet does not hold up the stop.
+async fn begins(
+    connection: Connection,
+    shutdown: CancellationToken,
+) -> Result<(Begin, Connection), Box<dyn Error + Send + Sync>> {
+    let begin = tokio::select! {
+        begin = connection.begins() => begin?,
+        () = shutdown.cancelled() => return Err("it had asked for nothing when the server stopped".into()),
+    };
+    Ok((begin, connection))
 }
 
 fn http1(rules: Rules) -> http1::Builder {
@@ -111,4 +120,28 @@ fn both(rules: Rules) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(rules.requests)
         .max_header_list_size(HEAD_BYTES);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use repartee_process::Door;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+
+    use super::begins;
+
+    #[tokio::test]
+    async fn a_connection_that_has_asked_for_nothing_does_not_hold_up_the_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut door = Door::new(listener, "test", 1, Duration::from_secs(3_600));
+        let _silent = TcpStream::connect(addr).await.unwrap();
+        let (connection, _) = door.accept().await;
+        let shutdown = CancellationToken::new();
+        let waiting = begins(connection, shutdown.clone());
+        shutdown.cancel();
+        assert!(waiting.await.is_err());
+    }
 }

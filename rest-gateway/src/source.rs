@@ -56,11 +56,17 @@ impl Source {
         &self.domain
     }
 
-    /// Reads at most `limit` changes on from `place`, and moves it.
+    /// Reads at most `limit` changes on from `place`, or `far_limit` where the queue-service has to be asked for them, and
+    /// moves it.
     ///
     /// # Errors
     /// What the queue-service refuses, where it had to be asked; the place stays as it is.
-    pub(crate) async fn read_on(&self, place: &mut Place, limit: u32) -> Result<Found, Problem> {
+    pub(crate) async fn read_on(
+        &self,
+        place: &mut Place,
+        limit: u32,
+        far_limit: u32,
+    ) -> Result<Found, Problem> {
         match self.app.tail.after(&self.domain, &place.cursor, limit as usize) {
             After::Held(Changes { items, more, next }) => {
                 place.cursor.seq = next;
@@ -71,7 +77,7 @@ impl Source {
             After::Ahead if place.confirmed => {
                 Ok(Found::Changes { items: Vec::new(), more: false, reads: 0 })
             }
-            After::Ahead | After::Elsewhere => Box::pin(self.ask(place, limit)).await,
+            After::Ahead | After::Elsewhere => Box::pin(self.ask(place, far_limit)).await,
             After::Away => Ok(Found::Away),
         }
     }

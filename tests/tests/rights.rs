@@ -218,3 +218,20 @@ async fn a_page_of_another_site_is_not_a_local_caller() {
     assert_eq!(named.body(body).send().await.unwrap().status(), 403);
     assert!(!world.grpc().await.get(&id).await.unwrap().deleted, "nothing was done");
 }
+
+#[tokio::test]
+async fn an_operator_with_the_token_changes_and_removes_what_anybody_wrote() {
+    let world = World::with(&[], &["--admin-token", "of-the-house"]).await;
+    let browser = world.browser();
+    let posted = browser.comment(&question_json("echo", "Why?")).await;
+    let path = format!("/api/comments/{}", posted["id"].as_str().unwrap());
+    let call = |method: Method, token: &str| {
+        let request = browser.request(method, &path).header("x-forwarded-for", ELSEWHERE);
+        request.header("authorization", format!("Bearer {token}"))
+    };
+    let edit = json!({ "eqScore": 7 });
+    Answer::to(call(Method::PATCH, "of-another-house").json(&edit)).await.problem(403);
+    Answer::to(call(Method::DELETE, "of-another-house")).await.problem(403);
+    assert_eq!(Answer::to(call(Method::PATCH, "of-the-house").json(&edit)).await.ok(200)["eqScore"], 7);
+    assert_eq!(Answer::to(call(Method::DELETE, "of-the-house")).await.ok(200)["deleted"], true);
+}

@@ -31,7 +31,7 @@ use crate::{
 };
 use chart::Chart;
 use history::{History, Latencies};
-pub(crate) use operator::Operator;
+pub(crate) use operator::{Editor, Operator};
 pub(crate) use sampler::Sampler;
 
 /// What operators are shown, and the token that makes one.

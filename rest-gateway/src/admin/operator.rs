@@ -19,6 +19,10 @@ use crate::{
 /// An operator's request, and the queue-service on their behalf.
 pub(crate) struct Operator(Queue);
 
+/// The queue-service on behalf of who changes a message: an operator with the token, or whoever brings its edit token or
+/// is on this machine, which the queue-service decides.
+pub(crate) struct Editor(Queue);
+
 /// Somebody who may see the operator's page: everybody where its calls need a token, callers on this machine otherwise.
 pub(crate) struct Visitor;
 
@@ -38,6 +42,24 @@ impl FromRequestParts<App> for Operator {
             Some(token) => check(token, &parts.headers).map(|()| Asker::gateway(parts))?,
             None => local(parts).and_then(|()| Asker::of(parts))?,
         };
+        asker.queue(app).map(Self)
+    }
+}
+
+impl Editor {
+    /// For the change.
+    pub(crate) fn queue(self) -> Queue {
+        self.0
+    }
+}
+
+impl FromRequestParts<App> for Editor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let token = app.admin.token.as_ref();
+        let is_operator = token.is_some_and(|token| check(token, &parts.headers).is_ok());
+        let asker = if is_operator { Asker::gateway(parts) } else { Asker::of(parts)? };
         asker.queue(app).map(Self)
     }
 }

@@ -3,6 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
+use http::StatusCode;
 use repartee_process::Place as Room;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -35,8 +36,8 @@ enum Step {
 }
 
 impl Follower {
-    /// A stream from `cursor` on, or from now. Waits a little for a queue-service that is away; a stream that opens all
-    /// the same greets its client when it is back.
+    /// A stream from `cursor` on, or from now. Waits a little for a queue-service that is away or has no room; a stream
+    /// that opens all the same greets its client when it is back: to be refused is final for an `EventSource`.
     ///
     /// # Errors
     /// What the queue-service has against the domain or the cursor.
@@ -45,6 +46,7 @@ impl Follower {
         if source.app().tail.wait_until_live().await.is_ok()
             && let Err(problem) = reader.read_on(&source).await
             && problem.status.is_client_error()
+            && problem.status != StatusCode::TOO_MANY_REQUESTS
         {
             return Err(problem);
         }

@@ -11,8 +11,10 @@ use crate::{
     tail::Cursor,
 };
 
-/// Changes that are read at once: so many may wait for a client that does not read.
+/// Changes that are read from the tail at once: so many may wait for a client that does not read.
 const PAGE: u32 = 8;
+/// The same from the queue-service, where each look is a call; and the messages that follow a reset.
+const FAR_PAGE: u32 = 50;
 
 /// One client's reading.
 pub(super) struct Reader {
@@ -76,7 +78,7 @@ impl Reader {
         }
         let Some(place) = &mut self.place else { return Ok(Next::Wait) };
         let begin = (!self.greeted).then(|| place.cursor.clone());
-        match source.read_on(place, PAGE).await? {
+        match source.read_on(place, PAGE, FAR_PAGE).await? {
             Found::Away => Ok(Next::Wait),
             Found::Changes { items, more, .. } => {
                 if let Some(begin) = begin {

@@ -16,6 +16,8 @@ use serde::Serialize;
 
 /// Messages whose drafts are kept; the oldest leave.
 const MOST: usize = 1_000;
+/// Drafts that a client is told of at once: so many may wait for one that does not read.
+const AT_ONCE: usize = 16;
 
 /// The drafts of all domains.
 #[derive(Debug, Default)]
@@ -75,17 +77,18 @@ impl Drafts {
         open.into_iter().map(|(_, domain)| domain).collect()
     }
 
-    /// The events of a domain, of all where it is empty, after step `seen`, which moves on. A client that has just come is
-    /// told of no ends.
+    /// The first events of a domain, of all where it is empty, after step `seen`, which moves on behind them. A client that
+    /// has just come is told of no ends.
     pub(super) fn after(&self, domain: &str, seen: &mut u64) -> Vec<Bytes> {
         if self.last.load(Ordering::Acquire) <= *seen {
             return Vec::new();
         }
         let (table, is_new) = (self.table.lock(), *seen == 0);
         let wanted = |kept: &&Kept| (domain.is_empty() || *kept.domain == *domain) && !(is_new && kept.ended);
-        let events = table.steps.range(*seen + 1..).map(|(_, kept)| kept).filter(wanted);
-        let events = events.map(|kept| kept.event.clone()).collect();
-        *seen = table.last;
+        let events = table.steps.range(*seen + 1..).filter(|(_, kept)| wanted(kept)).take(AT_ONCE);
+        let (steps, events): (Vec<u64>, Vec<Bytes>) =
+            events.map(|(step, kept)| (*step, kept.event.clone())).unzip();
+        *seen = steps.last().copied().filter(|_| steps.len() == AT_ONCE).unwrap_or(table.last);
         events
     }
 }
@@ -117,7 +120,7 @@ impl Table {
 mod tests {
     use repartee_proto::v1;
 
-    use super::{Drafts, MOST};
+    use super::{AT_ONCE, Drafts, MOST};
 
     fn draft(id: &str, domain: &str, text: &str, ended: bool) -> v1::Draft {
         let (message_id, domain, text) = (id.to_owned(), domain.to_owned(), text.to_owned());
@@ -163,7 +166,15 @@ mod tests {
         for id in 0..MOST + 5 {
             drafts.put(&draft(&id.to_string(), "d", "x", false));
         }
-        let kept = told(&drafts, "d", &mut 0);
+        let (mut seen, mut kept) = (0, Vec::new());
+        loop {
+            let some = told(&drafts, "d", &mut seen);
+            assert!(some.len() <= AT_ONCE, "a client holds a few at once");
+            if some.is_empty() {
+                break;
+            }
+            kept.extend(some);
+        }
         assert_eq!(kept.len(), MOST);
         assert!(kept[0].contains("\"messageId\":\"5\""), "{}", kept[0]);
     }

@@ -31,8 +31,9 @@ struct Script {
 }
 
 impl Fake {
-    /// From now on, calls with this kind of answer get this one.
+    /// From now on, calls with this kind of answer get this one, and none is refused.
     pub(crate) fn answer<A: Any + Send>(&self, answer: A) {
+        *self.0.refusal.lock().unwrap() = None;
         self.0.answers.lock().unwrap().insert(TypeId::of::<A>(), Box::new(answer));
     }
 

@@ -201,6 +201,25 @@ async fn what_is_older_than_the_tail_is_read_upstream_page_by_page() {
     world.queue.log().publish(ChangeKind::Posted, comment("a", 2_000));
     assert_eq!(events.message().await, "e1.2001 a");
     assert_eq!(world.queue.calls(), 1);
+    assert_eq!(
+        world.queue.asked::<v1::ListMessagesRequest>().limit,
+        50,
+        "few calls for who was away for long"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_opens_while_the_queue_service_has_no_room_waits_for_it() {
+    let world = live(&[]).await;
+    world.queue.refuse(tonic::Status::resource_exhausted("too many calls"));
+    let mut events = Events::open(&world, "?cursor=e1.1400").await;
+    world.queue.answer(v1::ListMessagesResponse {
+        messages: vec![v1::Message { seq: 1_500, ..message("old") }],
+        next_cursor: "e1.2000".to_owned(),
+        ..Default::default()
+    });
+    events.next("hello").await;
+    assert_eq!(events.message().await, "e1.1500 old");
 }
 
 #[tokio::test]
