@@ -36,6 +36,8 @@ class Shared {
   /** Ends the wait for the lock, so that it can be taken away from who holds it. */
   #waiting = null;
   #depose = false;
+  /** True where this tab may not use locks: it neither tells nor hears the others. */
+  #alone = false;
   #told = [];
   #wake = () => {};
 
@@ -80,7 +82,7 @@ class Shared {
     }
   }
 
-  /** Waits to lead; who is deposed waits again. */
+  /** Waits to lead; who is deposed waits again. A page that may have no locks, as in a sandbox, follows by itself. */
   async #queue() {
     while (!this.#signal.aborted) {
       this.#waiting = new AbortController();
@@ -89,12 +91,15 @@ class Shared {
       const term = new AbortController();
       try {
         await this.#locks.request(this.#name, options, () => this.#lead(term.signal));
-      } catch {
-        // The lock was taken away, or is not waited for any more.
+      } catch (error) {
+        // Otherwise the lock was taken away, or is not waited for any more.
+        if (error.name !== "AbortError") this.#alone = true;
       }
       this.#feed = null;
       term.abort();
+      if (this.#alone) return this.#lead(new AbortController().signal);
     }
+    return undefined;
   }
 
   async #lead(term) {
@@ -124,6 +129,7 @@ class Shared {
   }
 
   #hear(told) {
+    if (this.#alone) return;
     if (told.type === "change") {
       clearTimeout(this.#patience);
       if (!this.#feed && (this.#begun || told.change.type === "reset")) this.#note(told.change);
@@ -153,7 +159,7 @@ class Shared {
       this.#begun = true;
       this.#newest = new Map(change.messages.map((message) => [message.id, message]));
     }
-    if (change.type === "message") {
+    if (change.type === "message" && this.#isNewest(change.message)) {
       this.#newest.set(change.message.id, change.message);
       if (this.#newest.size > 2 * SNAPSHOT) this.#shrink();
     }
@@ -162,12 +168,19 @@ class Shared {
     this.#wake();
   }
 
+  /** A new state of a comment older than all that are kept is none of the newest: there would be a gap behind it. */
+  #isNewest({ id, timestamp }) {
+    if (this.#newest.size === 0 || this.#newest.has(id)) return true;
+    for (const known of this.#newest.values()) if (known.timestamp <= timestamp) return true;
+    return false;
+  }
+
   #shrink() {
     const newest = [...this.#newest.values()].sort((a, b) => b.timestamp - a.timestamp).slice(0, SNAPSHOT);
     this.#newest = new Map(newest.map((message) => [message.id, message]));
   }
 
   #say(told) {
-    if (!this.#signal.aborted) this.#channel.postMessage(told);
+    if (!this.#signal.aborted && !this.#alone) this.#channel.postMessage(told);
   }
 }

@@ -64,7 +64,7 @@ function origin(t) {
     }
   }
   const feeds = [];
-  const tab = () => {
+  const tab = ({ locks: its = locks } = {}) => {
     const stop = new AbortController();
     const told = [];
     const made = { told, stop, feeds: [], close: () => stop.abort() };
@@ -75,7 +75,7 @@ function origin(t) {
       return feed;
     };
     const before = new Set(channels);
-    made.changes = shared(open, "lobby", stop.signal, { locks, Channel });
+    made.changes = shared(open, "lobby", stop.signal, { locks: its, Channel });
     [made.channel] = [...channels].filter((channel) => !before.has(channel));
     made.done = (async () => {
       for await (const change of made.changes) told.push(change);
@@ -116,7 +116,7 @@ const shown = (tab) => tab.told.filter(({ type }) => type !== "state").map((told
 
 test("ten tabs use one connection, and all see the same", async (t) => {
   const { tab, settle, open } = origin(t);
-  const tabs = Array.from({ length: 10 }, tab);
+  const tabs = Array.from({ length: 10 }, () => tab());
   await settle();
   assert.equal(open().length, 1);
   open()[0].tell(page(message("a", 1)), live, change(message("b", 2)));
@@ -139,6 +139,53 @@ test("a tab that is opened later gets what the leader has, and goes on from ther
   open()[0].tell(change(message("c", 4)));
   await settle();
   assert.deepEqual(shown(late), [["a", "b"], "c"]);
+});
+
+test("a new state of an old comment leaves no gap in what a later tab gets", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const first = tab();
+  await settle();
+  open()[0].tell(live, page(message("m1", 901), message("m2", 902)), change(message("old", 903, { timestamp: 5 })), change(message("m3", 904)));
+  await settle();
+  assert.deepEqual(shown(first), [["m1", "m2"], "old", "m3"], "who has read back to it sees it");
+  const late = tab();
+  await settle();
+  assert.deepEqual(shown(late), [["m1", "m2", "m3"]]);
+});
+
+test("the first comment of an empty room is in what a later tab gets", async (t) => {
+  const { tab, settle, open } = origin(t);
+  tab();
+  await settle();
+  open()[0].tell(live, page(), change(message("a", 1)));
+  await settle();
+  const late = tab();
+  await settle();
+  assert.deepEqual(shown(late), [["a"]]);
+});
+
+test("a tab that may not use locks follows by itself, and asks for none again", async (t) => {
+  const { tab, settle, open } = origin(t);
+  let asked = 0;
+  const request = async () => {
+    asked += 1;
+    // A follower that asks in a circle would never let this test end.
+    if (asked < 100) throw new DOMException("sandboxed", "SecurityError");
+    await new Promise(() => {});
+  };
+  const other = tab();
+  const barred = tab({ locks: { request } });
+  await settle();
+  assert.equal(asked, 1);
+  assert.equal(open().length, 2);
+  barred.feeds[0].tell(live, page(message("a", 1)));
+  await settle();
+  assert.deepEqual([shown(barred), shown(other)], [[["a"]], []]);
+  barred.changes.now();
+  assert.deepEqual(barred.feeds[0].calls, ["now"]);
+  barred.close();
+  await settle();
+  assert.equal(open().length, 1);
 });
 
 test("when the leader closes, another tab goes on from where it was", async (t) => {
