@@ -117,11 +117,14 @@ export class Changes {
     for (;;) {
       const page = await this.#server.page({ cursor: this.#cursor, wait }, { patience, signal: this.#begin() });
       const fresh = this.#cursor === null || page.reset;
+      const before = this.#cursor;
       this.#cursor = page.next;
       if (fresh) {
         yield { type: "reset", reason: page.reason ?? null, messages: page.messages, cursor: page.next };
       } else {
-        for (const message of page.messages) yield this.#seen(message, page.next);
+        // Who stops within a page goes on at its beginning: nothing is skipped, some comes twice.
+        const last = page.messages.at(-1);
+        for (const message of page.messages) yield this.#seen(message, message === last ? page.next : before);
       }
       if (fresh || !page.more) return page.messages.length;
     }

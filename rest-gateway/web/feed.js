@@ -21,6 +21,16 @@ export function isUnfinished(message) {
   return !message.deleted && UNFINISHED.has(message.botParams?.status);
 }
 
+/**
+ * Where the newest `keep` of these messages, oldest first, begin. Older ones are read by the time before which they are,
+ * so what shares a timestamp stays together: a part that is cut off could not be read again.
+ */
+export function newestFrom(messages, keep) {
+  let at = Math.max(0, messages.length - keep);
+  while (at > 0 && messages[at - 1].timestamp === messages[at].timestamp) at -= 1;
+  return at;
+}
+
 /** The comments of one domain as far as this view has seen them. */
 export class Feed {
   /** @type {Entry[]} stored messages, oldest first */
@@ -84,7 +94,7 @@ export class Feed {
 
   /** Lets the oldest go, where nobody reads them. */
   trim() {
-    const gone = this.#stored.splice(0, Math.max(0, this.#stored.length - KEEP));
+    const gone = this.#stored.splice(0, newestFrom(this.#stored.map(({ message }) => message), KEEP));
     for (const { message } of gone) this.#byId.delete(message.id);
     this.#more ||= gone.length > 0;
   }

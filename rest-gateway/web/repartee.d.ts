@@ -110,7 +110,10 @@ export type Way = "stream" | "long-poll" | "poll";
 export type Change =
   /** Forget what is shown and start from these messages. The reason is null on the first page. */
   | { type: "reset"; reason: string | null; messages: Message[]; cursor: string }
-  /** A message that is new, or in a new state. The same state may come twice: compare `seq`. */
+  /**
+   * A message that is new, or in a new state. The same state may come twice: compare `seq`. Whoever goes on from the
+   * `cursor` misses nothing that came behind this change, and may get again what came shortly before it, or itself.
+   */
   | { type: "message"; message: Message; cursor: string }
   | { type: "draft"; draft: Draft }
   | { type: "state"; state: "live"; way: Way; detail: null }

@@ -1,6 +1,8 @@
 // One connection for all tabs: the tab that holds a lock follows the feed and tells the others. Where a browser has no
 // locks or no channels, as in a page that was not served securely, each tab follows by itself.
 
+import { newestFrom } from "./feed.js";
+
 /** A leader that does not answer for this long, in ms, is deposed: its tab is frozen, or broken. */
 const PATIENCE = 5_000;
 /** How many of the newest comments a leader keeps for a tab that is opened. */
@@ -148,8 +150,7 @@ class Shared {
 
   /** What a tab at this cursor has not seen. */
   #missed(cursor) {
-    const messages = [...this.#newest.values()].sort((a, b) => a.timestamp - b.timestamp).slice(-SNAPSHOT);
-    const page = { type: "reset", reason: null, messages, cursor: this.#cursor };
+    const page = { type: "reset", reason: null, messages: this.#snapshot(), cursor: this.#cursor };
     return [...(this.#begun && cursor !== this.#cursor ? [page] : []), ...(this.#state ? [this.#state] : [])];
   }
 
@@ -176,8 +177,12 @@ class Shared {
   }
 
   #shrink() {
-    const newest = [...this.#newest.values()].sort((a, b) => b.timestamp - a.timestamp).slice(0, SNAPSHOT);
-    this.#newest = new Map(newest.map((message) => [message.id, message]));
+    this.#newest = new Map(this.#snapshot().map((message) => [message.id, message]));
+  }
+
+  #snapshot() {
+    const messages = [...this.#newest.values()].sort((a, b) => a.timestamp - b.timestamp);
+    return messages.slice(newestFrom(messages, SNAPSHOT));
   }
 
   #say(told) {

@@ -47,6 +47,22 @@ test("a feed goes on from a cursor, without a page that is known already", async
   assert.equal(told.some(({ type }) => type === "reset"), false);
 });
 
+test("who stops within a page and goes on from the last cursor misses nothing", async (t) => {
+  const server = new FakeServer();
+  server.publish(message("a", 1), message("b", 2), message("c", 3), message("d", 4));
+  const { told, settle } = await follow(t, { cursor: "a.1", ways: ["poll"] }, server);
+  const news = told.filter(({ type }) => type === "message");
+  assert.deepEqual(news.map((change) => [change.message.id, change.cursor]), [["b", "a.1"], ["c", "a.1"], ["d", "a.4"]]);
+  const again = [];
+  const client = new Repartee("http://test.example/", { fetch: server.fetch });
+  for await (const change of client.changes({ cursor: news[0].cursor, ways: ["poll"] })) {
+    if (change.type === "message") again.push(change.message.id);
+    if (change.state === "live") break;
+  }
+  await settle();
+  assert.deepEqual(again, ["b", "c", "d"]);
+});
+
 test("a domain and a limit are asked for by every call", async (t) => {
   const { server } = await follow(t, { limit: 200 });
   assert.deepEqual(server.calls.map(({ query }) => query.domain), ["lobby", "lobby"]);

@@ -148,6 +148,15 @@ test("a view keeps a bounded number of comments while the newest are read, and c
   assert.deepEqual([known.entries().length, ids(known)[0], known.find("m6"), known.hasOlder], [KEEP, "m7", undefined, true]);
 });
 
+test("what shares a timestamp is let go together, so that it can be read again", () => {
+  const known = feed(Array.from({ length: KEEP + 7 }, (_, at) => message(`m${at}`, at < 4 ? 1 : at < 10 ? 2 : at)));
+  known.trim();
+  assert.deepEqual([ids(known)[0], known.oldest, known.entries().length, known.hasOlder], ["m4", 2, KEEP + 3, true]);
+  const burst = feed(Array.from({ length: KEEP + 7 }, (_, at) => message(`m${at}`, 1)));
+  burst.trim();
+  assert.deepEqual([burst.entries().length, burst.hasOlder], [KEEP + 7, false]);
+});
+
 test("reading back ends at a bound", () => {
   const known = feed([message("z", MOST + 1)], true);
   known.older(Array.from({ length: MOST - 1 }, (_, at) => message(`m${at}`, 1 + at)), true);

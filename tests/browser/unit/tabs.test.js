@@ -153,6 +153,24 @@ test("a new state of an old comment leaves no gap in what a later tab gets", asy
   assert.deepEqual(shown(late), [["m1", "m2", "m3"]]);
 });
 
+for (const [where, count] of Object.entries({ "is given to": 105, "was thinned out before": 203 })) {
+  test(`what shares a timestamp stays together in what ${where} a later tab`, async (t) => {
+    const { tab, settle, open } = origin(t);
+    tab();
+    await settle();
+    // The oldest of the newest hundred is one of six that were posted at once.
+    const cut = (seq) => (seq > count - 103 && seq <= count - 97 ? count - 97 : seq);
+    const all = Array.from({ length: count }, (_, at) => message(`m${at + 1}`, at + 1, { timestamp: cut(at + 1) }));
+    open()[0].tell(page(all[0]), live, ...all.slice(1).map(change));
+    await settle();
+    const late = tab();
+    await settle();
+    const [{ messages }] = late.told;
+    assert.equal(messages.filter(({ timestamp }) => timestamp === count - 97).length, 6);
+    assert.equal(messages.length, 103);
+  });
+}
+
 test("the first comment of an empty room is in what a later tab gets", async (t) => {
   const { tab, settle, open } = origin(t);
   tab();
