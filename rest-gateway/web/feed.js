@@ -45,7 +45,8 @@ export class Feed {
 
   /** All lines, oldest first; what is being sent or written stands last. @returns {Entry[]} */
   entries() {
-    return [...this.#stored, ...this.#sending.values(), ...this.#writing.values()];
+    const writing = [...this.#writing.values()].filter(({ message }) => this.#isAsked(message.replyTo));
+    return [...this.#stored, ...this.#sending.values(), ...writing];
   }
 
   /** The message with this id, where this view still has it. */
@@ -101,12 +102,11 @@ export class Feed {
 
   /** Takes in what a bot has written so far. */
   draft({ messageId, text, ended }) {
-    const asked = this.find(messageId);
-    if (ended || !asked || !isUnfinished(asked)) {
+    if (ended || !this.#isAsked(messageId)) {
       this.#writing.delete(messageId);
       return;
     }
-    const { aiUsername, aiColor } = asked.botParams;
+    const { aiUsername, aiColor } = this.find(messageId).botParams;
     const message = { text, username: aiUsername, color: aiColor, "message-type": "AI", replyTo: messageId, botParams: null };
     this.#writing.set(messageId, { key: `draft ${messageId}`, state: "writing", own: false, message });
   }
@@ -119,7 +119,9 @@ export class Feed {
   /** The server has stored the own comment. */
   confirm(key, message) {
     this.#sending.delete(key);
-    this.#put(message, key, true);
+    // An older comment with the same words may have taken the line: a key is that of one line only.
+    const taken = this.#stored.some((entry) => entry.key === key && entry.message.id !== message.id);
+    this.#put(message, taken ? message.id : key, true);
   }
 
   /** The own comment could not be sent. */
@@ -148,7 +150,13 @@ export class Feed {
     return draft.key;
   }
 
-  /** Work that was given back or given up is not being written any more; what was completed waits for its reply. */
+  /** True while what a bot writes for this message is shown: there may never be a reply once it is complete. */
+  #isAsked(id) {
+    const asked = this.find(id);
+    return asked !== undefined && isUnfinished(asked);
+  }
+
+  /** What was written for work that was given back or given up is over; of what was completed the reply takes the line. */
   #settle(message) {
     const status = message.botParams?.status;
     if (message.deleted || status === "pending" || status === "failed") this.#writing.delete(message.id);

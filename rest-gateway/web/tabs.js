@@ -5,6 +5,8 @@ import { newestFrom } from "./feed.js";
 
 /** A leader that does not answer for this long, in ms, is deposed: its tab is frozen, or broken. */
 const PATIENCE = 5_000;
+/** While somebody uses a tab it asks whether its leader lives, at most this often, in ms. */
+const ASK_EVERY = 10_000;
 /** How many of the newest comments a leader keeps for a tab that is opened. */
 const SNAPSHOT = 100;
 
@@ -35,6 +37,8 @@ class Shared {
   #state = null;
   #begun = false;
   #patience = null;
+  /** When this tab last asked for its leader. */
+  #asked = -Infinity;
   /** Ends the wait for the lock, so that it can be taken away from who holds it. */
   #waiting = null;
   #depose = false;
@@ -54,6 +58,7 @@ class Shared {
 
   wake() {
     this.#feed ? this.#feed.wake() : this.#say({ type: "wake" });
+    if (Date.now() - this.#asked >= ASK_EVERY) this.#ask();
   }
 
   now() {
@@ -63,6 +68,7 @@ class Shared {
 
   awaits(id) {
     this.#feed ? this.#feed.awaits(id) : this.#say({ type: "awaits", id });
+    this.#ask();
   }
 
   async *[Symbol.asyncIterator]() {
@@ -79,7 +85,7 @@ class Shared {
         else await new Promise((wake) => { this.#wake = wake; });
       }
     } finally {
-      clearTimeout(this.#patience);
+      this.#relax();
       this.#channel.close();
     }
   }
@@ -105,7 +111,7 @@ class Shared {
   }
 
   async #lead(term) {
-    clearTimeout(this.#patience);
+    this.#relax();
     if (this.#signal.aborted) return;
     const stop = new AbortController();
     for (const signal of [term, this.#signal]) signal.addEventListener("abort", () => stop.abort(), { once: true });
@@ -122,21 +128,28 @@ class Shared {
   /** Is there a leader? Its answer also has what was missed where this tab has seen nothing yet. */
   #ask() {
     if (this.#feed) return;
+    this.#asked = Date.now();
     this.#say({ type: "ask", from: this.#id, cursor: this.#cursor });
-    clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => {
+    // A question that has no answer yet is not made younger by another one.
+    this.#patience ??= setTimeout(() => {
+      this.#patience = null;
       this.#depose = true;
       this.#waiting.abort();
     }, PATIENCE);
   }
 
+  #relax() {
+    clearTimeout(this.#patience);
+    this.#patience = null;
+  }
+
   #hear(told) {
     if (this.#alone) return;
     if (told.type === "change") {
-      clearTimeout(this.#patience);
+      this.#relax();
       if (!this.#feed && (this.#begun || told.change.type === "reset")) this.#note(told.change);
     } else if (told.type === "snapshot" && told.to === this.#id && !this.#feed) {
-      clearTimeout(this.#patience);
+      this.#relax();
       // What was told since the question may have closed the gap.
       for (const change of told.changes) if (change.type !== "reset" || change.cursor !== this.#cursor) this.#note(change);
     } else if (this.#feed && told.type === "ask") {

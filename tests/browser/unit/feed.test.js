@@ -73,6 +73,17 @@ test("the same words by somebody else do not hide an own comment", () => {
   assert.deepEqual(ids(known), ["other", "twin", "a"]);
 });
 
+test("an older comment with the same words that a fresh page brings leaves the own one a line", () => {
+  const known = feed();
+  known.post("key", sent);
+  known.restart([message("older", 5, { text: sent.text })], false);
+  known.confirm("key", message("a", 10));
+  assert.deepEqual(ids(known), ["older", "a"]);
+  assert.deepEqual(keys(known), ["key", "a"]);
+  known.take(message("a", 10));
+  assert.deepEqual(keys(known), ["key", "a"]);
+});
+
 test("a comment that could not be sent leaves the view", () => {
   const known = feed();
   known.post("key", sent);
@@ -87,12 +98,12 @@ test("what a bot writes grows in one line, and the reply takes that line", () =>
   const [, draft] = known.entries();
   assert.deepEqual([draft.state, draft.message.text, draft.message.username, draft.message.replyTo], ["writing", "Because", "echo", "a"]);
   known.take(message("a", 10, { status: "complete", seq: 12 }));
-  assert.deepEqual(keys(known), ["a", draft.key], "it stays until its reply is here");
+  assert.deepEqual(keys(known), ["a"]);
   known.take(message("r", 20, { "message-type": "AI", replyTo: "a" }));
   assert.deepEqual(known.entries().map((entry) => [entry.key, entry.state, entry.message.id]), [["a", "stored", "a"], [draft.key, "stored", "r"]]);
 });
 
-for (const status of ["pending", "failed"]) {
+for (const status of ["pending", "failed", "complete"]) {
   test(`what a bot had written goes when its work is ${status}`, () => {
     const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
     known.draft({ messageId: "a", text: "Be" });

@@ -246,6 +246,42 @@ test("a leader that answers is not deposed, though it has nothing to show yet", 
   assert.deepEqual([first.feeds.length, second.feeds.length, open().length], [1, 0, 1]);
 });
 
+for (const [use, act] of Object.entries({ "waits for an answer": (changes) => changes.awaits("m1"), "is used": (changes) => changes.wake() })) {
+  test(`a leader that hangs is deposed while a tab that follows ${use}`, async (t) => {
+    const { tab, settle, turn, open } = origin(t);
+    const [first, second] = [tab(), tab()];
+    await settle();
+    open()[0].tell(page(message("a", 1)), live);
+    await turn(10_000);
+    first.channel.frozen = true;
+    await turn(10_000);
+    assert.equal(second.feeds.length, 0, "nobody uses it");
+    for (let used = 0; used < 6; used += 1) {
+      act(second.changes);
+      await turn(1_000);
+    }
+    assert.equal(second.feeds.length, 1);
+    assert.equal(second.feeds[0].cursor, "a.1");
+  });
+}
+
+test("a tab that is used all the time asks for its leader now and then", async (t) => {
+  const { tab, settle, turn } = origin(t);
+  const [first, second] = [tab(), tab()];
+  await settle();
+  let asked = 0;
+  const hear = first.channel.onmessage;
+  first.channel.onmessage = (event) => {
+    if (event.data.type === "ask") asked += 1;
+    hear(event);
+  };
+  for (let used = 0; used < 60; used += 1) {
+    second.changes.wake();
+    await turn(500);
+  }
+  assert.ok(asked >= 2 && asked <= 3, `${asked} times in 30 s`);
+});
+
 test("what a tab missed while it was frozen it gets when it is looked at", async (t) => {
   const { tab, settle, open } = origin(t);
   tab();
