@@ -211,7 +211,6 @@ async function draw() {
   const theme = dark.matches ? "dark" : "light";
   const now = `${points.at(-1)?.time} ${theme}`;
   if (now === charted) return;
-  charted = now;
   for (const image of document.querySelectorAll("[data-chart]")) {
     const name = image.dataset.chart;
     const width = Math.round(Math.min(2_000, Math.max(200, image.clientWidth)));
@@ -220,6 +219,8 @@ async function draw() {
     image.src = URL.createObjectURL(picture);
     image.alt = described(name, points, intervalMs);
   }
+  // Only now: charts of which one failed are fetched again with the next look.
+  charted = now;
 }
 
 /** What a browser keeps for this page; nothing where it keeps nothing. */
