@@ -1,7 +1,6 @@
 //! Cutting text to the limits of the wire.
 
 /// Most bytes of a reply's text.
-#[cfg(feature = "openai")]
 pub(crate) const REPLY_BYTES: usize = 16_384;
 
 /// Most bytes of the reason of a failed attempt.
