@@ -34,7 +34,7 @@ const TEXT_BYTES: u32 = 200;
 /// How long the bots may take for the last answers.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Calls that are no part of the day: the start of the process, our own looking, and what comes by the clock.
-const NOT_OF_THE_DAY: [&str; 4] = ["Start", "GetStats", "SweepKeys", "SweepLog"];
+pub(crate) const NOT_ASKED_FOR: [&str; 5] = ["Start", "GetStats", "Sessions", "SweepKeys", "SweepLog"];
 
 /// Runs the day, and prints the bill.
 ///
@@ -109,7 +109,7 @@ async fn until_answered(queue: &mut Grpc, posts: u64) -> Result<(), Error> {
 
 fn difference(before: &StorageCalls, after: &StorageCalls) -> Operations {
     let mut operations = Operations::default();
-    for (call, now) in after.iter().filter(|(call, _)| !NOT_OF_THE_DAY.contains(&call.as_str())) {
+    for (call, now) in after.iter().filter(|(call, _)| !NOT_ASKED_FOR.contains(&call.as_str())) {
         let then = before.get(call).copied().unwrap_or_default();
         operations.reads += (now[1] - then[1]) as f64;
         operations.writes += (now[2] - then[2]) as f64;

@@ -305,9 +305,9 @@ impl Figures {
                 "KiB",
             ),
             Check::at_most(
-                "calls of the queue-service under 100,000 idle polls a minute",
+                "calls of the queue-service for one of 100,000 idle polls a minute",
                 self.idle_calls,
-                0.0,
+                0.001,
                 "",
             ),
             Check::at_most("cores that it keeps busy then", self.idle_cores, 0.01, ""),

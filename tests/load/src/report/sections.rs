@@ -223,7 +223,7 @@ async fn live(matrix: &mut Matrix) -> Result<(), Error> {
     matrix.figures.idle_client_kib = row.idle_client_kib;
     let idle = open(Scenario::IdlePolls, matrix.load(Scenario::IdlePolls, Over::Json, 64));
     let row = matrix.row(&mut world, &idle, "100,000 a minute", None).await?;
-    matrix.figures.idle_calls = row.queue_calls.map(|calls| calls as f64);
+    matrix.figures.idle_calls = row.queue_calls.map(|calls| calls as f64 / row.operations as f64);
     matrix.figures.idle_cores = row.servers.get("queue-service").map(|usage| usage.cores);
     world.close().await
 }
