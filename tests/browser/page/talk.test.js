@@ -119,6 +119,38 @@ test("what people write stays text", async (t) => {
   assert.deepEqual(page.complaints, []);
 });
 
+test("what bots are called, answer and report stays text", async (t) => {
+  const service = await Service.start(t);
+  const page = await openPage(t, browser, service);
+  const probe = "<img src=x onerror=alert(1)>\"><b>bold</b>";
+  const color = "red;background:url(//a.invalid/x)";
+  const ask = (text, entity) => service.send("/api/comments", {
+    domain: "lobby", text, username: "Ada", color: "169080199",
+    botParams: { entity, aiUsername: probe, aiColor: color },
+  });
+  const claim = (entity) => service.send("/api/queue/claim-next", { workerId: probe, entities: [entity] });
+
+  await ask("Answer me.", "sage");
+  const answered = await claim("sage");
+  await service.send("/api/queue/complete", {
+    messageId: answered.message.id, leaseToken: answered.lease.token, reply: { text: probe },
+  });
+  await ask("Fail me.", "fool");
+  const failed = await claim("fool");
+  await service.send("/api/queue/fail", {
+    messageId: failed.message.id, leaseToken: failed.lease.token, error: probe, retryable: false,
+  });
+
+  await page.getByText(`fool · failed: ${probe}`).waitFor();
+  const reply = page.locator(".message").filter({ has: page.locator(".badge:visible") });
+  await reply.waitFor();
+  assert.equal(await reply.locator(".name").textContent(), probe);
+  assert.equal(await reply.locator(".text").textContent(), probe);
+  const made = await page.locator(".messages :is(img, b, [style*='url'])").count();
+  assert.equal(made, 0, "no element was made from what bots wrote");
+  assert.deepEqual(page.complaints, []);
+});
+
 test("a refused comment says why and keeps its text", async (t) => {
   const service = await Service.start(t);
   const page = await openPage(t, browser, service);
