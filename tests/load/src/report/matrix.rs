@@ -267,7 +267,7 @@ impl Figures {
                 "MiB",
             ),
             Check::at_most(
-                &format!("ready after a restart, {stored} stored, 1,000 pending, warm"),
+                &format!("ready after the slowest restart, {stored} stored, 1,000 pending, warm"),
                 self.restart_seconds,
                 1.0,
                 "s",

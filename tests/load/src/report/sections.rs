@@ -168,7 +168,8 @@ async fn large(matrix: &mut Matrix, world: &mut World, stored: u64) -> Result<()
     let limit = Limit { operations: 5, time: Duration::from_secs(60) };
     let restart = Load { limit, ..matrix.load(Scenario::Restart, Over::Grpc, 1) };
     let row = matrix.row(world, &restart, &format!("{given}, 1,000 pending"), None).await?;
-    matrix.figures.restart_seconds = Some(row.latency.p50_us / 1e6);
+    // The slowest is the first: it reads what was written since the start before it.
+    matrix.figures.restart_seconds = Some(row.latency.max_us / 1e6);
     Ok(())
 }
 
