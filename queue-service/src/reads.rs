@@ -126,23 +126,17 @@ impl Reads {
         self.views.pending(entity, limit, now)
     }
 
-    /// The failed messages, newest first, those posted before `before`, which may be swept by now; `None` where that is no
-    /// message of this log.
-    pub(crate) async fn failed(
-        &self,
-        before: Option<Uuid>,
-        limit: usize,
-    ) -> Result<(Option<Vec<Record>>, u64), JournalError> {
-        let before = match before {
-            // An id names its place also where its message was swept since.
-            Some(id) => self.store.ids().open(id).filter(|posted| *posted <= self.tail()),
-            None => Some(u64::MAX),
-        };
-        let find = move |reads: &Self, tally: &Tally| {
-            before.map(|before| reads.store.failed(before, limit, tally)).transpose()
-        };
+    /// The number under which a message was posted, also where it was swept since; `None` where the id is of no message of
+    /// this log. Asks nobody: the number is in the id.
+    pub(crate) fn number(&self, id: Uuid) -> Option<u64> {
+        self.store.ids().open(id).filter(|posted| *posted <= self.tail())
+    }
+
+    /// The failed messages, newest first, those that were posted before number `before`.
+    pub(crate) async fn failed(&self, before: u64, limit: usize) -> Result<(Vec<Record>, u64), JournalError> {
+        let find = move |reads: &Self, tally: &Tally| reads.store.failed(before, limit, tally);
         let (failed, reads) = self.on_disk("ListFailed", find).await?;
-        self.until_durable(failed.iter().flatten()).await;
+        self.until_durable(&failed).await;
         Ok((failed, reads))
     }
 

@@ -122,7 +122,7 @@ class ReparteeComments extends HTMLElement {
     const feed = this.#feed;
     this.#view.olderIs("loading");
     try {
-      const page = await this.#client.messages({ domain: this.#domain, before: feed.oldest, limit: OLDER, signal });
+      const page = await this.#client.messages({ domain: this.#domain, beforeId: feed.oldest.id, limit: OLDER, signal });
       if (feed !== this.#feed) return;
       feed.older(page.messages, page.more);
       this.#view.olderIs("idle");

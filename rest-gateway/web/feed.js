@@ -22,8 +22,8 @@ export function isUnfinished(message) {
 }
 
 /**
- * Where the newest `keep` of these messages, oldest first, begin. Older ones are read by the time before which they are,
- * so what shares a timestamp stays together: a part that is cut off could not be read again.
+ * Where the newest `keep` of these messages, oldest first, begin. What shares a timestamp stays together: a new state of
+ * one that was cut off would look like a new comment.
  */
 export function newestFrom(messages, keep) {
   let at = Math.max(0, messages.length - keep);
@@ -59,9 +59,9 @@ export class Feed {
     return this.#more && this.#stored.length > 0 && this.#stored.length < MOST;
   }
 
-  /** The timestamp before which older comments are to be read. */
+  /** The oldest comment: its id is the cursor to those before it. */
   get oldest() {
-    return this.#stored[0]?.message.timestamp;
+    return this.#stored[0]?.message;
   }
 
   /** Starts over from the newest page. `more` says whether there may be older comments. */
@@ -83,7 +83,7 @@ export class Feed {
     this.#settle(message);
     if (this.#byId.has(message.id)) return this.#put(message);
     // A new state of a comment that was not read back yet: it comes with its page.
-    if (this.#more && message.timestamp < (this.oldest ?? -Infinity)) return undefined;
+    if (this.#more && message.timestamp < (this.oldest?.timestamp ?? -Infinity)) return undefined;
     return this.#adopt(message) || this.#put(message, this.#written(message));
   }
 
@@ -119,9 +119,10 @@ export class Feed {
   /** The server has stored the own comment. */
   confirm(key, message) {
     this.#sending.delete(key);
-    // An older comment with the same words may have taken the line: a key is that of one line only.
-    const taken = this.#stored.some((entry) => entry.key === key && entry.message.id !== message.id);
-    this.#put(message, taken ? message.id : key, true);
+    // Somebody else's comment in the same words may have taken the line: the key says whose it is.
+    const other = this.#stored.find((entry) => entry.key === key && entry.message.id !== message.id);
+    if (other) Object.assign(other, { key: other.message.id, own: false });
+    this.#put(message, key, true);
   }
 
   /** The own comment could not be sent. */
@@ -129,7 +130,10 @@ export class Feed {
     this.#sending.delete(key);
   }
 
-  /** The feed can bring an own comment before the answer to its post: it takes that line, so that none shows twice. */
+  /**
+   * The feed can bring an own comment before the answer to its post. What reads the same takes the line at once, so that
+   * none shows twice; whether it is the one is certain with the answer, by its key.
+   */
   #adopt(message) {
     for (const { key, message: sent } of this.#sending.values()) {
       const same = ["text", "username", "color"].every((field) => sent[field] === message[field])
@@ -165,7 +169,7 @@ export class Feed {
   #put(message, key = message.id, own = false) {
     const known = this.#byId.get(message.id);
     if (known) {
-      known.own ||= own;
+      if (own) Object.assign(known, { key, own });
       if (message.seq > known.message.seq) known.message = message;
       return;
     }

@@ -167,14 +167,14 @@ export class Repartee {
   }): Promise<Message[]>;
 
   /**
-   * One page of messages, oldest first: those after a timestamp, those before one, or the newest; of all domains where
-   * none is named; at least 50 or `limit` of them where there are as many. `more` says whether the same direction has
-   * more.
+   * One page of messages, oldest first: those after a timestamp, those before the message with an id, or the newest; of
+   * all domains where none is named; at least 50 or `limit` of them where there are as many. `more` says whether the same
+   * direction has more.
    */
   messages(which?: {
     domain?: string;
     after?: number;
-    before?: number;
+    beforeId?: string;
     limit?: number;
     signal?: AbortSignal;
   }): Promise<{ messages: Message[]; more: boolean }>;

@@ -84,7 +84,7 @@ export class Repartee {
     return (await this.#call("api/conversation", who, { signal })).json();
   }
 
-  /** One page of messages by time: those after a timestamp, those before one, or the newest; oldest first. */
+  /** One page of messages: those after a timestamp, those before another message, or the newest; oldest first. */
   async messages({ signal, ...which } = {}) {
     const response = await this.#call("api/comments", which, { signal });
     return { messages: await response.json(), more: response.headers.get("X-More") === "true" };

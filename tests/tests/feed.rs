@@ -7,8 +7,9 @@ use e2e::{
     within_deadline,
 };
 use repartee_proto::v1::{
-    ChangeKind, ListMessagesRequest, Message, NewMessage, PostMessageRequest, PostMessagesRequest,
-    WatchMessagesRequest, WatchMode, list_messages_request::Position, post_outcome::Outcome,
+    ChangeKind, DeleteMessageRequest, ListMessagesRequest, Message, NewMessage, PostMessageRequest,
+    PostMessagesRequest, WatchMessagesRequest, WatchMode, list_messages_request::Position,
+    post_outcome::Outcome,
 };
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -128,6 +129,51 @@ async fn a_page_never_ends_inside_a_timestamp() {
     assert_eq!((answer.ok(200).as_array().unwrap().len(), answer.header("x-more")), (20, "true"));
     let newest = client.list(None, 2).await.unwrap().messages;
     assert_eq!(newest, two, "the newest page is whole, too, and oldest first");
+}
+
+#[tokio::test]
+async fn going_back_by_id_shows_every_message_once_also_past_the_cache_and_a_restart() {
+    let mut service = Service::repartee(&["--demo-bot", "false", "--cache-messages", "20"]).await;
+    let client = service.grpc().await;
+    let mut posted = Vec::new();
+    for _ in 0..5 {
+        posted.extend(post_at_once(&client, 7).await);
+        posted.push(client.post(platform_post("Ann", "Alone.")).await.unwrap());
+    }
+    let ids: Vec<_> = posted.iter().map(|message| message.id.clone()).collect();
+    client.raw().delete_message(DeleteMessageRequest { message_id: ids[3].clone() }).await.unwrap();
+    service.kill().await;
+    service.start_again().await;
+
+    let browser = service.browser();
+    for from in [3, 12, ids.len() - 1] {
+        let (mut oldest, mut seen) = (ids[from].clone(), Vec::new());
+        loop {
+            let answer = browser.get(&format!("/api/comments?limit=3&beforeId={oldest}")).await;
+            let page = answer.ok(200);
+            let page = page.as_array().expect("a page is an array").iter();
+            let page: Vec<_> =
+                page.map(|comment| comment["id"].as_str().expect("a comment has an id").to_owned()).collect();
+            oldest = page.first().unwrap_or(&oldest).clone();
+            seen.splice(0..0, page);
+            if answer.header("x-more") == "false" {
+                break;
+            }
+        }
+        assert_eq!(seen, ids[..from], "back from {from}, the tombstone included");
+    }
+    let newest = browser.get(&format!("/api/comments?limit=1&beforeId={}", ids[ids.len() - 1])).await;
+    assert_eq!((newest.ok(200).as_array().unwrap().len(), newest.header("x-storage-reads")), (7, "0"));
+}
+
+#[tokio::test]
+async fn who_goes_back_from_what_is_no_message_is_told_so() {
+    let service = Service::repartee(&["--demo-bot", "false"]).await;
+    let browser = service.browser();
+    for unknown in ["x", "", "1762025642726", "5f0c4c1e-3f4b-4a57-9d0e-0c3ad1f5b1aa"] {
+        let answer = browser.get(&format!("/api/comments?beforeId={unknown}")).await;
+        assert_eq!(answer.pointers(400), ["/beforeId"], "{unknown:?}");
+    }
 }
 
 #[tokio::test]

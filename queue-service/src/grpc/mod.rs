@@ -8,6 +8,7 @@ mod bounds;
 mod check;
 mod door;
 mod draft;
+mod lists;
 mod outlet;
 mod rights;
 mod service;

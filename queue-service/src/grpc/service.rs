@@ -6,15 +6,12 @@ use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{QueueGrpc, answer, batch::batch, check, outlet::Inlet, rights, status};
+use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, rights, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
-    reads::{Cursor, Listed, Lost},
     writer::{Clock, SystemClock},
 };
 
-/// Messages on a page whose reader did not say.
-const PAGE: u32 = 50;
 /// Messages of a conversation whose reader did not say.
 const CONVERSATION: u32 = 100;
 
@@ -86,34 +83,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ListMessagesRequest>,
     ) -> Answer<v1::ListMessagesResponse> {
-        let v1::ListMessagesRequest { domain, position, limit } = request.into_inner();
-        let (domain, limit) = check::page(&self.limits, &domain, limit, PAGE).map_err(refused)?;
-        let listed = match position {
-            Some(v1::list_messages_request::Position::Cursor(cursor)) => {
-                return self.list_changes(domain, &cursor, limit).await;
-            }
-            Some(v1::list_messages_request::Position::After(after)) if after < 0 => {
-                return Err(refused(Rejection::field("after", format!("must be 0 or more, is {after}"))));
-            }
-            Some(v1::list_messages_request::Position::After(after)) if after > 0 => {
-                self.reads.after(domain, after, limit).await
-            }
-            Some(v1::list_messages_request::Position::Before(before)) if before < 1 => {
-                return Err(refused(Rejection::field("before", format!("must be 1 or more, is {before}"))));
-            }
-            Some(v1::list_messages_request::Position::Before(before)) => {
-                self.reads.before(domain, before, limit).await
-            }
-            _ => self.reads.newest(domain, limit).await,
-        };
-        let Listed { items, next, more, reads } = listed.map_err(status::storage)?;
-        Ok(Response::new(v1::ListMessagesResponse {
-            messages: items.iter().map(|record| answer::message(record)).collect(),
-            next_cursor: self.reads.cursor(next).to_string(),
-            more,
-            kv_stats: answer::kv_stats(reads),
-            ..Default::default()
-        }))
+        self.list(request.into_inner()).await.map(Response::new)
     }
 
     async fn watch_messages(
@@ -144,7 +114,7 @@ impl QueueService for QueueGrpc {
         request: Request<v1::ListPendingRequest>,
     ) -> Answer<v1::ListPendingResponse> {
         let v1::ListPendingRequest { entity, limit } = request.into_inner();
-        let (_, limit) = check::page(&self.limits, "", limit, PAGE).map_err(refused)?;
+        let (_, limit) = check::page(&self.limits, "", limit, lists::PAGE).map_err(refused)?;
         let entity = (!entity.is_empty()).then_some(entity.as_str());
         let pending = self.reads.pending(entity, limit, SystemClock.now());
         let messages = pending.iter().map(|record| answer::message(record)).collect();
@@ -153,16 +123,7 @@ impl QueueService for QueueGrpc {
 
     async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
         rights::local(&request)?;
-        let v1::ListFailedRequest { limit, before_id } = request.into_inner();
-        let (_, limit) = check::page(&self.limits, "", limit, PAGE).map_err(refused)?;
-        let before =
-            before_id.map(|id| check::id(&self.limits, "before_id", &id)).transpose().map_err(refused)?;
-        let (records, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
-        let records = records.ok_or_else(|| {
-            refused(Rejection::field("before_id", "must be the id of a message, no message has this id"))
-        })?;
-        let failed = records.iter().map(answer::failed).collect();
-        Ok(Response::new(v1::ListFailedResponse { failed, kv_stats: answer::kv_stats(reads) }))
+        self.list_of_failed(request.into_inner()).await.map(Response::new)
     }
 
     async fn stream_pending(
@@ -311,45 +272,6 @@ impl QueueGrpc {
             edit_token: self.secret.token(posted.record.content.id),
             replayed: posted.replayed,
         }
-    }
-
-    /// The feed by cursor; the newest page, marked as a reset, where the position is lost.
-    async fn list_changes(
-        &self,
-        domain: Option<String>,
-        cursor: &str,
-        limit: usize,
-    ) -> Answer<v1::ListMessagesResponse> {
-        let cursor = Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?;
-        let read = match self.reads.position(&cursor) {
-            Ok(seq) => {
-                let read = self.reads.changes("ListMessages", domain.clone(), seq, limit).await;
-                read.map_err(status::storage)?
-            }
-            Err(lost) => Err(lost),
-        };
-        let Lost(lost) = match read {
-            Ok(Listed { items, next, more, reads }) => {
-                return Ok(Response::new(v1::ListMessagesResponse {
-                    messages: items.iter().map(|change| answer::message(&change.record)).collect(),
-                    next_cursor: self.reads.cursor(next).to_string(),
-                    more,
-                    kv_stats: answer::kv_stats(reads),
-                    ..Default::default()
-                }));
-            }
-            Err(lost) => lost,
-        };
-        let Listed { items, next, reads, .. } =
-            self.reads.newest(domain, limit).await.map_err(status::storage)?;
-        Ok(Response::new(v1::ListMessagesResponse {
-            messages: items.iter().map(|record| answer::message(record)).collect(),
-            next_cursor: self.reads.cursor(next).to_string(),
-            more: false,
-            reset: true,
-            reset_reason: lost.to_owned(),
-            kv_stats: answer::kv_stats(reads),
-        }))
     }
 }
 

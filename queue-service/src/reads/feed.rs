@@ -56,15 +56,15 @@ impl Reads {
         domain: Option<String>,
         limit: usize,
     ) -> Result<Listed<Arc<Record>>, JournalError> {
-        Ok(Listed { more: false, ..self.before(domain, Millis::MAX, limit).await? })
+        Ok(Listed { more: false, ..self.before(domain, u64::MAX, limit).await? })
     }
 
-    /// The newest of the messages with a time stamp before `before`: at least `limit` where there are as many. Says
+    /// The newest of the messages that were posted before number `before`: at least `limit` where there are as many. Says
     /// whether there may be older ones.
     pub(crate) async fn before(
         &self,
         domain: Option<String>,
-        before: Millis,
+        before: u64,
         limit: usize,
     ) -> Result<Listed<Arc<Record>>, JournalError> {
         let tail = match self.views.before(domain.as_deref(), before, limit) {
@@ -80,7 +80,7 @@ impl Reads {
             move |reads: &Self, tally: &Tally| reads.store.posts_before(before, of.as_deref(), limit, tally);
         let (posts, reads) = self.on_disk("ListMessages", find).await?;
         // A domain in which nobody has written yet: from now on the cache knows all of it.
-        let is_empty = before == Millis::MAX && posts.records.is_empty();
+        let is_empty = before == u64::MAX && posts.records.is_empty();
         if let (Some(domain), Some(pinned), true) = (domain, pinned, is_empty) {
             self.views.learn(&domain, pinned, Floor { stamp: 0, seq: pinned.seq });
         }

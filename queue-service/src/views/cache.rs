@@ -138,7 +138,7 @@ impl Cache {
     pub(super) fn before(
         &self,
         domain: Option<&str>,
-        before: Millis,
+        before: u64,
         limit: usize,
     ) -> Result<Page<Arc<Record>>, BeforeCache> {
         let (items, more): (Vec<Arc<Record>>, _) = match self.feed(domain) {

@@ -71,10 +71,10 @@ impl Feed {
         (self.posts.range(from..to), to < self.posts.len())
     }
 
-    /// The newest of the posts before a time stamp: at least `limit` where there are as many, never a part of one time
-    /// stamp. Says whether there are more.
-    pub(super) fn posts_before(&self, before: Millis, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
-        let to = self.posts.partition_point(|post| post.stamp < before);
+    /// The newest of the posts before number `before`: at least `limit` where there are as many, and back to the beginning
+    /// of a time stamp. Says whether there are more.
+    pub(super) fn posts_before(&self, before: u64, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
+        let to = self.posts.partition_point(|post| post.posted < before);
         let mut from = to.saturating_sub(limit);
         while from > 0 && from < to && self.posts[from].stamp == self.posts[from - 1].stamp {
             from -= 1;

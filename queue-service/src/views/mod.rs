@@ -87,15 +87,15 @@ impl Views {
         self.cache.read().posted(posted)
     }
 
-    /// The newest messages of a domain or of all with a time stamp before `before`, whole time stamps, at least `limit`
-    /// where there are as many.
+    /// The newest messages of a domain or of all that were posted before number `before`: at least `limit` where there are
+    /// as many, and back to the beginning of a time stamp.
     ///
     /// # Errors
     /// Where the cache holds fewer than `limit` and the log may hold more.
     pub fn before(
         &self,
         domain: Option<&str>,
-        before: Millis,
+        before: u64,
         limit: usize,
     ) -> Result<Page<Arc<Record>>, BeforeCache> {
         self.cache.read().before(domain, before, limit)

@@ -18,7 +18,7 @@ const USUAL_LIMIT: u32 = 50;
 
 /// Which part of the feed.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Only this domain; all domains where absent.
@@ -33,11 +33,9 @@ pub(crate) struct ListQuery {
     #[serde(default, deserialize_with = "timestamp")]
     #[param(minimum = 0)]
     since: Option<i64>,
-    /// Only messages with a smaller timestamp, Unix milliseconds, at least 1: the newest of them. Not together with
-    /// `after`.
-    #[serde(default, deserialize_with = "timestamp")]
-    #[param(minimum = 1)]
-    before: Option<i64>,
+    /// Only messages that were posted before the one with this id: the newest of them. The id of the oldest message on a
+    /// page is the cursor to the page before it. Not together with `after`.
+    before_id: Option<String>,
     /// 1 to 1,000; 50 where absent. A page is longer by the messages that share its last timestamp; going back, its first.
     #[serde(default, deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000)]
@@ -98,7 +96,7 @@ pub(crate) struct FailedQuery {
 pub(crate) enum Listing {
     /// From a timestamp on, or the newest page.
     Feed(Wanted),
-    /// Back from a timestamp.
+    /// Back from a message.
     Back(v1::ListMessagesRequest),
 }
 
@@ -106,17 +104,13 @@ impl TryFrom<ListQuery> for Listing {
     type Error = Problem;
 
     fn try_from(query: ListQuery) -> Result<Self, Problem> {
-        let Some(before) = query.before else { return Wanted::try_from(query).map(Self::Feed) };
-        if before == 0 {
-            return Err(Problem::field("/before", "query parameter: has to be at least 1, is 0"));
-        }
+        let Some(before_id) = query.before_id else { return Wanted::try_from(query).map(Self::Feed) };
         if let Some(after) = query.after.or(query.since).filter(|after| *after > 0) {
-            let detail =
-                format!("query parameter: {before} cannot go with `after`, {after}; give one of them");
-            return Err(Problem::field("/before", detail));
+            let detail = format!("query parameter: cannot go with `after`, {after}; give one of them");
+            return Err(Problem::field("/beforeId", detail));
         }
         let (domain, limit) = (query.domain, query.limit.unwrap_or(USUAL_LIMIT));
-        let position = Some(v1::list_messages_request::Position::Before(before));
+        let position = Some(v1::list_messages_request::Position::BeforeId(before_id));
         Ok(Self::Back(v1::ListMessagesRequest { domain, limit, position }))
     }
 }
@@ -276,7 +270,7 @@ mod tests {
             "limit=1&limit=1",
             "limit=1&",
             "%61fter=1",
-            "before=1",
+            "beforeId=x",
             "other=1",
             "after=1=2",
         ] {

@@ -63,17 +63,17 @@ async fn since_is_after_and_zero_is_the_newest_page() {
 }
 
 #[tokio::test]
-async fn going_back_asks_for_the_newest_messages_before_a_timestamp() {
+async fn going_back_asks_for_the_newest_messages_before_another() {
     let world = World::start().await;
     world.queue.answer(v1::ListMessagesResponse { more: true, ..page(vec![message("m1")]) });
-    let answer = world.get("/api/comments?domain=test.example&before=17&limit=2").await;
+    let answer = world.get("/api/comments?domain=test.example&beforeId=m17&limit=2").await;
     assert_eq!(answer.json(200), Value::from(vec![message_json("m1")]));
     assert_eq!((answer.header("x-more"), answer.header("x-next-cursor")), ("true", ""));
     let asked: v1::ListMessagesRequest = world.queue.asked();
-    let position = Some(Position::Before(17));
+    let position = Some(Position::BeforeId("m17".to_owned()));
     assert_eq!(asked, v1::ListMessagesRequest { domain: "test.example".into(), limit: 2, position });
-    for wrong in ["before=0", "before=-1", "before=x", "before=17&after=5", "before=17&since=5"] {
-        assert_eq!(world.get(&format!("/api/comments?{wrong}")).await.pointers(), ["/before"], "{wrong}");
+    for wrong in ["beforeId=m17&after=5", "beforeId=m17&since=5"] {
+        assert_eq!(world.get(&format!("/api/comments?{wrong}")).await.pointers(), ["/beforeId"], "{wrong}");
     }
 }
 

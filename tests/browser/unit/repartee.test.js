@@ -90,10 +90,10 @@ test("a call without an answer fails after a while", async (t) => {
   await read;
 });
 
-test("older messages are read by the timestamp that they are before", async (t) => {
+test("older messages are read by the id of the message that they are before", async (t) => {
   const { server, client } = world(t, [() => json([{ id: "x" }], 200, { "X-More": "true" })]);
-  assert.deepEqual(await client.messages({ domain: "lobby", before: 17, limit: 100 }), { messages: [{ id: "x" }], more: true });
-  assert.deepEqual(server.calls[0].query, { domain: "lobby", before: "17", limit: "100" });
+  assert.deepEqual(await client.messages({ domain: "lobby", beforeId: "m17", limit: 100 }), { messages: [{ id: "x" }], more: true });
+  assert.deepEqual(server.calls[0].query, { domain: "lobby", beforeId: "m17", limit: "100" });
 });
 
 test("a conversation is asked for by its four names", async (t) => {

@@ -81,21 +81,21 @@ impl SledStore {
                 }
                 continue;
             }
-            found.records.extend(self.posts(&commit, domain, tally)?);
+            found.records.extend(self.posts(&commit, domain, u64::MAX, tally)?);
         }
         Ok(found)
     }
 
-    /// The newest of the messages with a time stamp before `before`, of one domain or of all, until there are at least
-    /// `limit`.
+    /// The newest of the messages that were posted before number `before`, of one domain or of all, until there are at
+    /// least `limit`.
     pub fn posts_before(
         &self,
-        before: Millis,
+        before: u64,
         domain: Option<&str>,
         limit: usize,
         tally: &Tally,
     ) -> Result<Posts, JournalError> {
-        let upto = if before == Millis::MAX { u64::MAX } else { self.seq_at(before - 1, tally)? };
+        let upto = self.commit_with(before, tally)?.unwrap_or(u64::MAX);
         let mut found = Posts::default();
         let mut commits = Vec::new();
         let mut count = 0;
@@ -104,7 +104,7 @@ impl SledStore {
                 found.more = true;
                 break;
             }
-            let posts = self.posts(&commit?, domain, tally)?;
+            let posts = self.posts(&commit?, domain, before, tally)?;
             count += posts.len();
             commits.push(posts);
         }
@@ -146,6 +146,14 @@ impl SledStore {
             }
         }
         Ok(low)
+    }
+
+    /// The commit that made change `seq`, or the next one that is kept: the number of its last change. None where the log
+    /// ends before.
+    fn commit_with(&self, seq: u64, tally: &Tally) -> Result<Option<u64>, JournalError> {
+        let from_seq = (Bound::Included(Key::Commit(seq).to_bytes()), all(b'j').1);
+        let Some((key, _)) = self.range(from_seq, tally).next().transpose()? else { return Ok(None) };
+        Ok(Some(last_number(&key).ok_or(FormatError::Field("seq"))?))
     }
 
     /// The commits with changes after number `seq`: all of them, or those that touch a domain.
@@ -198,14 +206,16 @@ impl SledStore {
         change.seq() <= self.begins().seq
     }
 
+    /// The messages that a commit posted before number `before`.
     fn posts(
         &self,
         commit: &StoredCommit,
         domain: Option<&str>,
+        before: u64,
         tally: &Tally,
     ) -> Result<Vec<Record>, JournalError> {
         of_domain(commit, domain)
-            .filter(|change| change.is_post())
+            .filter(|change| change.is_post() && change.posted < before)
             .filter_map(|change| match self.message(change.posted, tally) {
                 Ok(None) if self.is_swept(change) => None,
                 Ok(None) => Some(Err(FormatError::Field("message").into())),

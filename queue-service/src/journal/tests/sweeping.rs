@@ -150,7 +150,7 @@ fn check_posts(kept: &Kept) {
     let posts: Vec<_> =
         kept_commits(kept).into_iter().flatten().filter(|c| c.kind == ChangeKind::Posted).collect();
     assert!(posts.iter().all(|post| post.record.content.timestamp > begins.stamp));
-    let newest = kept.store.posts_before(Millis::MAX, None, usize::MAX, &Tally::default()).unwrap().records;
+    let newest = kept.store.posts_before(u64::MAX, None, usize::MAX, &Tally::default()).unwrap().records;
     let of = |posts: &[&Change]| posts.iter().map(|post| post.seq()).collect::<Vec<_>>();
     assert_eq!(newest.iter().map(|record| record.content.posted).collect::<Vec<_>>(), of(&posts));
     for after in posts.iter().map(|post| post.record.content.timestamp).chain([0, begins.stamp, Millis::MAX])

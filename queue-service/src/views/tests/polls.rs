@@ -144,12 +144,12 @@ async fn a_page_from_before_the_cache_comes_from_the_storage_and_shows_what_is_n
 async fn going_back_crosses_from_the_cache_into_the_storage_without_a_gap() {
     let (kept, reads) = readers(&quiet_and_busy(), 5);
     for limit in [1, 3, 50] {
-        let (mut before, mut seen) = (i64::MAX, Vec::new());
+        let (mut before, mut seen) = (u64::MAX, Vec::new());
         loop {
             let page = reads.before(None, before, limit).await.unwrap();
             assert!(present(&kept, &page.items));
             let Some(oldest) = page.items.first() else { break };
-            before = oldest.content.timestamp;
+            before = oldest.content.posted;
             seen.splice(0..0, numbers(&page.items));
             if !page.more {
                 break;
