@@ -29,7 +29,7 @@ test("the types of the client are those of /openapi.json, and differences are fo
     ['"pending" | "processing"', '"pending"', /Status/],
     ["  editToken: string;", "", /Posted/],
     ["  serverTime: number;", "  serverTime: Date;", /ChangesPage/],
-    ["    before?: number;", "    upto?: number;", /messages/],
+    ["    beforeId?: string;", "    upto?: string;", /messages/],
     ["    aiColor: string;", "    aiColor: number;", /conversation/],
   ]) {
     const found = changed(before, after);
