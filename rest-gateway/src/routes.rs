@@ -1,6 +1,10 @@
 //! The whole URL table. The document of `/openapi.json` comes from the same lines, so neither can name what the other lacks.
 
-use axum::{Router, response::IntoResponse as _};
+use axum::{
+    Router,
+    response::{IntoResponse as _, Redirect},
+    routing::get,
+};
 use http::StatusCode;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
@@ -45,6 +49,9 @@ pub(crate) fn table() -> OpenApiRouter<App> {
 /// The table, the files of the page, and the answer to every other path.
 pub(crate) fn router() -> Router<App> {
     let (router, _) = table().split_for_parts();
+    // As people write them; the files of these pages lie where the table has them.
+    let written = |to| get(async move || Redirect::permanent(to));
+    let router = router.route("/docs/", written("index.html")).route("/admin/", written("../admin"));
     router.merge(page::files()).fallback(async || StatusCode::NOT_FOUND.into_response())
 }
 

@@ -1,6 +1,5 @@
-//! The feed as Server-Sent Events: `hello`, then every change as `message`, what bots are
-//! writing as `draft`; `reset` where the position is lost, `bye` where
-//! the server ends the stream.
+//! The feed as Server-Sent Events: `hello`, then every change as `message`, what bots are writing as `draft`; `reset` where
+//! the position is lost, `bye` where the server ends the stream.
 //!
 //! A stream holds where its client stands, and nothing else: what comes next it reads from the tail when the client has
 //! taken what came before, so that a slow client is neither skipped nor buffered for.
@@ -47,8 +46,9 @@ pub(crate) struct Pulse {
 /// Each `message` is one change, the message as that change left it; its id is the cursor behind it. `reset`,
 /// `{reason,cursor}`, says that the position is lost: forget what was shown; the newest page follows as `message` events.
 /// `draft`, `{messageId,text,ended}`, is what a bot is writing in answer to a message, in whole; it has no id, is not kept,
-/// and is over with its end and with the next change of that message. `bye`, `{reason,cursor}`, comes before the server ends the stream: connect again, from the last id. A comment comes
-/// every 15 s. While the queue-service cannot be reached, the stream is open and says nothing else.
+/// and is over with its end and with the next change of that message. `bye`, `{reason,cursor}`, comes before the server
+/// ends the stream: connect again, from the last id. A comment comes every 15 s. While the queue-service cannot be reached,
+/// the stream is open and says nothing else.
 #[utoipa::path(get, path = "/api/comments/stream", tag = "comments",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header,
         description = "The id of the last event that the client has seen; counts more than `cursor`")),

@@ -137,6 +137,10 @@ async fn the_reader_loads_nothing_from_other_hosts() {
     let world = World::start().await;
     let start = world.get("/docs").await;
     assert_eq!((start.status, start.header("location")), (308, "docs/index.html"));
+    for (written, leads_to) in [("/docs/", "index.html"), ("/admin/", "../admin")] {
+        let start = world.get(written).await;
+        assert_eq!((start.status, start.header("location")), (308, leads_to), "{written}");
+    }
     let page = world.get("/docs/index.html").await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").starts_with("text/html"));
