@@ -34,6 +34,8 @@ class Shared {
   #cursor;
   /** @type {Map<string, object>} the newest comments by id */
   #newest = new Map();
+  /** @type {Map<string, object>} what bots are writing, by the message that they answer */
+  #drafts = new Map();
   #state = null;
   #begun = false;
   #patience = null;
@@ -164,15 +166,19 @@ class Shared {
   /** What a tab at this cursor has not seen. */
   #missed(cursor) {
     const page = { type: "reset", reason: null, messages: this.#snapshot(), cursor: this.#cursor };
-    return [...(this.#begun && cursor !== this.#cursor ? [page] : []), ...(this.#state ? [this.#state] : [])];
+    return [...(this.#begun && cursor !== this.#cursor ? [page] : []), ...this.#drafts.values(), ...(this.#state ? [this.#state] : [])];
   }
 
   #note(change) {
     if (change.type === "state") this.#state = change;
     if (change.type === "reset") {
       this.#begun = true;
+      this.#drafts.clear();
       this.#newest = new Map(change.messages.map((message) => [message.id, message]));
     }
+    if (change.type === "draft") this.#drafts.set(change.draft.messageId, change);
+    if (change.draft?.ended) this.#drafts.delete(change.draft.messageId);
+    if (change.type === "message") this.#drafts.delete(change.message.id);
     if (change.type === "message" && this.#isNewest(change.message)) {
       this.#newest.set(change.message.id, change.message);
       if (this.#newest.size > 2 * SNAPSHOT) this.#shrink();

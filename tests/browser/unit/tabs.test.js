@@ -171,6 +171,25 @@ for (const [where, count] of Object.entries({ "is given to": 105, "was thinned o
   });
 }
 
+test("a tab that is opened while bots write gets what they have written so far, and nothing that is over", async (t) => {
+  const { tab, settle, open } = origin(t);
+  tab();
+  await settle();
+  const draft = (messageId, text, ended = false) => ({ type: "draft", draft: { messageId, text, ended } });
+  const asked = ["a", "b", "c"].map((id, at) => message(id, 1 + at, { status: "processing" }));
+  open()[0].tell(page(...asked), live, draft("a", "It"), draft("a", "It is"), draft("b", "No"), draft("b", "", true), draft("c", "Yes"));
+  open()[0].tell(change(message("c", 4, { timestamp: 3, status: "complete" })));
+  await settle();
+  const late = tab();
+  await settle();
+  assert.deepEqual(late.told.slice(1), [draft("a", "It is"), live]);
+  open()[0].tell(page(...asked));
+  await settle();
+  const later = tab();
+  await settle();
+  assert.deepEqual(later.told.slice(1), [live], "a fresh page is what there is");
+});
+
 test("the first comment of an empty room is in what a later tab gets", async (t) => {
   const { tab, settle, open } = origin(t);
   tab();
