@@ -8,16 +8,14 @@ import { join } from "node:path";
 
 export class Bot {
   #process;
-  #asked;
+  #asked = open();
   #answer = null;
 
   static async start(t, service, { name, entity }) {
     const bot = new Bot();
-    let heard;
-    bot.#asked = new Promise((resolve) => { heard = resolve; });
     const model = createServer((request, answer) => {
       bot.#answer = answer;
-      request.resume().on("end", heard);
+      request.resume().on("end", () => bot.#asked.resolve());
     });
     model.listen(0, "127.0.0.1");
     await once(model, "listening");
@@ -27,18 +25,16 @@ export class Bot {
       { stdio: "ignore" },
     );
     t.after(async () => {
-      const ended = once(bot.#process, "exit");
-      bot.#process.kill("SIGKILL");
-      await ended;
+      await bot.kill();
       model.closeAllConnections();
       model.close();
     });
     return bot;
   }
 
-  /** Settles once the model was asked: the worker has a message, and works on it. */
+  /** Settles once the model was asked: the worker has a message, and works on it. After `ends`, once it has the next. */
   works() {
-    return this.#asked;
+    return this.#asked.promise;
   }
 
   /** The model writes on. */
@@ -49,7 +45,16 @@ export class Bot {
 
   /** The model has written all. */
   ends() {
+    this.#asked = open();
     this.#answer.end("data: [DONE]\n\n");
+  }
+
+  /** Ends the process by its id, at once: it gives nothing back and says no goodbye. */
+  async kill() {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, "exit");
+    this.#process.kill("SIGKILL");
+    await ended;
   }
 
   /** Stops the process where it is, as a machine that hangs does. */
@@ -60,4 +65,11 @@ export class Bot {
   thaw() {
     this.#process.kill("SIGCONT");
   }
+}
+
+/** A promise that somebody else settles. */
+function open() {
+  const made = {};
+  made.promise = new Promise((resolve) => { made.resolve = resolve; });
+  return made;
 }

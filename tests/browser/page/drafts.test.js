@@ -4,13 +4,11 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { Bot } from "../bot.js";
-import { Service, comments, connection, newContext, openPage, openTab, pageOf, startBrowser, texts, write } from "./world.js";
+import { Service, comments, connection, newContext, openPage, openTab, pageOf, startBrowser, texts, write, writing } from "./world.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
 after(() => browser?.close());
-
-const writing = (page) => page.locator(".message[data-state=writing]");
 
 test("a comment, its draft and its reply are seen in two browsers", async (t) => {
   const service = await Service.start(t);

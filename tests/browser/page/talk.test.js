@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
+import { assertWalk, record } from "./seen.js";
 import { Service, comments, connection, openPage, startBrowser, write } from "./world.js";
 
 let browser;
@@ -12,7 +13,7 @@ after(() => browser?.close());
 test("a comment to a bot is shown at once and answered by the bot", async (t) => {
   const service = await Service.start(t);
   const page = await openPage(t, browser, service);
-  await recordStatuses(page);
+  await record(page);
 
   await write(page, { name: "Ada", entity: "echo", text: "Why is space black?" });
 
@@ -25,7 +26,7 @@ test("a comment to a bot is shown at once and answered by the bot", async (t) =>
   assert.match(await answer.locator(".text").textContent(), /Why is space black\?/);
   assert.equal(await page.getByRole("listitem").count(), 2, "the comment and its answer, none twice");
   assert.equal(await page.getByLabel("Comment", { exact: true }).inputValue(), "");
-  assertWalk(await page.evaluate(() => window.statuses));
+  await assertWalk(page, "Why is space black?");
   assert.deepEqual(page.complaints, []);
 });
 
@@ -210,27 +211,6 @@ test("the page comes with a policy that allows its own files only", async (t) =>
   assert.equal(rules.get("style-src"), "'self'");
   assert.equal(rules.get("connect-src"), "'self'");
 });
-
-/** Keeps every status that a line of the page goes through. */
-async function recordStatuses(page) {
-  await page.evaluate(() => {
-    window.statuses = [];
-    const list = document.querySelector("repartee-comments").shadowRoot.querySelector(".messages");
-    const note = () => {
-      const state = list.querySelector(".message .status")?.dataset.state;
-      if (state && window.statuses.at(-1) !== state) window.statuses.push(state);
-    };
-    new MutationObserver(note).observe(list, { subtree: true, childList: true, attributes: true });
-  });
-}
-
-/** A poll may come after a step, so steps may be missing, but none comes twice or out of order. */
-function assertWalk(statuses) {
-  const lifecycle = ["sending", "pending", "processing", "complete"];
-  const steps = statuses.map((status) => lifecycle.indexOf(status));
-  assert.ok(steps.every((step, at) => step > (steps[at - 1] ?? -1)), `out of order: ${statuses.join(" → ")}`);
-  assert.equal(statuses.at(-1), "complete");
-}
 
 /** What has the focus, by its id or its class. */
 function focused(page) {

@@ -81,6 +81,11 @@ export function texts(page) {
   return page.locator(".message .text").allTextContents();
 }
 
+/** The lines in which bots are writing. */
+export function writing(page) {
+  return page.locator(".message[data-state=writing]");
+}
+
 /** Writes a comment by keyboard and sends it. */
 export async function write(page, { name, entity, text }) {
   await page.getByLabel("Name").fill(name);
