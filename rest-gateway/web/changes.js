@@ -33,6 +33,8 @@ export class Changes {
   #steady = ACTIVE;
   #active = true;
   #awaited = new Map();
+  /** Messages that bots are writing for, as far as the stream has told. */
+  #drafts = new Set();
 
   /**
    * @param {object} server its `page` and `stream`, and `now` and `random`
@@ -91,6 +93,7 @@ export class Changes {
           failures += 1;
           // The server or the network was away: that explains what went wrong before.
           last = { again: false };
+          yield* this.#endDrafts();
           yield* this.#tell(lost(error));
           await this.#pause(this.#delay(failures, error.retryAfter ?? 0));
           continue;
@@ -107,6 +110,7 @@ export class Changes {
   /** Follows by one way until that ends; tells whether to go on without a read, whom to blame, and how long to pause. */
   async *#by(way) {
     if (way === "stream") return yield* this.#stream();
+    yield* this.#endDrafts();
     if (way === "long-poll") return yield* this.#longPolls();
     yield* this.#tell({ state: "live", way });
     return { again: false, pause: this.#delay(0, 0) };
@@ -132,6 +136,7 @@ export class Changes {
 
   #seen(message, cursor) {
     const status = message.botParams?.status;
+    this.#drafts.delete(message.id);
     if (message.deleted || (status !== "pending" && status !== "processing")) this.#awaited.delete(message.id);
     return { type: "message", message, cursor };
   }
@@ -161,7 +166,10 @@ export class Changes {
         } else if (type === "message") {
           yield this.#seen(JSON.parse(data), this.#cursor);
         } else if (type === "draft") {
-          yield { type: "draft", draft: JSON.parse(data) };
+          const draft = JSON.parse(data);
+          if (draft.ended) this.#drafts.delete(draft.messageId);
+          else this.#drafts.add(draft.messageId);
+          yield { type: "draft", draft };
         } else if (type === "reset") {
           // The page to start over from is read by a call, which is the same by every way.
           this.#cursor = null;
@@ -208,6 +216,12 @@ export class Changes {
     this.#active = false;
     this.#steady = steady;
     return delay;
+  }
+
+  /** Without a stream nobody can say who writes on. */
+  *#endDrafts() {
+    for (const messageId of this.#drafts) yield { type: "draft", draft: { messageId, text: "", ended: true } };
+    this.#drafts.clear();
   }
 
   *#tell(state) {

@@ -99,7 +99,7 @@ export interface Draft {
   /** The message that is being answered. */
   messageId: string;
   text: string;
-  /** True where the bot stopped: what it had written is not to be shown any more. */
+  /** True where the bot stopped, or nobody can say whether it writes on: what it had written is not to be shown any more. */
   ended?: boolean;
 }
 

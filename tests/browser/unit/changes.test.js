@@ -80,6 +80,31 @@ test("drafts are handed on and move no position", async (t) => {
   assert.equal(server.calls.at(-1).query.cursor, "a.1");
 });
 
+for (const [what, fail] of [
+  ["the server is lost", (server) => Object.assign(server, { page: "away", stream: "away" })],
+  ["streams are left alone", (server) => Object.assign(server, { stream: 404 })],
+]) {
+  test(`drafts end where ${what}, and stay where a stream is opened again`, async (t) => {
+    const { server, told, settle, turn } = await follow(t);
+    const say = (messageId, text, ended = false) => server.say("draft", { messageId, text, ended });
+    say("a", "gone");
+    say("a", "", true);
+    say("b", "gone with its message");
+    server.publish(message("b", 1));
+    say("c", "so f");
+    await turn(25_000);
+    server.cut();
+    await settle();
+    const ends = () => told.filter((change) => change.draft?.ended).map(({ draft }) => draft.messageId);
+    assert.deepEqual(ends(), ["a"]);
+    fail(server);
+    server.cut();
+    await turn(5_000);
+    assert.deepEqual(ends(), ["a", "c"]);
+    assert.equal(told.filter(({ type }) => type === "draft").at(-1).draft.text, "");
+  });
+}
+
 test("a stream that is cut goes on where it was, without a gap or a double", async (t) => {
   const { server, texts, states, settle, turn } = await follow(t);
   for (let round = 0; round < 3; round += 1) {
