@@ -1,5 +1,5 @@
-// A proxy in front of a service, as browsers meet them: it may cut streams, refuse ways, hold answers back, and it
-// counts what comes through.
+// A proxy in front of a service, as browsers meet them: it may cut streams, refuse ways, hold back what it passes on, and
+// it counts what comes through.
 
 import { createServer, request } from "node:http";
 import { once } from "node:events";
@@ -10,11 +10,16 @@ export class Proxy {
   /** After this long, in ms, an event stream is cut; 0 never. */
   cutAfter = 0;
   cuts = 0;
-  /** How many calls of each kind came: "stream", "wait" (a long-poll), "page" (a poll), "other". */
-  counts = { stream: 0, wait: 0, page: 0, other: 0 };
+  /** How many calls of each kind came: "stream", "wait" (a long-poll), "page" (a poll), "post" (a comment), "other". */
+  counts = { stream: 0, wait: 0, page: 0, post: 0, other: 0 };
+  /** The idempotency key of each comment that came, in order. */
+  keys = [];
   #server;
   #target;
-  #open = new Set();
+  /** @type {Map<import("node:http").ServerResponse, import("node:http").IncomingMessage>} open streams and their sources */
+  #open = new Map();
+  /** @type {Hold[]} for the next comments, in order */
+  #holds = [];
 
   static async start(t, service, settings = {}) {
     const proxy = Object.assign(new Proxy(), settings);
@@ -32,12 +37,24 @@ export class Proxy {
 
   /** Cuts every stream that is open now. */
   cut() {
-    for (const stream of [...this.#open]) stream.destroy();
+    for (const stream of [...this.#open.keys()]) stream.destroy();
   }
 
   /** Settles when a stream that is open now has ended. */
   closed() {
-    return Promise.race([...this.#open].map((stream) => once(stream, "close")));
+    return Promise.race([...this.#open.keys()].map((stream) => once(stream, "close")));
+  }
+
+  /** Streams that are open now pass on nothing more. */
+  freeze() {
+    for (const source of this.#open.values()) source.pause();
+  }
+
+  /** Holds back one of the next comments, in the order of the calls: its "request", or the "answer" to it. */
+  hold(part) {
+    const hold = new Hold(part);
+    this.#holds.push(hold);
+    return hold;
   }
 
   get openStreams() {
@@ -45,29 +62,39 @@ export class Proxy {
   }
 
   #pass(asked, answer) {
-    const kind = kindOf(asked.url);
+    const kind = kindOf(asked);
     this.counts[kind] += 1;
+    if (kind === "post") this.keys.push(asked.headers["idempotency-key"]);
+    const hold = kind === "post" ? this.#holds.shift() : undefined;
     if (this.refused.has(kind)) {
       answer.writeHead(404, { "Content-Type": "text/plain" }).end("this proxy does not do that");
       return;
     }
+    if (hold?.part === "request") hold.take(answer, () => this.#forward(asked, answer, kind));
+    else this.#forward(asked, answer, kind, hold);
+  }
+
+  #forward(asked, answer, kind, hold) {
     // The page's own origin, so that it is not taken for a page of another site.
     const { host } = new URL(this.#target.url);
     const own = asked.headers.origin === this.url.slice(0, -1);
     const headers = { ...asked.headers, host, ...(own && { origin: `http://${host}` }) };
     const upstream = request(new URL(asked.url, this.#target.url), { method: asked.method, headers }, (came) => {
-      answer.writeHead(came.statusCode, came.headers);
-      came.pipe(answer);
       came.on("error", () => answer.destroy());
-      if (kind === "stream") this.#watch(answer);
+      const pass = () => {
+        answer.writeHead(came.statusCode, came.headers);
+        came.pipe(answer);
+        if (kind === "stream") this.#watch(answer, came);
+      };
+      hold ? hold.take(answer, pass) : pass();
     });
     upstream.on("error", () => answer.destroy());
     answer.on("close", () => upstream.destroy());
     asked.pipe(upstream);
   }
 
-  #watch(answer) {
-    this.#open.add(answer);
+  #watch(answer, source) {
+    this.#open.set(answer, source);
     const cut = () => {
       this.cuts += 1;
       answer.destroy();
@@ -85,8 +112,38 @@ export class Proxy {
   }
 }
 
-function kindOf(url) {
+/** Something that a proxy does not pass on yet. */
+class Hold {
+  #taken;
+  #answer;
+  #pass;
+
+  constructor(part) {
+    this.part = part;
+    /** Settles once the proxy has what is held back. */
+    this.reached = new Promise((resolve) => { this.#taken = resolve; });
+  }
+
+  take(answer, pass) {
+    this.#answer = answer;
+    this.#pass = pass;
+    this.#taken();
+  }
+
+  /** Passes it on. */
+  release() {
+    this.#pass();
+  }
+
+  /** Loses it, with its connection. */
+  cut() {
+    this.#answer.destroy();
+  }
+}
+
+function kindOf({ method, url }) {
   const { pathname, searchParams } = new URL(url, "http://any");
+  if (pathname === "/api/comments" && method === "POST") return "post";
   if (pathname === "/api/comments/stream") return "stream";
   if (pathname === "/api/comments/changes") return searchParams.has("wait") ? "wait" : "page";
   return "other";

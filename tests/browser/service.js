@@ -10,14 +10,14 @@ import { join } from "node:path";
 /** How long anything may take before a test gives up on it, in ms. */
 export const DEADLINE = 30_000;
 
-/** One `repartee` process; `stop` ends it, `start` starts it again on the same data and the same port. */
+/** One `repartee` process; `stop` ends it, `start` starts it again on the same data and the same ports. */
 export class Service {
   #folder;
   #process = null;
   #env = {};
   #log = "";
   #http = "127.0.0.1:0";
-  #grpc = "";
+  #grpc = "127.0.0.1:0";
 
   /** A service on a new folder; `env` are settings beside its flags. */
   static async start(t, env = {}) {
@@ -49,7 +49,7 @@ export class Service {
     const seen = appears(ready, this.#folder);
     this.#process = spawn(
       join(folder, "repartee"),
-      ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", "127.0.0.1:0", "--ready-file", ready],
+      ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", this.#grpc, "--ready-file", ready],
       { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...this.#env } },
     );
     this.#process.stderr.on("data", (lines) => { this.#log += lines; });

@@ -71,6 +71,11 @@ export function connection(page, shows) {
   return page.getByRole("status").filter({ hasText: shows }).waitFor();
 }
 
+/** Somebody looks at the page: it asks for news at once, whatever it waits for. */
+export function look(page) {
+  return page.evaluate(() => { document.dispatchEvent(new Event("visibilitychange")); });
+}
+
 /** The comments on the page whose text is exactly this. */
 export function comments(page, text) {
   return page.getByRole("listitem").filter({ has: page.getByText(text, { exact: true }) });
