@@ -41,6 +41,7 @@ export class Feed {
   #sending = new Map();
   /** @type {Map<string, Entry>} what bots are writing, by the message that they answer */
   #writing = new Map();
+  #drafts = 0;
   #more = false;
 
   /** All lines, oldest first; what is being sent or written stands last. @returns {Entry[]} */
@@ -108,7 +109,9 @@ export class Feed {
     }
     const { aiUsername, aiColor } = this.find(messageId).botParams;
     const message = { text, username: aiUsername, color: aiColor, "message-type": "AI", replyTo: messageId, botParams: null };
-    this.#writing.set(messageId, { key: `draft ${messageId}`, state: "writing", own: false, message });
+    // A reply may have taken the line of what was written before: a key is that of one line only.
+    const key = this.#writing.get(messageId)?.key ?? `draft ${this.#drafts += 1}`;
+    this.#writing.set(messageId, { key, state: "writing", own: false, message });
   }
 
   /** Shows an own comment before the server has answered. `key` is its idempotency key. */

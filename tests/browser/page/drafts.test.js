@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { Bot } from "../bot.js";
-import { Service, comments, connection, newContext, openPage, openTab, pageOf, startBrowser, texts, write, writing } from "./world.js";
+import { record, seen } from "./seen.js";
+import { Service, comments, connection, newContext, openPage, openTab, pageOf, say, startBrowser, texts, write, writing } from "./world.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -71,4 +72,27 @@ test("a draft goes when its message is cancelled, and markup in it stays text", 
   await page.getByText("sage · failed: cancelled").waitFor();
   await writing(page).waitFor({ state: "detached" });
   assert.deepEqual(page.complaints, []);
+});
+
+test("a worker that posts its reply and writes on has both shown, until it completes", async (t) => {
+  const service = await Service.start(t);
+  const bot = await Bot.start(t, service, { name: "gpu-1", entity: "sage" });
+  const page = await openPage(t, browser, service);
+  await write(page, { name: "Ada", entity: "sage", text: "Tell me." });
+  await bot.works();
+  bot.writes("It began");
+  await writing(page).getByText("It began").waitFor();
+  const messageId = await page.locator(".message").first().getAttribute("data-id");
+  await record(page);
+  await say(service, "This is how.", { username: "sage", "message-type": "AI", replyTo: messageId });
+  await comments(page, "This is how.").waitFor();
+  bot.writes(" with a bang.");
+  await writing(page).getByText("It began with a bang.", { exact: true }).waitFor();
+  assert.deepEqual(await texts(page), ["Tell me.", "This is how.", "It began with a bang."]);
+  await service.send("/api/queue/complete", { messageId, workerId: "gpu-1" });
+  await page.getByText("sage · answered").waitFor();
+  assert.deepEqual(await texts(page), ["Tell me.", "This is how."]);
+  const replies = (await seen(page)).map((lines) => lines.filter(({ text }) => text === "This is how.").length);
+  const from = replies.indexOf(1);
+  assert.ok(replies.every((count, at) => count === (at < from ? 0 : 1)), `the reply never goes again: ${replies}`);
 });

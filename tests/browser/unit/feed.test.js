@@ -114,6 +114,18 @@ test("what a bot writes grows in one line, and the reply takes that line", () =>
   assert.deepEqual(known.entries().map((entry) => [entry.key, entry.state, entry.message.id]), [["a", "stored", "a"], [draft.key, "stored", "r"]]);
 });
 
+test("what a bot writes on after its reply stands in a line of its own, which goes when there is no other reply", () => {
+  const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
+  known.draft({ messageId: "a", text: "Be" });
+  known.take(message("r", 20, { "message-type": "AI", replyTo: "a" }));
+  known.draft({ messageId: "a", text: "And" });
+  const lines = known.entries().map(({ key, state, message: { text } }) => [key, state, text]);
+  assert.deepEqual(lines.map(([, ...shown]) => shown), [["stored", "text of a"], ["stored", "text of r"], ["writing", "And"]]);
+  assert.equal(new Set(keys(known)).size, 3);
+  known.take(message("a", 10, { status: "complete", seq: 21 }));
+  assert.deepEqual(keys(known), lines.slice(0, 2).map(([key]) => key));
+});
+
 for (const status of ["pending", "failed", "complete"]) {
   test(`what a bot had written goes when its work is ${status}`, () => {
     const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
