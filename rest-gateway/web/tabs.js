@@ -1,7 +1,8 @@
 // One connection for all tabs: the tab that holds a lock follows the feed and tells the others. Where a browser has no
 // locks or no channels, as in a page that was not served securely, each tab follows by itself.
 
-import { newestFrom } from "./feed.js";
+import { isUnfinished, newestFrom } from "./feed.js";
+import { QUICK_FOR } from "./schedule.js";
 
 /** A leader that does not answer for this long, in ms, is deposed: its tab is frozen, or broken. */
 const PATIENCE = 5_000;
@@ -36,6 +37,8 @@ class Shared {
   #newest = new Map();
   /** @type {Map<string, object>} what bots are writing, by the message that they answer */
   #drafts = new Map();
+  /** @type {Map<string, number>} own comments that wait for their answer, and since when */
+  #awaited = new Map();
   #state = null;
   #begun = false;
   #patience = null;
@@ -69,7 +72,8 @@ class Shared {
   }
 
   awaits(id) {
-    this.#feed ? this.#feed.awaits(id) : this.#say({ type: "awaits", id });
+    this.#awaited.set(id, Date.now());
+    this.#tellAwaited(id);
     this.#ask();
   }
 
@@ -118,12 +122,26 @@ class Shared {
     const stop = new AbortController();
     for (const signal of [term, this.#signal]) signal.addEventListener("abort", () => stop.abort(), { once: true });
     this.#feed = this.#open({ cursor: this.#cursor, signal: stop.signal });
+    this.#say({ type: "leads" });
+    this.#recallAwaited();
     for await (const change of this.#feed) {
       if (stop.signal.aborted) return;
       // Those who see the feed already need not know that somebody else connects now.
       if (change.state === "connecting" && this.#begun) continue;
       this.#note(change);
       this.#say({ type: "change", change });
+    }
+  }
+
+  #tellAwaited(id) {
+    this.#feed ? this.#feed.awaits(id) : this.#say({ type: "awaits", id });
+  }
+
+  /** A new leader knows nothing of what this tab still waits for. */
+  #recallAwaited() {
+    for (const [id, since] of this.#awaited) {
+      if (Date.now() - since < QUICK_FOR) this.#tellAwaited(id);
+      else this.#awaited.delete(id);
     }
   }
 
@@ -154,6 +172,8 @@ class Shared {
       this.#relax();
       // What was told since the question may have closed the gap.
       for (const change of told.changes) if (change.type !== "reset" || change.cursor !== this.#cursor) this.#note(change);
+    } else if (told.type === "leads") {
+      this.#recallAwaited();
     } else if (this.#feed && told.type === "ask") {
       this.#say({ type: "snapshot", to: told.from, changes: this.#missed(told.cursor) });
     } else if (this.#feed && told.type === "awaits") {
@@ -179,6 +199,9 @@ class Shared {
     if (change.type === "draft") this.#drafts.set(change.draft.messageId, change);
     if (change.draft?.ended) this.#drafts.delete(change.draft.messageId);
     if (change.type === "message") this.#drafts.delete(change.message.id);
+    for (const message of change.messages ?? [change.message]) {
+      if (message && !isUnfinished(message)) this.#awaited.delete(message.id);
+    }
     if (change.type === "message" && this.#isNewest(change.message)) {
       this.#newest.set(change.message.id, change.message);
       if (this.#newest.size > 2 * SNAPSHOT) this.#shrink();

@@ -333,6 +333,32 @@ test("what one tab wishes for the leader does", async (t) => {
   assert.deepEqual(open()[0].calls, ["wake", "m1", "now", "wake", "m1", "now"]);
 });
 
+test("a new leader is told what the others and it itself still wait for, and nothing that is over", async (t) => {
+  const { tab, settle, turn, open } = origin(t);
+  const [first, second, third] = [tab(), tab(), tab()];
+  await settle();
+  open()[0].tell(live, page());
+  for (const id of ["old", "seen"]) second.changes.awaits(id);
+  open()[0].tell(page(message("seen", 1, { status: "failed" })));
+  await turn(30_000);
+  second.changes.awaits("seen later");
+  open()[0].tell(page(message("seen later", 1, { status: "complete" })));
+  await turn(30_000);
+  for (const id of ["answered", "own"]) second.changes.awaits(id);
+  third.changes.awaits("other");
+  open()[0].tell(change(message("answered", 1, { status: "complete" })), change(message("own", 2, { status: "processing" })));
+  await settle();
+  first.close();
+  await settle();
+  assert.deepEqual(second.feeds[0].calls, ["own", "other"]);
+  second.close();
+  const fourth = tab();
+  await settle();
+  third.close();
+  await settle();
+  assert.deepEqual([third.feeds[0].calls, fourth.feeds[0].calls], [["other"], []], "who asked is gone");
+});
+
 test("without locks or channels each tab follows by itself", (t) => {
   turnTime(t);
   const signal = new AbortController().signal;
