@@ -180,14 +180,15 @@ pub(crate) async fn retry(
     Ok(Answer(answer.message.try_into()?))
 }
 
-/// Takes a pending or processing message out of the queue; it is kept as failed.
+/// Takes a message out of the queue; it is kept as failed. One that has failed stays so and is marked as cancelled.
+/// Nothing happens to a message that was cancelled or deleted already.
 #[utoipa::path(post, path = "/api/queue/cancel", tag = "queue",
     request_body = MessageRef,
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The message is failed with the error \"cancelled\"", body = Done),
         (status = 404, description = "No message has this id"),
-        (status = 409, description = "The message is finished already")))]
+        (status = 409, description = "The message is complete, or addressed to no bot")))]
 pub(crate) async fn cancel(
     operator: Operator,
     shown: Shown,

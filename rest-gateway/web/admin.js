@@ -130,7 +130,8 @@ function showFailed() {
     h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", {}, error))),
     number(`${failures} · ${expiries}`),
     number(age(known.history.serverTime - message.timestamp)),
-    action("Retry", message, "api/queue/retry"),
+    h("div", { className: "actions" },
+      action("Retry", message, "api/queue/retry"), cancelled ? null : action("Cancel", message, "api/queue/cancel")),
   ]);
   fill("failed", ["Message", "Errors, the last one below", number("Failures · expiries"), number("Age"), ""], rows, "Nothing has failed.");
 }

@@ -28,7 +28,7 @@ pub use grpc::Grpc;
 pub use messages::{DOMAIN, held, platform_post, question, question_from, question_json, reply, seconds};
 pub use metrics::Metrics;
 pub use process::Process;
-pub use refusal::{Refused, refused};
+pub use refusal::{Refused, precondition, refused};
 pub use service::{Service, World};
 pub use streams::{Watch, WorkStream, offers, watch_from, watch_live, work};
 

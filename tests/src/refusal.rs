@@ -48,3 +48,8 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>) -> (Code, String)
     let refused = Refused::from(&status);
     (refused.code, refused.reason)
 }
+
+/// Code and reason of a call that the present state does not allow.
+pub fn precondition(reason: &str) -> (Code, String) {
+    (Code::FailedPrecondition, reason.to_owned())
+}

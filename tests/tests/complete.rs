@@ -1,6 +1,6 @@
 //! The whole table of what `complete` answers, row by row.
 
-use e2e::{Grpc, Service, held, question, refused, reply, watch_live};
+use e2e::{Grpc, Service, held, precondition, question, refused, reply, watch_live};
 use repartee_proto::v1::{
     ChangeKind, CompleteMessageRequest, CompleteMessagesRequest, LeaseRef, Work, complete_outcome::Outcome,
 };
@@ -15,10 +15,6 @@ async fn claimed(client: &Grpc) -> Work {
 
 fn id_of(work: &Work) -> String {
     work.message.as_ref().expect("work has a message").id.clone()
-}
-
-fn precondition(reason: &str) -> (Code, String) {
-    (Code::FailedPrecondition, reason.to_owned())
 }
 
 #[tokio::test]

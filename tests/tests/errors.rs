@@ -1,16 +1,12 @@
 //! Every error that the contract names, provoked over the wire on gRPC.
 
 use e2e::{
-    Refused, Service, held, platform_post, question, question_from, refused, watch_from, watch_live,
-    within_deadline, work,
+    Refused, Service, held, platform_post, precondition, question, question_from, refused, watch_from,
+    watch_live, within_deadline, work,
 };
 use repartee_proto::v1::{LeaseRef, NewMessage, UpdateMessageRequest, list_messages_request::Position};
 use tonic::Code;
 use uuid::Uuid;
-
-fn precondition(reason: &str) -> (Code, String) {
-    (Code::FailedPrecondition, reason.to_owned())
-}
 
 fn unknown() -> String {
     Uuid::new_v4().to_string()

@@ -103,7 +103,7 @@ pub struct Work {
     pub failures: u32,
     /// How many leases ended without a result since then.
     pub expiries: u32,
-    /// True where it failed because it was cancelled.
+    /// True where it was cancelled, also after it had been given up.
     pub cancelled: bool,
     /// The last errors, oldest first, at most [`Work::ERRORS_KEPT`].
     pub errors: Vec<String>,
@@ -251,7 +251,7 @@ pub enum ChangeKind {
     Failed,
     /// It was finished.
     Completed,
-    /// It was taken out of the queue.
+    /// It was taken out of the queue, or cancelled after it was given up.
     Cancelled,
     /// An operator put it back to pending.
     Retried,

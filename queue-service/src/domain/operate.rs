@@ -117,17 +117,17 @@ impl Queue {
         }
     }
 
-    /// Takes a pending or processing message out of the queue. Cancelling twice changes nothing.
+    /// Takes a message out of the queue, or marks one that was given up as not to be tried again. What was cancelled or
+    /// deleted already is left as it is.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyCompleted`, `Failed`.
+    /// `NotFound`, `AlreadyCompleted`, `WrongStatus` on a message that is no work.
     pub fn cancel(&mut self, id: Uuid) -> Result<Record, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
-            Status::Pending | Status::Processing => Ok(self.cancelled(record)),
-            Status::Failed if work.cancelled => Ok(record),
-            Status::Failed => Err(Rejection::Failed),
             Status::Complete => Err(Rejection::AlreadyCompleted),
+            Status::Failed if work.cancelled || record.state.deleted => Ok(record),
+            Status::Pending | Status::Processing | Status::Failed => Ok(self.cancelled(record)),
         }
     }
 

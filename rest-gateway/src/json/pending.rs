@@ -43,7 +43,7 @@ struct FailedMessage {
     failures: u32,
     /// How many leases ended without a result.
     expiries: u32,
-    /// True where it was cancelled.
+    /// True where it was cancelled, before or after it was given up.
     cancelled: bool,
 }
 

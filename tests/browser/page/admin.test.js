@@ -70,6 +70,22 @@ test("a failed message is shown with its errors, and tried again", async (t) => 
   assert.deepEqual(page.complaints, []);
 });
 
+test("a failed message is cancelled, keeps its errors, and can still be tried again", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const { message } = await say(service, "Divide by zero.", { botParams: { entity: "calculator" } });
+  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "w1" });
+  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error: "no such number", retryable: false });
+  const page = await open(t, service);
+  const row = rows(page, "Failed", "Divide by zero.");
+  await row.getByRole("button", { name: "Cancel" }).press("Enter");
+  await row.filter({ hasText: /no such number.*cancelled/ }).waitFor();
+  await row.getByRole("button", { name: "Cancel" }).waitFor({ state: "detached" });
+  assert.equal(await tile(page, "Failed").textContent(), "1", "it stays failed");
+  await row.getByRole("button", { name: "Retry" }).click();
+  await rows(page, "Waiting", "Divide by zero.").waitFor();
+  assert.deepEqual(page.complaints, []);
+});
+
 test("the storage is told by call, with the bill of a month at the prices that are entered", async (t) => {
   const service = await Service.start(t, OFTEN);
   const page = await open(t, service);

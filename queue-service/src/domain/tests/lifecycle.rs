@@ -141,37 +141,63 @@ fn the_holder_is_told_when_somebody_else_ends_its_work() {
 
 #[test]
 fn a_cancelled_message_is_failed_and_says_cancelled() {
-    for status in [Status::Pending, Status::Processing] {
+    for status in [Status::Pending, Status::Processing, Status::Failed] {
         let (mut world, id) = at(status);
         world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
         let work = world.work(id);
         assert_eq!((work.status, work.cancelled), (Status::Failed, true));
         assert_eq!(work.errors.last().map(String::as_str), Some("cancelled"));
+        assert_eq!(world.log.last().map(|change| change.kind), Some(ChangeKind::Cancelled));
         assert_eq!(world.queue.next_deadline(), None);
     }
 }
 
 #[test]
-fn cancelling_twice_changes_nothing_and_what_ended_cannot_be_cancelled() {
-    let (mut world, id) = asked();
-    world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
-    let changes = world.log.len();
-    assert!(world.run(&[id], |queue, _| queue.cancel(id)).is_ok());
-    assert_eq!(world.log.len(), changes);
+fn cancelling_twice_changes_nothing_and_what_is_complete_cannot_be_cancelled() {
+    for status in [Status::Pending, Status::Failed] {
+        let (mut world, id) = at(status);
+        world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
+        let changes = world.log.len();
+        assert!(world.run(&[id], |queue, _| queue.cancel(id)).is_ok());
+        assert_eq!(world.log.len(), changes);
+    }
     let (mut world, id) = at(Status::Complete);
     assert_eq!(world.run(&[id], |queue, _| queue.cancel(id)), Err(Rejection::AlreadyCompleted));
-    let (mut world, id) = at(Status::Failed);
-    assert_eq!(world.run(&[id], |queue, _| queue.cancel(id)), Err(Rejection::Failed));
+}
+
+#[test]
+fn a_failed_message_that_is_cancelled_keeps_its_errors_and_refuses_a_late_finish_as_cancelled() {
+    let (mut world, id) = asked();
+    let leased = world.claim(id, "w").unwrap();
+    world.fail(&lease(&leased), Failure { retryable: false, ..failure("no such model") }).unwrap();
+    assert_eq!(world.complete(&lease(&leased), None), Err(Rejection::Failed));
+    world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
+    assert_eq!(world.work(id).errors, ["no such model", "cancelled"]);
+    assert_eq!(world.work(id).failures, 1);
+    assert_eq!(world.complete(&lease(&leased), None), Err(Rejection::Cancelled));
+}
+
+#[test]
+fn cancelling_a_deleted_message_leaves_the_tombstone_as_it_is() {
+    for status in [Status::Pending, Status::Processing, Status::Failed] {
+        let (mut world, id) = at(status);
+        let tombstone = world.run(&[id], |queue, _| queue.delete(id)).unwrap();
+        let changes = world.log.len();
+        assert_eq!(world.run(&[id], |queue, _| queue.cancel(id)), Ok(tombstone), "{status}");
+        assert_eq!(world.log.len(), changes);
+    }
 }
 
 #[test]
 fn a_cancelled_message_can_be_retried() {
-    let (mut world, id) = asked();
-    world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
-    world.run(&[id], |queue, _| queue.retry(id)).unwrap();
-    assert_eq!((world.work(id).status, world.work(id).cancelled), (Status::Pending, false));
-    let (_, events) = world.join(stream("s", 1));
-    assert_eq!(handed_out(events).len(), 1);
+    for status in [Status::Pending, Status::Failed] {
+        let (mut world, id) = at(status);
+        world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
+        world.run(&[id], |queue, _| queue.retry(id)).unwrap();
+        assert_eq!((world.work(id).status, world.work(id).cancelled), (Status::Pending, false));
+        let (_, events) = world.join(stream("s", 1));
+        assert_eq!(handed_out(events).len(), 1);
+    }
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn misstep(history: &[&Seen], before: &Seen, now: &Seen) -> Option<String> {
             (from == Some(Status::Processing) || late) && to == Some(Status::Complete)
         }
         ChangeKind::Cancelled => {
-            matches!(from, Some(Status::Pending | Status::Processing)) && to == Some(Status::Failed)
+            let may = matches!(from, Some(Status::Pending | Status::Processing | Status::Failed));
+            may && to == Some(Status::Failed) && last_step(history) != Some(ChangeKind::Cancelled)
         }
         ChangeKind::Retried => (from, to) == (Some(Status::Failed), Some(Status::Pending)),
         ChangeKind::Edited => from == to,

@@ -187,11 +187,12 @@ impl Model {
 
     fn cancel(&mut self, n: usize) -> Result<Outcome, Refusal> {
         let message = self.find_work(n)?;
+        let deleted = self.messages[message].deleted;
         let work = self.work(message);
         match work.status {
             Status::Pending | Status::Processing => self.call_off(message),
-            Status::Failed if work.cancelled => {}
-            Status::Failed => return Err(Refusal::Failed),
+            Status::Failed if work.cancelled || deleted => {}
+            Status::Failed => self.call_off(message),
             Status::Complete => return Err(Refusal::AlreadyCompleted),
         }
         Ok(Outcome::Changed(message))
