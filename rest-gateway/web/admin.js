@@ -14,8 +14,6 @@ const LISTED = 50;
 
 const at = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-/** Since when a session holds leases that it has not renewed. */
-const seen = new Map();
 let known = null;
 let charted = "";
 let timer = null;
@@ -97,24 +95,17 @@ function showTiles() {
 }
 
 function showWorkers() {
-  const { stats, history } = known;
-  const ids = new Set();
-  const rows = stats.sessions.map((session) => {
-    const id = `${session.workerId} ${session.sessionId}`;
-    ids.add(id);
-    if (session.leases === 0) seen.delete(id);
-    else if (!seen.has(id)) seen.set(id, history.serverTime);
-    const { quiet, silent, ...worker } = judged(session, history.serverTime, seen.get(id) ?? history.serverTime);
-    const renewed = session.lastRenewAt === null ? "never renewed" : `${age(quiet)} ago`;
+  const now = known.history.serverTime;
+  const rows = known.stats.sessions.map((session) => {
+    const { quiet, silent, lastRenewAt, ...worker } = judged(session, now);
     return [
       worker.workerId,
       h("span", { className: "session" }, worker.sessionId || "–"),
-      number(worker.streams), number(worker.leases), renewed,
+      number(worker.streams), number(worker.leases), lastRenewAt === null ? "never renewed" : `${age(now - lastRenewAt)} ago`,
       silent ? h("span", { className: "silent" }, `silent for ${age(quiet)}`) : "",
     ];
   });
-  for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id);
-  fill("workers", ["Worker", "Session", number("Streams"), number("Leases"), "Last renewed", ""], rows, "No worker is connected.");
+  fill("workers", ["Worker", "Session", number("Streams"), number("Leases"), "Last renewed", ""], rows, "No worker is connected, and nobody holds a message.");
 }
 
 function showEntities() {

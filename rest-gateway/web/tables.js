@@ -1,6 +1,6 @@
 // What the operator's page says, worked out from what the server counted. Pure: no network, no page, no clock.
 
-/** A worker that holds leases and has not renewed for this long, in ms, is told as silent: leases are renewed far sooner. */
+/** A worker that holds leases and has neither claimed nor renewed one for this long, in ms, is told as silent: leases are renewed far sooner. */
 export const SILENT = 15_000;
 /** A month for the projected bill, in ms. */
 export const MONTH = 30 * 24 * 3_600_000;
@@ -30,12 +30,10 @@ export function money(amount) {
  * A session with what is wrong with it.
  * @param {object} session as `/api/stats` tells it
  * @param {number} now the server's clock, Unix milliseconds
- * @param {number} since when this page first saw it hold what it holds, Unix milliseconds
  */
-export function judged(session, now, since) {
-  const quiet = now - Math.max(session.lastRenewAt ?? 0, since);
-  const known = session.lastRenewAt === null ? quiet : now - session.lastRenewAt;
-  return { ...session, quiet: known, silent: session.leases > 0 && known > SILENT };
+export function judged(session, now) {
+  const quiet = now - Math.max(session.lastRenewAt ?? 0, session.lastClaimAt ?? 0);
+  return { ...session, quiet, silent: session.leases > 0 && quiet > SILENT };
 }
 
 /**

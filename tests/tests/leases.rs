@@ -2,8 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use e2e::{Grpc, Service, held, question, reply, seconds, within_deadline, work};
+use e2e::{Grpc, Service, World, held, question, reply, seconds, within_deadline, work};
 use repartee_proto::v1::{Status, StreamPendingRequest, Work, stream_pending_response::Event as Sent};
+use serde_json::Value;
 
 /// Failures after which a message is given up.
 const MAX_FAILURES: usize = 5;
@@ -67,6 +68,36 @@ async fn a_session_never_holds_more_than_its_max_in_flight() {
             client.complete(held(&in_hand.remove(0)), reply("Well.")).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn what_workers_hold_without_a_session_is_told_by_worker() {
+    let world = World::start().await;
+    let (client, browser) = (world.grpc().await, world.browser());
+    let claimed = client.claim(&asked(&client).await, "by id").await.unwrap();
+    for _ in 0..2 {
+        asked(&client).await;
+        client.claim_next("next", &[], 0).await.unwrap().expect("one waits");
+    }
+    let told = async || {
+        let stats = browser.get("/api/stats").await.ok(200);
+        let sessions = stats["sessions"].as_array().unwrap().clone();
+        let rest = |s: &Value| (s["sessionId"] == "", s["streams"] == 0, s["lastClaimAt"].is_i64());
+        assert!(sessions.iter().all(|s| rest(s) == (true, true, true)), "{stats}");
+        let shown = |s: &Value| {
+            (
+                s["workerId"].as_str().unwrap().to_owned(),
+                s["leases"].as_u64().unwrap(),
+                s["lastRenewAt"].is_i64(),
+            )
+        };
+        sessions.iter().map(shown).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [("by id".to_owned(), 1, false), ("next".to_owned(), 2, false)]);
+    client.renew(held(&claimed)).await.unwrap().unwrap();
+    assert_eq!(told().await[0], ("by id".to_owned(), 1, true));
+    client.complete(held(&claimed), None).await.unwrap();
+    assert_eq!(told().await, [("next".to_owned(), 2, false)]);
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ impl Queue {
         }
     }
 
-    /// The sessions that stream or hold leases, in the order of their ids.
+    /// The sessions that stream or hold leases, in the order of their ids; then what workers hold without a session, in
+    /// the order of their names.
     pub fn sessions(&self) -> Vec<SessionView> {
         self.takers.views()
     }

@@ -132,6 +132,7 @@ impl Queue {
             queue.index(record);
             queue.grant_grace(posted, now);
         }
+        queue.takers.begin_again(now);
         queue
     }
 

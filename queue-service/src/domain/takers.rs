@@ -62,17 +62,19 @@ impl Event {
     }
 }
 
-/// One session of a worker, as statistics show it.
+/// One session of a worker, or what a worker holds without one, as statistics show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {
     /// Name of the worker.
     pub worker_id: String,
-    /// The session.
+    /// The session; empty for the claims of a worker that were made without one.
     pub session_id: String,
     /// Its open streams.
     pub streams: usize,
     /// The leases that it holds.
     pub leases: usize,
+    /// When it claimed last; of what it held at a restart, when that was.
+    pub last_claim_at: Option<Millis>,
     /// When it renewed last.
     pub last_renew_at: Option<Millis>,
 }
@@ -91,7 +93,25 @@ pub(super) struct Session {
     worker_id: String,
     pub(super) streams: BTreeSet<TakerId>,
     pub(super) leases: BTreeSet<u64>,
+    last_claim_at: Option<Millis>,
     last_renew_at: Option<Millis>,
+}
+
+impl Session {
+    fn is_gone(&self) -> bool {
+        self.streams.is_empty() && self.leases.is_empty()
+    }
+
+    fn view(&self, session_id: &str) -> SessionView {
+        SessionView {
+            worker_id: self.worker_id.clone(),
+            session_id: session_id.to_owned(),
+            streams: self.streams.len(),
+            leases: self.leases.len(),
+            last_claim_at: self.last_claim_at,
+            last_renew_at: self.last_renew_at,
+        }
+    }
 }
 
 /// All takers.
@@ -103,6 +123,8 @@ pub(super) struct Takers {
     pub(super) last_served: TakerId,
     pub(super) deadlines: BTreeSet<(Millis, TakerId)>,
     pub(super) sessions: BTreeMap<String, Session>,
+    /// What workers hold without a session, by their names: to be shown only, nothing is decided by it.
+    alone: BTreeMap<String, Session>,
 }
 
 impl Takers {
@@ -140,32 +162,55 @@ impl Takers {
         }
     }
 
+    /// Those among whom the holder of a claim is, and its name there.
+    fn holders<'a>(&mut self, claim: &'a Claim) -> (&mut BTreeMap<String, Session>, &'a String) {
+        match &claim.session_id {
+            Some(session_id) => (&mut self.sessions, session_id),
+            None => (&mut self.alone, &claim.worker_id),
+        }
+    }
+
     pub(super) fn open_lease(&mut self, claim: &Claim, posted: u64) {
+        let (holders, name) = self.holders(claim);
+        let holder = holders.entry(name.clone()).or_default();
+        holder.worker_id.clone_from(&claim.worker_id);
+        holder.leases.insert(posted);
+        holder.last_claim_at = holder.last_claim_at.max(Some(claim.at));
         if let Some(session_id) = &claim.session_id {
-            let session = self.sessions.entry(session_id.clone()).or_default();
-            session.worker_id.clone_from(&claim.worker_id);
-            session.leases.insert(posted);
             self.recount(session_id);
         }
     }
 
     pub(super) fn close_lease(&mut self, claim: Option<&Claim>, posted: u64) {
-        let Some(session_id) = claim.and_then(|claim| claim.session_id.as_ref()) else { return };
-        if let Some(session) = self.sessions.get_mut(session_id) {
-            session.leases.remove(&posted);
+        let Some(claim) = claim else { return };
+        let (holders, name) = self.holders(claim);
+        if let Some(holder) = holders.get_mut(name) {
+            holder.leases.remove(&posted);
+            if holder.is_gone() {
+                holders.remove(name);
+            }
+        }
+        if let Some(session_id) = &claim.session_id {
             self.recount(session_id);
-            self.forget_if_gone(session_id);
         }
     }
 
     pub(super) fn note_renewal(&mut self, claim: &Claim, now: Millis) {
-        if let Some(session) = claim.session_id.as_ref().and_then(|id| self.sessions.get_mut(id)) {
-            session.last_renew_at = Some(now);
+        let (holders, name) = self.holders(claim);
+        if let Some(holder) = holders.get_mut(name) {
+            holder.last_renew_at = Some(now);
+        }
+    }
+
+    /// After a restart nobody has been heard of, and nobody is silent yet.
+    pub(super) fn begin_again(&mut self, now: Millis) {
+        for holder in self.sessions.values_mut().chain(self.alone.values_mut()) {
+            holder.last_claim_at = Some(now);
         }
     }
 
     fn forget_if_gone(&mut self, session_id: &str) {
-        if self.sessions.get(session_id).is_some_and(|s| s.streams.is_empty() && s.leases.is_empty()) {
+        if self.sessions.get(session_id).is_some_and(Session::is_gone) {
             self.sessions.remove(session_id);
         }
     }
@@ -238,13 +283,7 @@ impl Takers {
     }
 
     pub(super) fn views(&self) -> Vec<SessionView> {
-        let view = |(session_id, session): (&String, &Session)| SessionView {
-            worker_id: session.worker_id.clone(),
-            session_id: session_id.clone(),
-            streams: session.streams.len(),
-            leases: session.leases.len(),
-            last_renew_at: session.last_renew_at,
-        };
-        self.sessions.iter().map(view).collect()
+        let sessions = self.sessions.iter().map(|(session_id, session)| session.view(session_id));
+        sessions.chain(self.alone.values().map(|alone| alone.view(""))).collect()
     }
 }

@@ -68,6 +68,7 @@ fn session(session: SessionView) -> v1::SessionStats {
         streams: u32::try_from(session.streams).unwrap_or(u32::MAX),
         leases: u32::try_from(session.leases).unwrap_or(u32::MAX),
         last_renew_at: session.last_renew_at,
+        last_claim_at: session.last_claim_at,
     }
 }
 

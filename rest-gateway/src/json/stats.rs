@@ -32,7 +32,7 @@ pub(crate) struct Stats {
     changes_since_start: BTreeMap<&'static str, u64>,
     /// What each call cost in storage since the process started.
     calls: Vec<CallStats>,
-    /// The sessions of workers that stream or hold leases.
+    /// The sessions of workers that stream or hold leases; then what workers hold without a session, one entry a worker.
     sessions: Vec<SessionStats>,
     /// The fill of the cache.
     cache: CacheStats,
@@ -81,21 +81,25 @@ struct CallStats {
     writes: u64,
 }
 
-/// One session of a worker.
+/// One session of a worker, or all that a worker holds that claimed by id or with claim-next, without a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SessionStats {
     /// Name of the worker.
     worker_id: String,
-    /// The session.
+    /// The session; empty for claims without one.
     session_id: String,
-    /// Its open streams.
+    /// Its open streams; 0 for claims without a session.
     streams: u32,
     /// Leases that it holds.
     leases: u32,
-    /// When it renewed last, Unix milliseconds; null where it never did.
+    /// When it renewed last, Unix milliseconds; null where it never did while it held something.
     #[schema(required)]
     last_renew_at: Option<i64>,
+    /// When it was given a message last, Unix milliseconds; for what it held when the queue-service started, that time.
+    /// Null where it was given none while it was here.
+    #[schema(required)]
+    last_claim_at: Option<i64>,
 }
 
 /// The fill of the cache.
@@ -164,6 +168,7 @@ impl From<v1::SessionStats> for SessionStats {
             streams: stats.streams,
             leases: stats.leases,
             last_renew_at: stats.last_renew_at,
+            last_claim_at: stats.last_claim_at,
         }
     }
 }

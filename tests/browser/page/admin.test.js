@@ -51,6 +51,22 @@ test("a worker that holds a lease and falls silent is told", async (t) => {
   await row.getByText(/silent/).waitFor({ state: "detached" });
 });
 
+test("a worker that claims without a session is shown, and told once it falls silent", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const { message } = await say(service, "Anyone?", { botParams: { entity: "oracle" } });
+  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "curl-1" });
+  const page = await open(t, service);
+  const row = rows(page, "In work, by worker", "curl-1");
+  await row.filter({ hasText: /never renewed/ }).waitFor();
+  assert.match(await row.textContent(), /^curl-1–01never renewed/, "no session, no stream, one lease");
+  await service.send("/api/queue/renew", { messageId: message.id, leaseToken: lease.token, leaseSeconds: 60 });
+  await row.filter({ hasText: /\d s ago/ }).waitFor();
+  await row.getByText(/silent for \d+ s/).waitFor();
+  await service.send("/api/queue/complete", { messageId: message.id, leaseToken: lease.token });
+  await row.waitFor({ state: "detached" });
+  assert.deepEqual(page.complaints, []);
+});
+
 test("a failed message is shown with its errors, and tried again", async (t) => {
   const service = await Service.start(t, OFTEN);
   const { message } = await say(service, "Divide by zero.", { botParams: { entity: "calculator" } });

@@ -16,18 +16,16 @@ test("counts and money can be read", () => {
   assert.deepEqual([money(12.345), money(0), money(0.00123)], ["12.35", "0.00", "0.0012"]);
 });
 
-test("a worker that holds leases and renews none is silent", () => {
+test("a worker that holds leases, and neither renews nor claims any, is silent", () => {
   const now = 1_000_000;
-  const session = { leases: 1, lastRenewAt: now - SILENT - 1 };
-  assert.equal(judged(session, now, now - 60_000).silent, true);
-  assert.equal(judged({ ...session, lastRenewAt: now - 1_000 }, now, now - 60_000).silent, false);
-  assert.equal(judged({ ...session, leases: 0 }, now, now).silent, false, "one that holds nothing has nothing to renew");
-});
-
-test("a worker that never renewed is silent once it has been watched for long enough", () => {
-  const session = { leases: 1, lastRenewAt: null };
-  assert.equal(judged(session, 1_000_000, 1_000_000 - 1_000).silent, false);
-  assert.equal(judged(session, 1_000_000, 1_000_000 - SILENT - 1).silent, true);
+  const long = now - SILENT - 1;
+  const session = { leases: 1, lastRenewAt: long, lastClaimAt: long };
+  assert.equal(judged(session, now).silent, true);
+  assert.equal(judged({ ...session, lastRenewAt: null }, now).silent, true, "one that never renewed");
+  assert.equal(judged({ ...session, lastRenewAt: now - 1_000 }, now).silent, false);
+  assert.equal(judged({ ...session, lastClaimAt: now - 1_000 }, now).silent, false, "short work needs no renewal");
+  assert.equal(judged({ ...session, leases: 0 }, now).silent, false, "one that holds nothing has nothing to renew");
+  assert.equal(judged({ leases: 0, lastRenewAt: null, lastClaimAt: null }, now).silent, false, "one that was given nothing yet");
 });
 
 test("the bill of a month goes on as the span went, the dearest call first", () => {

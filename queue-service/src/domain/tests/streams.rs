@@ -1,7 +1,7 @@
 //! Streams of one session: which of them is given work, and what happens when one of them may be dead.
 
-use super::world::{World, handed_out, question, stream};
-use crate::domain::{Event, Queue, QueueRules, TakerId};
+use super::world::{START, World, handed_out, lease, question, stream};
+use crate::domain::{Event, Queue, QueueRules, SessionView, TakerId};
 
 /// Posts a question, and returns to whom it is handed out.
 fn asked(world: &mut World, human: &str) -> Vec<TakerId> {
@@ -73,4 +73,54 @@ fn only_work_that_nobody_has_seen_goes_back_where_it_cannot_be_delivered() {
     let (_, events) = world.join(stream("session", 9));
     let again: Vec<bool> = goes_back(events);
     assert_eq!((first, again), (vec![true], vec![false]), "its session may be working on it");
+}
+
+/// What statistics tell of a worker: its session, streams, leases, last claim and last renewal.
+fn told(world: &World) -> Vec<SessionView> {
+    world.queue.sessions()
+}
+
+#[test]
+fn claims_without_a_session_are_told_by_worker_for_as_long_as_it_holds_any() {
+    let mut world = World::new(QueueRules::default());
+    let [first, second] = ["Ann", "Bob"].map(|human| world.post(question(human, "echo")).content.id);
+    let one = world.claim(first, "curl").unwrap();
+    world.pass(1_000);
+    let two = world.claim(second, "curl").unwrap();
+    let mut expected = SessionView {
+        worker_id: "curl".to_owned(),
+        session_id: String::new(),
+        streams: 0,
+        leases: 2,
+        last_claim_at: Some(START + 1_000),
+        last_renew_at: None,
+    };
+    assert_eq!(told(&world), [expected.clone()]);
+    world.pass(1_000);
+    world.renew(&lease(&one)).unwrap();
+    world.complete(&lease(&two), None).unwrap();
+    (expected.leases, expected.last_renew_at) = (1, Some(START + 2_000));
+    assert_eq!(told(&world), [expected.clone()]);
+    world.pass(1_000);
+    world.restart();
+    (expected.last_claim_at, expected.last_renew_at) = (Some(START + 3_000), None);
+    assert_eq!(told(&world), [expected], "nobody is silent yet after a restart");
+    world.complete(&lease(&one), None).unwrap();
+    assert_eq!(told(&world), []);
+}
+
+#[test]
+fn a_worker_without_a_session_is_nobodys_session_whatever_its_name() {
+    let mut world = World::new(QueueRules::default());
+    let id = world.post(question("Ann", "echo")).content.id;
+    let leased = world.claim(id, "session").unwrap();
+    let (taker, events) = world.join(stream("session", 1));
+    assert_eq!(events, [], "the stream is not given what the worker of its session's name holds");
+    assert_eq!(asked(&mut world, "Bob"), [taker], "and may hold as much as without it");
+    let seen: Vec<_> =
+        told(&world).into_iter().map(|s| (s.worker_id, s.session_id, s.streams, s.leases)).collect();
+    let named = |text: &str| text.to_owned();
+    assert_eq!(seen, [(named("streamer"), named("session"), 1, 1), (named("session"), named(""), 0, 1)]);
+    world.part(taker);
+    assert_eq!(world.lease_end(id), Some(leased.ends), "its lease is not cut with the stream");
 }

@@ -1,8 +1,10 @@
 //! The queue as the model would tell it, and the comparisons of the two.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
-use super::{Driven, entity_name, entity_names};
+use super::{Driven, entity_name, entity_names, worker_name};
 use crate::domain::{
     Event, Record,
     tests::model::{Lease, Message, Model, Told, Work},
@@ -61,20 +63,28 @@ impl Driven {
         }
     }
 
-    /// Statistics tell the sessions that stream or hold leases, no others.
+    /// Statistics tell the sessions that stream or hold leases, and what workers hold without one; nothing else.
     pub(in crate::domain::tests::machine) fn check_sessions(&self, model: &Model) {
+        let works = model.messages.iter().filter_map(|message| message.work.as_ref());
+        let leased = works.filter(|work| work.lease.is_some()).filter_map(|work| work.claim);
+        let claims: Vec<_> = leased.map(|claim| &model.claims[claim]).collect();
         let mut expected = Vec::new();
         for session in 0..3u8 {
             let streams = model.takers.values().filter(|taker| taker.session == Some(session)).count();
-            let works = model.messages.iter().filter_map(|message| message.work.as_ref());
-            let leased = works.filter(|work| work.lease.is_some()).filter_map(|work| work.claim);
-            let leases = leased.filter(|claim| model.claims[*claim].session == Some(session)).count();
+            let leases = claims.iter().filter(|claim| claim.session == Some(session)).count();
             if streams + leases > 0 {
-                expected.push((format!("s{session}"), streams, leases));
+                expected.push((worker_name(session), format!("s{session}"), streams, leases));
             }
         }
-        let seen = self.world.queue.sessions().into_iter().map(|s| (s.session_id, s.streams, s.leases));
-        assert_eq!(seen.collect::<Vec<_>>(), expected);
+        let alone = claims.iter().filter(|claim| claim.session.is_none());
+        let workers: BTreeSet<_> = alone.clone().map(|claim| worker_name(claim.worker)).collect();
+        for worker in workers {
+            let leases = alone.clone().filter(|claim| worker_name(claim.worker) == worker).count();
+            expected.push((worker, String::new(), 0, leases));
+        }
+        let seen = self.world.queue.sessions().into_iter();
+        let seen: Vec<_> = seen.map(|s| (s.worker_id, s.session_id, s.streams, s.leases)).collect();
+        assert_eq!(seen, expected);
     }
 
     pub(super) fn told(&self, event: &Event) -> Told {
