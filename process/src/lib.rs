@@ -1,6 +1,7 @@
 //! What every Repartee binary does around its work: reading settings, writing logs, ending on a signal, telling that it
-//! is ready, counting, bounds, connections, and the exit codes. It knows nothing of messages.
+//! is ready, counting, bounds, connections, tokens, and the exit codes. It knows nothing of messages.
 
+mod bearer;
 mod bound;
 mod door;
 mod exit;
@@ -11,6 +12,7 @@ mod ready;
 mod secret;
 mod shutdown;
 
+pub use bearer::bearer;
 pub use bound::{Bound, Fill, Full, Place, refusals};
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};

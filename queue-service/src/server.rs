@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
-    grpc::{self, Bounds, QueueGrpc, StreamRules, admit},
+    grpc::{self, Bounds, QueueGrpc, Rights, StreamRules, admit},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
@@ -164,7 +164,7 @@ fn open<J: Journal>(
     let tally = Tally::default();
     let mut store = SledStore::open(&data_dir, durability, &tally)?;
     let mark = HighWater::open(&data_dir, &mut store, &tally)?;
-    let secret = EditSecret::open(&data_dir).map_err(Error::Secret)?;
+    let edits = EditSecret::open(&data_dir).map_err(Error::Secret)?;
     if durability == crate::journal::Durability::Process {
         tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
     }
@@ -189,7 +189,7 @@ fn open<J: Journal>(
         queue,
         reads: Reads { views, store, costs },
         limits: Arc::new(settings.limits.clone()),
-        secret,
+        rights: Arc::new(Rights { admin: settings.admin_token.clone(), edits }),
         streams: StreamRules {
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),

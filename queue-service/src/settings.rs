@@ -5,6 +5,7 @@ mod retention;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use repartee_process::Secret;
 use serde::Serialize;
 
 use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits, writer::Room};
@@ -92,6 +93,10 @@ pub struct Settings {
     /// Seconds after which a stream that its client does not read is ended.
     #[arg(long, env = "REPARTEE_STREAM_PATIENCE", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub stream_patience: u32,
+    /// The token of operators: whoever sends it as a bearer token may do from anywhere what callers on this machine may.
+    /// 8 to 1,024 visible ASCII characters. Gateways on other machines need the same one.
+    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<Secret>,
     /// What clients may send.
     #[command(flatten)]
     pub limits: Limits,
@@ -120,7 +125,7 @@ impl repartee_process::Settings for Settings {
                 self.max_pending, self.max_pending_per_entity
             ));
         }
-        Ok(())
+        self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))
     }
 }
 

@@ -89,7 +89,8 @@ pub struct Settings {
     #[serde(serialize_with = "as_seconds")]
     pub watch_patience: Duration,
     /// The token of operators: `/admin`, and calls that look after the queue, need it then. 8 to 1,024 visible ASCII
-    /// characters. Without it they are open to callers on this machine only.
+    /// characters. Without it they are open to callers on this machine only. It is passed on to the queue-service, which
+    /// needs the same one where it is on another machine.
     #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<Secret>,
     /// Between two points of the operators' charts, in seconds, fractions allowed; 360 points are kept.
@@ -112,7 +113,7 @@ impl repartee_process::Settings for Settings {
 
     fn check(&self) -> Result<(), String> {
         check_queue_url(&self.queue_url)?;
-        self.admin_token.as_ref().map_or(Ok(()), check_token)?;
+        self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))?;
         if self.max_body_bytes == 0 {
             return Err("--max-body-bytes has to be at least 1".into());
         }
@@ -133,15 +134,6 @@ impl Settings {
 fn check_queue_url(url: &str) -> Result<(), String> {
     let valid = url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
     valid.then_some(()).ok_or_else(|| format!("--queue-url has to look like http://HOST:PORT, not {url:?}"))
-}
-
-/// What can be sent in a header as it is. Its value is told to nobody.
-fn check_token(token: &Secret) -> Result<(), String> {
-    let token = token.reveal();
-    let valid = (8..=1_024).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    valid.then_some(()).ok_or_else(|| {
-        format!("--admin-token has to be 8 to 1,024 visible ASCII characters, is {} bytes", token.len())
-    })
 }
 
 /// An origin as browsers send it (RFC 6454): scheme, host and port, nothing behind them.

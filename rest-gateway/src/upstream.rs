@@ -14,7 +14,7 @@ use std::{
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{StatusCode, header, request::Parts};
-use repartee_process::Place;
+use repartee_process::{Place, Secret};
 use repartee_proto::v1::queue_service_client::QueueServiceClient;
 use tonic::{
     Request, Status,
@@ -143,10 +143,12 @@ impl Asker {
         Ok(Self(Arc::new(metadata(parts))))
     }
 
-    /// The gateway itself, for what it has checked already; the request keeps its id.
-    pub(crate) fn gateway(parts: &Parts) -> Self {
+    /// An operator whose token was checked: it is passed on, and the request keeps its id. Where they sit is of no
+    /// matter any more.
+    pub(crate) fn operator(parts: &Parts, token: &Secret) -> Self {
         let mut metadata = metadata(parts);
         metadata.retain(|(name, _)| *name == "x-request-id");
+        metadata.extend(authorization(token).map(|value| ("authorization", value)));
         Self(Arc::new(metadata))
     }
 
@@ -170,6 +172,13 @@ impl Interceptor for Caller {
         request.set_timeout(self.timeout);
         Ok(request)
     }
+}
+
+/// The token of operators as the queue-service takes it; none where no header can carry it, which settings refuse.
+pub(crate) fn authorization(token: &Secret) -> Option<MetadataValue<tonic::metadata::Ascii>> {
+    let mut value = MetadataValue::try_from(format!("Bearer {}", token.reveal())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn metadata(parts: &Parts) -> Metadata {

@@ -31,8 +31,12 @@ pub struct Service {
 impl Service {
     /// Starts a queue-service on an empty data directory.
     pub async fn queue_service(settings: &[&str]) -> Self {
-        Self::start("queue-service", &[&["--grpc-addr", "127.0.0.1:0"], settings].concat(), Data::InItsFolder)
-            .await
+        Self::queue_service_at("127.0.0.1:0", settings).await
+    }
+
+    /// Starts a queue-service at `address`, on an empty data directory.
+    pub async fn queue_service_at(address: &str, settings: &[&str]) -> Self {
+        Self::start("queue-service", &[&["--grpc-addr", address], settings].concat(), Data::InItsFolder).await
     }
 
     /// Starts a queue-service on the data directory `data`.

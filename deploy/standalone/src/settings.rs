@@ -44,8 +44,9 @@ pub(crate) struct Settings {
     /// Run a bot that answers the entity `echo` by repeating what it is told.
     #[arg(long, env = "REPARTEE_DEMO_BOT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) demo_bot: bool,
-    /// The token of operators: `/admin`, and calls that look after the queue, need it then. 8 to 1,024 visible ASCII
-    /// characters. Without it they are open to callers on this machine only.
+    /// The token of operators: `/admin`, and calls over JSON that look after the queue, need it then; over gRPC it lets
+    /// callers from elsewhere in. 8 to 1,024 visible ASCII characters. Without it all of that is open to callers on this
+    /// machine only.
     #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
     pub(crate) admin_token: Option<Secret>,
     /// Write the bound addresses there, as JSON, once everything serves.
@@ -90,6 +91,7 @@ impl Settings {
             retention: self.retention,
             cache_messages: self.cache_messages,
             cache_bytes: self.cache_bytes,
+            admin_token: self.admin_token.clone(),
             ready_file: None,
             ..own
         })

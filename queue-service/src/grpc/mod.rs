@@ -24,10 +24,11 @@ use repartee_process::{Bound, Place};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{domain::Limits, drafts::Drafts, journal::EditSecret, reads::Reads, writer::QueueHandle};
+use crate::{domain::Limits, drafts::Drafts, reads::Reads, writer::QueueHandle};
 
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit};
+pub(crate) use rights::Rights;
 
 /// QueueService over gRPC; cheap to clone.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ pub(crate) struct QueueGrpc {
     pub(crate) queue: QueueHandle,
     pub(crate) reads: Reads,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) secret: EditSecret,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) streams: StreamRules,
     pub(crate) bounds: Bounds,
     pub(crate) drafts: Drafts,

@@ -1,43 +1,72 @@
-//! Who may do what. Until tokens are configured, the calls of workers and operators are open to local callers only.
+//! Who may do what. Calls of workers and operators are open to callers on this machine, and where an admin token is set
+//! to whoever sends it, from anywhere. A token that is sent and wrong is refused: nobody falls back to being local.
 
 use std::net::IpAddr;
 
+use repartee_process::{Secret, bearer};
 use tonic::{Request, Status, metadata::MetadataMap};
 use uuid::Uuid;
 
 use crate::journal::EditSecret;
 
-/// Checks that a call of a worker or an operator comes from this machine.
-pub(super) fn local<T>(request: &Request<T>) -> Result<(), Status> {
-    if is_local(request) {
-        return Ok(());
-    }
-    Err(Status::unauthenticated("calls of workers and operators are open to local callers only"))
+/// What callers are judged by.
+pub(crate) struct Rights {
+    /// The token of operators, where one is set.
+    pub(crate) admin: Option<Secret>,
+    /// Makes and checks the tokens of authors.
+    pub(crate) edits: EditSecret,
 }
 
-/// Checks that the caller may change a message: its author by the edit token, or a local caller without one.
-pub(super) fn author_or_local<T>(request: &Request<T>, id: Uuid, secret: &EditSecret) -> Result<(), Status> {
-    let Some(authorization) = request.metadata().get("authorization") else {
-        return if is_local(request) {
-            Ok(())
-        } else {
-            Err(Status::unauthenticated(
-                "send the edit token of the message: \"Authorization: Bearer <editToken>\"",
-            ))
+impl Rights {
+    /// Checks that a call of a worker or an operator comes from this machine, or with the token of operators. Where none
+    /// is set there is nothing to compare a token with, and none is looked at.
+    pub(super) fn work_or_operate<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let Some(admin) = &self.admin else {
+            let closed = "calls of workers and operators are open to local callers only, until the queue-service has an --admin-token";
+            return is_local(request).then_some(()).ok_or_else(|| Status::unauthenticated(closed));
         };
-    };
-    let token = authorization.to_str().ok().and_then(bearer);
-    match token {
-        Some(token) if secret.accepts(id, token) => Ok(()),
-        Some(_) => Err(Status::permission_denied("this token does not belong to this message")),
-        None => Err(Status::unauthenticated("the Authorization header must be \"Bearer <editToken>\"")),
+        match sent(request.metadata()) {
+            Some(token) if admin.is(token) => Ok(()),
+            Some(_) => {
+                Err(Status::permission_denied("this is not the token of the queue-service's --admin-token"))
+            }
+            None if is_local(request) => Ok(()),
+            None => Err(Status::unauthenticated(
+                "calls of workers and operators are open to local callers, and with the token of its --admin-token to \
+                 others: \"Authorization: Bearer <token>\"",
+            )),
+        }
+    }
+
+    /// Checks that the caller may change a message: its author by the edit token, an operator by theirs, or a local caller
+    /// without one.
+    ///
+    /// A local caller that asks for nobody else may do so whatever it sends where no token of operators is set: it is a
+    /// gateway on this machine that has checked an operator's token by its own setting, or somebody who could as well
+    /// send none.
+    pub(super) fn change<T>(&self, request: &Request<T>, id: Uuid) -> Result<(), Status> {
+        if !request.metadata().contains_key("authorization") {
+            let closed = "send the edit token of the message: \"Authorization: Bearer <editToken>\"";
+            return is_local(request).then_some(()).ok_or_else(|| Status::unauthenticated(closed));
+        }
+        let Some(token) = sent(request.metadata()) else {
+            return Err(Status::unauthenticated("the Authorization header must be \"Bearer <editToken>\""));
+        };
+        let may = self.edits.accepts(id, token)
+            || match &self.admin {
+                Some(admin) => admin.is(token),
+                None => is_local(request) && !request.metadata().contains_key(FORWARDED_FOR),
+            };
+        may.then_some(())
+            .ok_or_else(|| Status::permission_denied("this token does not belong to this message"))
     }
 }
 
-/// The scheme is matched without regard to case: RFC 9110, section 11.1.
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The bearer token that came with a call.
+fn sent(metadata: &MetadataMap) -> Option<&str> {
+    bearer(metadata.get("authorization")?.to_str().ok()?)
 }
 
 /// Local: the peer is on this machine, and so is everybody for whom it forwards the call.
@@ -47,7 +76,7 @@ fn is_local<T>(request: &Request<T>) -> bool {
 }
 
 fn forwarded_are_local(metadata: &MetadataMap) -> bool {
-    metadata.get_all("x-forwarded-for").iter().all(|chain| {
+    metadata.get_all(FORWARDED_FOR).iter().all(|chain| {
         let addresses = chain.to_str().map(|chain| chain.split(',').map(str::trim));
         addresses.is_ok_and(|mut addresses| {
             addresses.all(|a| a.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
@@ -56,31 +85,4 @@ fn forwarded_are_local(metadata: &MetadataMap) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn forwarded(chain: &'static str) -> bool {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("x-forwarded-for", chain.parse().expect("visible ASCII"));
-        forwarded_are_local(&metadata)
-    }
-
-    #[test]
-    fn a_chain_is_local_only_where_every_address_is_loopback() {
-        assert!(forwarded_are_local(&MetadataMap::new()));
-        assert!(forwarded("127.0.0.1"));
-        assert!(forwarded("127.0.0.1, ::1, ::ffff:127.0.0.1"));
-        assert!(!forwarded("203.0.113.7"));
-        assert!(!forwarded("127.0.0.1, 203.0.113.7"));
-        assert!(!forwarded("unknown"));
-        assert!(!forwarded(""));
-    }
-
-    #[test]
-    fn the_scheme_is_bearer_in_any_case() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc"), Some("abc"));
-        assert_eq!(bearer("Basic abc"), None);
-        assert_eq!(bearer("abc"), None);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, rights, status};
+use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
     writer::{Clock, SystemClock},
@@ -63,7 +63,7 @@ impl QueueService for QueueGrpc {
         request: Request<v1::UpdateMessageRequest>,
     ) -> Answer<v1::UpdateMessageResponse> {
         let id = self.id(&request.get_ref().message_id)?;
-        rights::author_or_local(&request, id, &self.secret)?;
+        self.rights.change(&request, id)?;
         let (id, update) = check::update(&self.limits, request.into_inner()).map_err(refused)?;
         let record = self.queue.update(id, update).await.map_err(status::command)?;
         Ok(Response::new(v1::UpdateMessageResponse { message: Some(answer::message(&record)) }))
@@ -74,7 +74,7 @@ impl QueueService for QueueGrpc {
         request: Request<v1::DeleteMessageRequest>,
     ) -> Answer<v1::DeleteMessageResponse> {
         let id = self.id(&request.get_ref().message_id)?;
-        rights::author_or_local(&request, id, &self.secret)?;
+        self.rights.change(&request, id)?;
         let record = self.queue.delete(id).await.map_err(status::command)?;
         Ok(Response::new(v1::DeleteMessageResponse { message: Some(answer::message(&record)) }))
     }
@@ -122,7 +122,7 @@ impl QueueService for QueueGrpc {
     }
 
     async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         self.list_of_failed(request.into_inner()).await.map(Response::new)
     }
 
@@ -130,7 +130,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::StreamPendingRequest>,
     ) -> Answer<Self::StreamPendingStream> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         self.stream_work(request.into_inner()).map(Response::new)
     }
 
@@ -138,7 +138,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ClaimMessageRequest>,
     ) -> Answer<v1::ClaimMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let v1::ClaimMessageRequest { message_id, worker_id, lease } = request.into_inner();
         let id = self.id(&message_id)?;
         let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
@@ -149,7 +149,7 @@ impl QueueService for QueueGrpc {
     }
 
     async fn claim_next(&self, request: Request<v1::ClaimNextRequest>) -> Answer<v1::ClaimNextResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let work = self.next_work(request.into_inner()).await?;
         Ok(Response::new(v1::ClaimNextResponse { work }))
     }
@@ -158,7 +158,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::RenewLeasesRequest>,
     ) -> Answer<v1::RenewLeasesResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let v1::RenewLeasesRequest { leases, lease } = request.into_inner();
         let lease_ms = check::renewal(&self.limits, leases.len(), lease).map_err(refused)?;
         let checked = leases.into_iter().map(|lease| check::lease(&self.limits, Some(lease)));
@@ -176,7 +176,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<Streaming<v1::StreamDraftRequest>>,
     ) -> Answer<v1::StreamDraftResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         self.draft(request.into_inner()).await?;
         Ok(Response::new(v1::StreamDraftResponse {}))
     }
@@ -185,7 +185,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ReleaseMessageRequest>,
     ) -> Answer<v1::ReleaseMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let lease = check::lease(&self.limits, request.into_inner().lease).map_err(refused)?;
         let record = self.queue.release(lease).await.map_err(status::command)?;
         Ok(Response::new(v1::ReleaseMessageResponse { message: Some(answer::message(&record)) }))
@@ -195,7 +195,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CompleteMessageRequest>,
     ) -> Answer<v1::CompleteMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let item = check::completion(&self.limits, request.into_inner()).map_err(refused)?;
         let mut outcomes =
             self.queue.complete("CompleteMessage", vec![item]).await.map_err(status::command)?;
@@ -207,7 +207,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CompleteMessagesRequest>,
     ) -> Answer<v1::CompleteMessagesResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.reply.as_ref().map_or(0, |reply| reply.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
@@ -228,7 +228,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::FailMessageRequest>,
     ) -> Answer<v1::FailMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let (lease, failure) = check::failure(&self.limits, request.into_inner()).map_err(refused)?;
         let failed = self.queue.fail(lease, failure).await.map_err(status::command)?;
         let message = Some(answer::message(&failed.record));
@@ -239,7 +239,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::RetryMessageRequest>,
     ) -> Answer<v1::RetryMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let id = self.id(&request.get_ref().message_id)?;
         let record = self.queue.retry(id).await.map_err(status::command)?;
         Ok(Response::new(v1::RetryMessageResponse { message: Some(answer::message(&record)) }))
@@ -249,14 +249,14 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CancelMessageRequest>,
     ) -> Answer<v1::CancelMessageResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         let id = self.id(&request.get_ref().message_id)?;
         let record = self.queue.cancel(id).await.map_err(status::command)?;
         Ok(Response::new(v1::CancelMessageResponse { message: Some(answer::message(&record)) }))
     }
 
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Answer<v1::GetStatsResponse> {
-        rights::local(&request)?;
+        self.rights.work_or_operate(&request)?;
         self.stats(request.into_inner()).await.map(Response::new)
     }
 }
@@ -269,7 +269,7 @@ impl QueueGrpc {
     fn posted(&self, posted: &Posted) -> v1::PostMessageResponse {
         v1::PostMessageResponse {
             message: Some(answer::message(&posted.record)),
-            edit_token: self.secret.token(posted.record.content.id),
+            edit_token: self.rights.edits.token(posted.record.content.id),
             replayed: posted.replayed,
         }
     }

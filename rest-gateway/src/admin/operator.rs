@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use repartee_process::Secret;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use repartee_process::{Secret, bearer};
 
 use crate::{
     peers,
@@ -38,8 +36,7 @@ impl FromRequestParts<App> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let asker = match &app.admin.token {
-            // The queue-service knows no tokens yet: for it, the gateway asks for itself.
-            Some(token) => check(token, &parts.headers).map(|()| Asker::gateway(parts))?,
+            Some(token) => check(token, &parts.headers).map(|()| Asker::operator(parts, token))?,
             None => local(parts).and_then(|()| Asker::of(parts))?,
         };
         asker.queue(app).map(Self)
@@ -57,9 +54,8 @@ impl FromRequestParts<App> for Editor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = app.admin.token.as_ref();
-        let is_operator = token.is_some_and(|token| check(token, &parts.headers).is_ok());
-        let asker = if is_operator { Asker::gateway(parts) } else { Asker::of(parts)? };
+        let token = app.admin.token.as_ref().filter(|token| check(token, &parts.headers).is_ok());
+        let asker = token.map_or_else(|| Asker::of(parts), |token| Ok(Asker::operator(parts, token)))?;
         asker.queue(app).map(Self)
     }
 }
@@ -87,17 +83,8 @@ fn check(token: &Secret, headers: &HeaderMap) -> Result<(), Problem> {
         let detail = "send the token of --admin-token: \"Authorization: Bearer <token>\"";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     };
-    // Hashed first, so that the time of the comparison tells nothing, its length neither.
-    let [sent, token] = [sent, token.reveal()].map(|token| Sha256::digest(token.as_bytes()));
-    let same = bool::from(sent.as_slice().ct_eq(token.as_slice()));
-    same.then_some(())
-        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is not the token of --admin-token"))
-}
-
-/// The scheme is matched without regard to case: RFC 9110, section 11.1.
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let refused = || Problem::new(StatusCode::FORBIDDEN, "this is not the token of --admin-token");
+    token.is(sent).then_some(()).ok_or_else(refused)
 }
 
 #[cfg(test)]

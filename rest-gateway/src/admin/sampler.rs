@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tonic::transport::Channel;
+use tonic::{Request, transport::Channel};
 
 use super::history::Sample;
-use crate::{server::App, source::server_time};
+use crate::{
+    server::App,
+    source::server_time,
+    upstream::{MAX_ANSWER_BYTES, authorization},
+};
 
 /// The longest time for one answer; a point without it has a gap.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,10 +29,15 @@ impl Sampler {
         let every = app.admin.interval;
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut queue = QueueServiceClient::new(channel);
+        let mut queue = QueueServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let token = app.admin.token.as_ref().and_then(authorization);
         loop {
             ticks.tick().await;
-            let asked = queue.get_stats(v1::GetStatsRequest { only_in_memory: true });
+            let mut request = Request::new(v1::GetStatsRequest { only_in_memory: true });
+            if let Some(token) = &token {
+                request.metadata_mut().insert("authorization", token.clone());
+            }
+            let asked = queue.get_stats(request);
             let stats =
                 timeout(PATIENCE, asked).await.ok().and_then(Result::ok).map(tonic::Response::into_inner);
             app.admin.history.lock().add(Sample {

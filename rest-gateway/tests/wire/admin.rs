@@ -3,7 +3,7 @@
 use repartee_proto::v1;
 use reqwest::Method;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, until};
 
 const TOKEN: [&str; 2] = ["--admin-token", "of-the-house"];
 const CALLS: [(Method, &str); 6] = [
@@ -73,14 +73,23 @@ async fn with_a_token_operators_are_those_who_have_it_wherever_they_are() {
 }
 
 #[tokio::test]
-async fn for_an_operator_with_a_token_the_gateway_asks_and_keeps_the_token_to_itself() {
+async fn the_token_of_an_operator_is_passed_on_and_their_peers_are_not() {
     let world = World::start_with(&TOKEN).await;
     world.queue.answer(v1::ListFailedResponse::default());
     let call = (Method::GET, "/api/queue/failed");
-    ask(&world, &call, Some(("authorization", "Bearer of-the-house"))).await.json(200);
-    assert_eq!(world.queue.metadata("authorization"), "");
+    ask(&world, &call, Some(("authorization", "bearer  of-the-house"))).await.json(200);
+    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-house");
     assert_eq!(world.queue.metadata("x-forwarded-for"), "");
     assert!(!world.queue.metadata("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn the_points_of_the_charts_are_asked_for_with_the_token() {
+    let world = World::start_with(&[&TOKEN[..], &["--history-interval", "0.01"]].concat()).await;
+    world.queue.answer(v1::GetStatsResponse::default());
+    until("a point", &world, "/livez", |_| world.queue.calls() > 0).await;
+    let _: v1::GetStatsRequest = world.queue.asked();
+    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-house");
 }
 
 #[tokio::test]
