@@ -21,10 +21,12 @@ const OPERATORS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src
 /// Kept, but asked for again each time: a new release shows at once.
 const FRESH: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
 /// Browsers load a module of another origin only where that origin says so. These files hold nothing of anybody, so every
-/// site may have them; which sites may call the API is `--cors-origin`'s to say.
-const FOR_ALL: [(HeaderName, &str); 2] = [
+/// site may have them; which sites may call the API is `--cors-origin`'s to say. The protocol by which they came tells the
+/// modules how many connections the browser needs.
+const FOR_ALL: [(HeaderName, &str); 3] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+    (HeaderName::from_static("timing-allow-origin"), "*"),
 ];
 
 /// What a file is.
@@ -44,7 +46,7 @@ enum Kind {
 
 /// The files that are served beside the page.
 #[rustfmt::skip]
-const FILES: [(&str, Kind, &str); 18] = [
+const FILES: [(&str, Kind, &str); 19] = [
     ("/style.css",     Kind::Css,    include_str!("../web/style.css")),
     ("/app.js",        Kind::Script, include_str!("../web/app.js")),
     ("/admin.css",     Kind::Css,    include_str!("../web/admin.css")),
@@ -61,6 +63,7 @@ const FILES: [(&str, Kind, &str); 18] = [
     ("/feed.js",       Kind::Module, include_str!("../web/feed.js")),
     ("/line.js",       Kind::Module, include_str!("../web/line.js")),
     ("/look.js",       Kind::Module, include_str!("../web/look.js")),
+    ("/places.js",     Kind::Module, include_str!("../web/places.js")),
     ("/tabs.js",       Kind::Module, include_str!("../web/tabs.js")),
     ("/view.js",       Kind::Module, include_str!("../web/view.js")),
 ];

@@ -33,6 +33,10 @@ export class Changes {
   #steady = ACTIVE;
   #active = true;
   #awaited = new Map();
+  /** Whether a connection may be held open, or a promise of that. */
+  #mayHold = true;
+  /** True while one is. */
+  #holds = false;
   /** Messages that bots are writing for, as far as the stream has told. */
   #drafts = new Set();
 
@@ -69,6 +73,13 @@ export class Changes {
     this.now();
   }
 
+  /** Where no connection may be held open, the feed is polled. */
+  mayHold(answer) {
+    this.#mayHold = answer;
+    if (answer === true) this.#sleeper?.hurry(0);
+    else if (answer === false && this.#holds) this.#attempt.abort();
+  }
+
   async *[Symbol.asyncIterator]() {
     const network = { online: () => this.now(), offline: () => this.#attempt?.abort() };
     for (const [event, act] of Object.entries(network)) globalThis.addEventListener?.(event, act);
@@ -101,7 +112,7 @@ export class Changes {
         failures = 0;
         if (last.blame) this.#ladder.blame(last.way, this.#server.now(), last.blame);
       }
-      const way = this.#ladder.best(this.#server.now());
+      const way = (await this.#mayHold) ? this.#ladder.best(this.#server.now()) : "poll";
       last = { way, ...(yield* this.#by(way)) };
       if (last.pause) await this.#pause(last.pause);
     }
@@ -152,6 +163,7 @@ export class Changes {
     };
     let greeted = false;
     let problem = {};
+    this.#holds = true;
     try {
       within(HELLO);
       const body = await this.#server.stream({ cursor: this.#cursor }, { signal, patience: HELLO });
@@ -182,9 +194,11 @@ export class Changes {
     } catch (error) {
       problem = refusal(error);
     } finally {
+      this.#holds = false;
       clearTimeout(timer);
       attempt.abort();
     }
+    if (!(await this.#mayHold)) return { again: false };
     // It ended without a goodbye. Where it lived for long, nobody is to blame.
     const steady = greeted && this.#server.now() - began >= STEADY;
     if (steady) this.#ladder.praise("stream");
@@ -193,8 +207,9 @@ export class Changes {
 
   async *#longPolls() {
     yield* this.#tell({ state: "live", way: "long-poll" });
-    while (!this.#stopped.signal.aborted && this.#ladder.best(this.#server.now()) === "long-poll") {
+    while (!this.#stopped.signal.aborted && (await this.#mayHold) && this.#ladder.best(this.#server.now()) === "long-poll") {
       const began = this.#server.now();
+      this.#holds = true;
       try {
         const count = yield* this.#read({ wait: WAIT, patience: WAIT * 1_000 + WAIT_GRACE });
         const took = this.#server.now() - began;
@@ -202,7 +217,9 @@ export class Changes {
         // A server that stops, or does not wait, is not asked in a circle.
         if (count === 0 && took < BREATH) await this.#pause(BREATH * (1 + this.#server.random()));
       } catch (error) {
-        return { again: false, blame: refusal(error) };
+        return { again: false, blame: (await this.#mayHold) ? refusal(error) : null };
+      } finally {
+        this.#holds = false;
       }
     }
     return { again: true };

@@ -10,6 +10,7 @@ import { Composer } from "./composer.js";
 import { h } from "./dom.js";
 import { Feed } from "./feed.js";
 import { sheet } from "./look.js";
+import { placed } from "./places.js";
 import { newKey, Repartee } from "./repartee.js";
 import { shared } from "./tabs.js";
 import { View } from "./view.js";
@@ -79,7 +80,7 @@ class ReparteeComments extends HTMLElement {
     this.#address();
     this.#view.olderIs("idle");
     this.#tell({ state: "connecting" });
-    const open = (options) => this.#client.changes({ domain: this.#domain, limit: PAGE, ...options });
+    const open = (options) => placed(this.#client.changes({ domain: this.#domain, limit: PAGE, ...options }), server, options.signal);
     this.#changes = shared(open, `${server.href} ${this.#domain}`, signal);
     for (const use of USES) window.addEventListener(use, () => this.#changes.wake(), { passive: true, capture: true, signal });
     const look = () => document.visibilityState === "visible" && this.#changes.now();

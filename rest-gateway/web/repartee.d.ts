@@ -128,6 +128,11 @@ export interface Changes extends AsyncIterable<Change> {
   now(): void;
   /** The message with this id waits for its answer: where the feed is polled, polls are quick until it is there. */
   awaits(id: string): void;
+  /**
+   * Whether a connection may be held open, which is so at first; otherwise the feed is polled. For pages that follow many
+   * feeds: over HTTP/1.1 a browser has six connections to a server. A promise is waited for, before the first is opened.
+   */
+  mayHold(answer: boolean | Promise<boolean>): void;
 }
 
 /** A refusal by the server, in its own words. */

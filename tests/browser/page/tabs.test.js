@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
+import { PLACES } from "../../../rest-gateway/web/places.js";
 import { Proxy } from "../proxy.js";
 import { Service, comments, connection, newContext, openTab, pageOf, say, startBrowser, texts, write } from "./world.js";
 
@@ -46,6 +47,25 @@ test("tabs of two domains have a stream each", async (t) => {
   const context = await newContext(t, browser);
   for (const domain of ["garden", "kitchen", "garden"]) await connection(await openTab(context, pageOf(proxy, domain)), "live");
   assert.equal(proxy.openStreams, 2);
+});
+
+test("more rooms than a browser has connections to a server: all are followed, and all can be written in", async (t) => {
+  const service = await Service.start(t);
+  const proxy = await Proxy.start(t, service);
+  const context = await newContext(t, browser);
+  const tabs = [];
+  for (let at = 0; at < 8; at += 1) {
+    tabs.push(await openTab(context, pageOf(proxy, `room ${at}`)));
+    await connection(tabs[at], at < PLACES ? "live" : "up to date");
+  }
+  assert.equal(proxy.openStreams, PLACES);
+  for (const [at, tab] of tabs.entries()) {
+    await write(tab, { name: "Ada", entity: "echo", text: `Hello, room ${at}.` });
+    await comments(tab, `Hello, room ${at}.`).nth(1).waitFor();
+  }
+  await tabs[0].close();
+  await connection(tabs[PLACES], "live");
+  assert.equal(proxy.openStreams, PLACES);
 });
 
 test("a leading tab that is frozen is replaced, and shows what it missed when it is looked at", async (t) => {

@@ -338,3 +338,48 @@ test("leaving the loop closes the stream", async (t) => {
   await time.settle();
   assert.equal(server.streams, 0);
 });
+
+test("a feed that may hold no connection open is polled, and followed by stream once it may", async (t) => {
+  const { server, feed, texts, states, settle, turn } = await follow(t);
+  server.taken();
+  feed.mayHold(false);
+  await settle();
+  assert.deepEqual([server.streams, server.taken()], [0, ["page"]]);
+  server.publish(message("a", 1));
+  await turn(5_000);
+  assert.deepEqual([texts(), server.taken()], [["a.1"], ["page"]]);
+  feed.mayHold(true);
+  await turn(1);
+  assert.deepEqual([server.streams, server.taken()], [1, ["page", "stream"]], "the stream that was closed is not blamed");
+  assert.deepEqual(states(), ["connecting", "stream", "poll", "stream"]);
+});
+
+test("a feed waits for the word before it holds a connection open", async (t) => {
+  const server = new FakeServer();
+  let speak;
+  const word = new Promise((resolve) => { speak = resolve; });
+  const time = turnTime(t);
+  const client = new Repartee("http://test.example/", { fetch: server.fetch, now: time.now, random: () => 0.5 });
+  const stop = new AbortController();
+  const feed = client.changes({ signal: stop.signal });
+  feed.mayHold(word);
+  const done = (async () => { for await (const change of feed) assert.notEqual(change.way, "poll"); })();
+  await time.settle();
+  assert.deepEqual(server.taken(), ["page"]);
+  speak(true);
+  await time.settle();
+  assert.deepEqual(server.taken(), ["stream"]);
+  stop.abort();
+  await done;
+});
+
+test("a long-poll that has to give its connection away is not blamed", async (t) => {
+  const { server, feed, states, settle, turn } = await follow(t, { ways: ["long-poll", "poll"] });
+  for (const may of [false, true, false, true, false, true]) {
+    feed.mayHold(may);
+    await settle();
+    await turn(1);
+  }
+  assert.equal(server.taken().at(-1), "longPoll");
+  assert.deepEqual(states().slice(-2), ["poll", "long-poll"]);
+});
