@@ -146,8 +146,10 @@ impl Server {
         repartee_process::recorder();
         let (prober, readiness) = probes::watch_queue(self.own.clone());
         let tail = Arc::new(Tail::new(self.settings.tail()));
+        let admin = Admin::new(self.settings.admin_token.clone(), self.settings.history_interval);
         let follower = Follower {
             tail: Arc::clone(&tail),
+            admin: Arc::clone(&admin),
             channel: self.own.clone(),
             max_answer_bytes: upstream::MAX_ANSWER_BYTES,
             seed: self.settings.tail_seed,
@@ -169,7 +171,7 @@ impl Server {
             },
             stopping: shutdown.clone(),
             polls: Polls::default(),
-            admin: Admin::new(self.settings.admin_token.clone(), self.settings.history_interval),
+            admin,
             pulse: Pulse { heartbeat: self.settings.sse_heartbeat, age: self.settings.sse_age },
         });
         let sampler = Sampler { app: App::clone(&app), channel: self.own };

@@ -54,9 +54,11 @@ export function described(name, points, intervalMs) {
   const last = points.at(-1);
   if (!last) return "Nothing is known yet.";
   const rate = (value) => (value === null ? "unknown" : `${(value / (intervalMs / 1_000)).toFixed(1)} a second`);
+  const ms = (value) => `${count(Math.round(value))} ms`;
   const words = {
     throughput: `Now ${rate(last.posted)} posted, ${rate(last.answered)} answered, ${rate(last.failed)} failed.`,
     latency: last.postP50Ms === null ? "No comment was posted just now." : `Now half within ${last.postP50Ms} ms, 99 of 100 within ${last.postP99Ms} ms.`,
+    answers: last.answerP50Ms === null ? "Nothing was answered just now." : `Now half within ${ms(last.answerP50Ms)}, 99 of 100 within ${ms(last.answerP99Ms)}.`,
     depth: `Now ${count(last.pending)} wait, ${count(last.processing)} are in work.`,
     storage: `Now ${rate(last.storageReads)} read, ${rate(last.storageWrites)} written.`,
   };

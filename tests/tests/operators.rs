@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-use e2e::{Answer, Service, World, held, question, question_json, within_deadline};
+use e2e::{Answer, Service, World, held, question, question_json, reply, within_deadline};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -112,4 +112,30 @@ async fn everything_in_one_process_has_one_token() {
     let cancel = cancel.header("x-forwarded-for", ELSEWHERE);
     Answer::to(cancel.try_clone().unwrap()).await.problem(401);
     Answer::to(cancel.bearer_auth("of-the-house")).await.ok(200);
+}
+
+#[tokio::test]
+async fn the_charts_tell_how_long_answers_take() {
+    let world = World::with(&[], &["--history-interval", "0.1"]).await;
+    let (client, browser) = (world.grpc().await, world.browser());
+    let id = client.post(question("echo", "Well?")).await.unwrap().id;
+    let claimed = client.claim(&id, "worker 1").await.unwrap();
+    client.complete(held(&claimed), reply("Well.")).await.unwrap();
+    let message = client.get(&id).await.unwrap();
+    let took = message.bot_params.unwrap().completed_at.unwrap() - message.timestamp;
+    let point = within_deadline("a point with the answer", async {
+        loop {
+            let history = browser.get("/api/admin/history").await.ok(200);
+            let points = history["points"].as_array().unwrap().clone();
+            if let Some(point) = points.into_iter().find(|point| point["answers"] == 1) {
+                break point;
+            }
+        }
+    })
+    .await;
+    // Two digits of it are kept.
+    let near = (took as f64 * 0.98 - 0.01)..=(took as f64 * 1.02 + 0.01);
+    assert!(near.contains(&point["answerP50Ms"].as_f64().unwrap()), "{took} ms: {point}");
+    assert_eq!(point["answerP50Ms"], point["answerP99Ms"]);
+    browser.get("/api/admin/chart/answers").await;
 }

@@ -31,6 +31,8 @@ pub(super) enum Chart {
     Throughput,
     /// How long posts took, in ms.
     Latency,
+    /// How long answers took, in ms.
+    Answers,
     /// Messages that wait, and that are worked on.
     Depth,
     /// Storage reads and writes, a second.
@@ -49,6 +51,7 @@ impl Chart {
         match name {
             "throughput" => Some(Self::Throughput),
             "latency" => Some(Self::Latency),
+            "answers" => Some(Self::Answers),
             "depth" => Some(Self::Depth),
             "storage" => Some(Self::Storage),
             _ => None,
@@ -63,6 +66,9 @@ impl Chart {
                 (THIRD, |point, seconds| point.failed.map(|value| value as f64 / seconds)),
             ],
             Self::Latency => &[(FIRST, |point, _| point.post_p50_ms), (SECOND, |point, _| point.post_p99_ms)],
+            Self::Answers => {
+                &[(FIRST, |point, _| point.answer_p50_ms), (SECOND, |point, _| point.answer_p99_ms)]
+            }
             Self::Depth => &[
                 (FIRST, |point, _| point.pending.map(|value| value as f64)),
                 (SECOND, |point, _| point.processing.map(|value| value as f64)),

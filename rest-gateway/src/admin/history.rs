@@ -9,10 +9,10 @@ use crate::json::{CallSpan, HistoryPoint};
 
 /// Points that are kept: an hour of them at one in ten seconds.
 pub(super) const KEPT: usize = 360;
-/// Latencies above this are counted as this, in microseconds.
-const LONGEST: u64 = 600_000_000;
+/// What took longer than a day is counted as a day, in microseconds.
+const LONGEST: u64 = 86_400_000_000;
 
-/// How long calls took since the last point.
+/// How long calls or answers took since the last point.
 pub(super) struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
@@ -43,6 +43,8 @@ pub(super) struct Sample<'a> {
     pub(super) stats: Option<v1::GetStatsResponse>,
     /// Posts through this gateway.
     pub(super) posts: &'a mut Latencies,
+    /// Answers of which it has heard.
+    pub(super) answers: &'a mut Latencies,
     /// Open streams of this gateway.
     pub(super) sse_clients: u32,
     /// Its long-polls.
@@ -60,13 +62,17 @@ pub(super) struct History {
 impl History {
     /// Adds a point; the oldest leaves where there are enough.
     pub(super) fn add(&mut self, sample: Sample<'_>) {
-        let Sample { time, stats, posts, sse_clients, long_polls } = sample;
+        let Sample { time, stats, posts, answers, sse_clients, long_polls } = sample;
         let (posts, post_p50_ms, post_p99_ms) = posts.take();
+        let (answers, answer_p50_ms, answer_p99_ms) = answers.take();
         let mut point = HistoryPoint {
             time,
             posts,
             post_p50_ms,
             post_p99_ms,
+            answers,
+            answer_p50_ms,
+            answer_p99_ms,
             sse_clients,
             long_polls,
             ..HistoryPoint::default()
@@ -175,8 +181,8 @@ mod tests {
     }
 
     fn add(history: &mut History, time: i64, stats: Option<GetStatsResponse>) {
-        let posts = &mut Latencies::default();
-        history.add(Sample { time, stats, posts, sse_clients: 1, long_polls: 2 });
+        let (posts, answers) = (&mut Latencies::default(), &mut Latencies::default());
+        history.add(Sample { time, stats, posts, answers, sse_clients: 1, long_polls: 2 });
     }
 
     #[test]
@@ -233,15 +239,24 @@ mod tests {
 
     #[test]
     fn latencies_are_those_since_the_last_point() {
-        let mut posts = Latencies::default();
+        let (mut posts, mut answers) = (Latencies::default(), Latencies::default());
         for ms in 1..=100 {
             posts.record(Duration::from_millis(ms));
         }
         posts.record(Duration::from_secs(100_000));
+        for took in [Duration::ZERO, Duration::from_secs(20), Duration::from_secs(7_200)] {
+            answers.record(took);
+        }
         let mut history = History::default();
-        history.add(Sample { time: 0, stats: None, posts: &mut posts, sse_clients: 0, long_polls: 0 });
-        history.add(Sample { time: 10_000, stats: None, posts: &mut posts, sse_clients: 0, long_polls: 0 });
+        for time in [0, 10_000] {
+            let (posts, answers) = (&mut posts, &mut answers);
+            history.add(Sample { time, stats: None, posts, answers, sse_clients: 0, long_polls: 0 });
+        }
         let points = history.points();
+        assert_eq!(points[0].answers, 3);
+        assert!((20_000.0..20_400.0).contains(&points[0].answer_p50_ms.unwrap()), "{:?}", points[0]);
+        assert!((7.2e6..7.3e6).contains(&points[0].answer_p99_ms.unwrap()), "{:?}", points[0]);
+        assert_eq!((points[1].answers, points[1].answer_p99_ms), (0, None));
         assert_eq!(points[0].posts, 101);
         assert!((50.0..53.0).contains(&points[0].post_p50_ms.unwrap()), "{:?}", points[0]);
         assert!((99.0..101.0).contains(&points[0].post_p99_ms.unwrap()), "{:?}", points[0]);

@@ -41,17 +41,23 @@ pub(crate) struct Admin {
     interval: Duration,
     history: Mutex<History>,
     posts: Mutex<Latencies>,
+    answers: Mutex<Latencies>,
 }
 
 impl Admin {
     pub(crate) fn new(token: Option<Secret>, interval: Duration) -> Arc<Self> {
-        let (history, posts) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { token, interval, history, posts })
+        let (history, posts, answers) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { token, interval, history, posts, answers })
     }
 
     /// A message was stored and shown; its call began then.
     pub(crate) fn posted(&self, began: Instant) {
         self.posts.lock().record(began.elapsed());
+    }
+
+    /// A message was completed, so long after it was posted.
+    pub(crate) fn answered(&self, took: Duration) {
+        self.answers.lock().record(took);
     }
 }
 
@@ -67,7 +73,8 @@ pub(crate) async fn index(door: operator::Visitor, asked: HeaderMap) -> Response
 
 /// The last hour, in points of some seconds each: throughput, latency, depth, storage.
 ///
-/// What the queue-service counts is the same by every gateway; latencies, streams and long-polls are those of this one.
+/// What the queue-service counts is the same by every gateway; latencies, streams and long-polls are those of this one,
+/// which learns of every answer for as long as it follows the changes.
 #[utoipa::path(get, path = "/api/admin/history", tag = "operations",
     security((), ("token" = [])),
     responses((status = 200, description = "The points, oldest first", body = HistoryPage)))]
@@ -85,9 +92,9 @@ pub(crate) async fn history(_: Operator, State(app): State<App>) -> Answer<Histo
     Answer(HistoryPage { server_time: server_time(), interval_ms, now, points, span_ms, calls })
 }
 
-/// A chart of the last hour as an SVG picture: `throughput`, `latency`, `depth` or `storage`.
+/// A chart of the last hour as an SVG picture: `throughput`, `latency`, `answers`, `depth` or `storage`.
 #[utoipa::path(get, path = "/api/admin/chart/{name}", tag = "operations",
-    params(("name" = String, Path, description = "throughput, latency, depth or storage"), ChartQuery),
+    params(("name" = String, Path, description = "throughput, latency, answers, depth or storage"), ChartQuery),
     security((), ("token" = [])),
     responses((status = 200, description = "The picture", body = str, content_type = "image/svg+xml"),
         (status = 404, description = "There is no such chart")))]

@@ -44,6 +44,7 @@ impl Sampler {
                 time: i64::try_from(server_time()).unwrap_or(i64::MAX),
                 stats,
                 posts: &mut app.admin.posts.lock(),
+                answers: &mut app.admin.answers.lock(),
                 sse_clients: app.bounds.sse_clients.held(),
                 long_polls: app.bounds.long_polls.held(),
             });

@@ -82,6 +82,15 @@ pub(crate) struct HistoryPoint {
     /// And 99 of 100.
     #[schema(required)]
     pub(crate) post_p99_ms: Option<f64>,
+    /// Messages that were completed while this gateway followed the changes, each counted once. Those from before it
+    /// started are not, and those that it missed where it lost its place.
+    pub(crate) answers: u64,
+    /// Half of these were completed within so many milliseconds after they were posted; null where there were none.
+    #[schema(required)]
+    pub(crate) answer_p50_ms: Option<f64>,
+    /// And 99 of 100.
+    #[schema(required)]
+    pub(crate) answer_p99_ms: Option<f64>,
     /// Open streams of events.
     pub(crate) sse_clients: u32,
     /// Long-polls that waited.

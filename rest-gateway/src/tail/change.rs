@@ -1,6 +1,6 @@
 //! One change on its way into the tail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use repartee_proto::v1;
@@ -19,6 +19,8 @@ pub(super) struct Change {
     pub(super) rewrites: Option<(String, bool)>,
     /// Time stamp of the message, Unix milliseconds.
     pub(super) stamp: i64,
+    /// Where it completed the message: how long after it was posted.
+    pub(super) answered_after: Option<Duration>,
     /// Id of the message.
     pub(super) id: Arc<str>,
     /// Domain of the message.
@@ -39,6 +41,7 @@ impl Change {
             posted: kind == v1::ChangeKind::Posted,
             rewrites,
             stamp: message.timestamp,
+            answered_after: (kind == v1::ChangeKind::Completed).then(|| took(&message)).flatten(),
             id: message.id.as_str().into(),
             domain: message.domain.as_str().into(),
             told: Told::new(epoch, change.seq, &Message::from(message).to_json()),
@@ -46,7 +49,34 @@ impl Change {
     }
 }
 
+/// From the message to its completion. Stamps may be a little ahead of the clock.
+fn took(message: &v1::Message) -> Option<Duration> {
+    let ms = message.bot_params.as_ref()?.completed_at?.saturating_sub(message.timestamp);
+    Some(Duration::from_millis(ms.max(0).unsigned_abs()))
+}
+
 /// A message as all answers share it.
 pub(super) fn written(message: v1::Message) -> Bytes {
     Message::from(message).to_json().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use repartee_proto::v1::{self, ChangeKind};
+
+    use super::Change;
+
+    #[test]
+    fn an_answer_took_from_the_post_to_the_completion_and_other_changes_are_no_answers() {
+        let read = |kind: ChangeKind, completed_at: Option<i64>| {
+            let bot_params = Some(v1::BotParams { completed_at, ..Default::default() });
+            let message = v1::Message { timestamp: 10_000, bot_params, ..Default::default() };
+            let change = v1::Change { kind: kind.into(), message: Some(message), ..Default::default() };
+            Change::read("e", change).unwrap().answered_after.map(|took| took.as_millis())
+        };
+        assert_eq!(read(ChangeKind::Completed, Some(12_500)), Some(2_500));
+        assert_eq!(read(ChangeKind::Completed, Some(9_500)), Some(0), "its stamp was ahead of the clock");
+        assert_eq!(read(ChangeKind::Completed, None), None);
+        assert_eq!(read(ChangeKind::Edited, Some(12_500)), None);
+    }
 }

@@ -15,6 +15,7 @@ use super::{
     cursor,
     unsettled::{Gap, Unsettled},
 };
+use crate::admin::Admin;
 
 /// Between two attempts, at random: never sooner than the first, never later than the second.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +31,8 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Follower {
     /// What is kept.
     pub(crate) tail: Arc<Tail>,
+    /// Where it is counted how long answers take.
+    pub(crate) admin: Arc<Admin>,
     /// A connection of its own: pages on their way to browsers never stand before a change.
     pub(crate) channel: Channel,
     /// The most bytes of one answer.
@@ -162,14 +165,20 @@ impl Follower {
                     let change =
                         Change::read(epoch, change).ok_or(Lost::Contract("a change has no message"))?;
                     let whole = unsettled.take_in(change, caught_up);
-                    self.tail.show(whole.map_err(|Gap(_, _)| Lost::Contract("a change is missing"))?);
+                    self.show(whole.map_err(|Gap(_, _)| Lost::Contract("a change is missing"))?);
                 }
-                Event::Heartbeat(_) => self.tail.show(unsettled.settle()),
+                Event::Heartbeat(_) => self.show(unsettled.settle()),
                 Event::GoingAway(_) => return Ok(SentAway),
                 Event::Reset(reset) => return Err(Lost::Reset(reset.reason)),
                 Event::Hello(_) => return Err(Lost::Contract("hello comes once")),
             }
         }
+    }
+
+    /// Shows changes. The stream never goes back behind what is shown, so here each answer is counted once.
+    fn show(&self, changes: Vec<Change>) {
+        changes.iter().filter_map(|change| change.answered_after).for_each(|took| self.admin.answered(took));
+        self.tail.show(changes);
     }
 
     async fn next(&self, stream: &mut Streaming<v1::WatchMessagesResponse>) -> Result<Event, Lost> {

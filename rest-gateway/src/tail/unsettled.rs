@@ -76,6 +76,7 @@ mod tests {
             posted: posted.is_some(),
             rewrites: None,
             stamp: posted.unwrap_or(1),
+            answered_after: None,
             id: "m".into(),
             domain: "d".into(),
             told: Told::new("e", seq, b"{}"),

@@ -1,9 +1,9 @@
 //! Operators: who is one, and what they are shown.
 
-use repartee_proto::v1;
+use repartee_proto::v1::{self, ChangeKind};
 use reqwest::Method;
 
-use crate::world::{Answer, World, until};
+use crate::world::{Answer, World, live, message, until};
 
 const TOKEN: [&str; 2] = ["--admin-token", "of-the-house"];
 const CALLS: [(Method, &str); 6] = [
@@ -113,7 +113,7 @@ async fn the_history_has_a_point_for_each_interval() {
 #[tokio::test]
 async fn charts_are_pictures_in_two_themes() {
     let world = World::start().await;
-    for name in ["throughput", "latency", "depth", "storage"] {
+    for name in ["throughput", "latency", "answers", "depth", "storage"] {
         for theme in ["light", "dark"] {
             let chart = world.get(&format!("/api/admin/chart/{name}?theme={theme}&width=300")).await;
             assert_eq!((chart.status, chart.header("content-type")), (200, "image/svg+xml"));
@@ -127,4 +127,60 @@ async fn charts_are_pictures_in_two_themes() {
     {
         assert_eq!(world.get(&format!("/api/admin/chart/depth?{query}")).await.pointers(), [pointer]);
     }
+}
+
+/// A message that a bot has completed, so many milliseconds after it was posted.
+fn answered(id: &str, after: i64) -> v1::Message {
+    let (timestamp, entity) = (2_000, "echo".to_owned());
+    let bot_params =
+        Some(v1::BotParams { entity, completed_at: Some(timestamp + after), ..v1::BotParams::default() });
+    v1::Message { timestamp, bot_params, ..message(id) }
+}
+
+/// The answers of all points, and the slowest median among them.
+fn answers(page: &Answer) -> (u64, f64) {
+    let page = page.json(200);
+    let points = page["points"].as_array().unwrap();
+    let slowest = points.iter().filter_map(|point| point["answerP50Ms"].as_f64()).fold(0.0, f64::max);
+    (points.iter().map(|point| point["answers"].as_u64().unwrap()).sum(), slowest)
+}
+
+#[tokio::test]
+async fn answers_are_counted_once_though_the_stream_breaks_in_the_middle_of_a_commit() {
+    let world = live(&["--history-interval", "0.05"]).await;
+    let log = world.queue.log();
+    log.publish(ChangeKind::Completed, answered("a", 7_000));
+    let history = "/api/admin/history";
+    let page = until("the first answer", &world, history, |page| answers(page).0 == 1).await;
+    assert!((7_000.0..7_100.0).contains(&answers(&page).1), "{}", page.text());
+    log.publish_part(ChangeKind::Posted, message("b"), false);
+    let part = log.publish_part(ChangeKind::Completed, answered("c", 1), false);
+    until("the first part of the commit", &world, "/livez", |_| log.sent() == part).await;
+    log.go_away();
+    log.come_back();
+    log.publish(ChangeKind::Completed, answered("d", 1));
+    until("both of the commit", &world, history, |page| answers(page).0 >= 3).await;
+    log.publish(ChangeKind::Completed, answered("e", 90_000));
+    let page = until("the last one", &world, history, |page| answers(page).1 >= 90_000.0).await;
+    assert_eq!(answers(&page).0, 4, "{}", page.text());
+}
+
+#[tokio::test]
+async fn answers_from_before_a_gateway_that_lost_its_place_are_not_counted() {
+    let world = live(&["--history-interval", "0.05"]).await;
+    let log = world.queue.log();
+    log.publish(ChangeKind::Completed, answered("a", 7_000));
+    let history = "/api/admin/history";
+    until("the first answer", &world, history, |page| answers(page).0 == 1).await;
+    log.go_away();
+    log.replace("e2", vec![answered("b", 1), answered("c", 1)]);
+    log.publish(ChangeKind::Completed, answered("b", 1));
+    log.come_back();
+    until("another life of the tail", &world, "/api/comments?limit=1", |page| {
+        page.status == 200 && page.header("x-next-cursor").starts_with("e2.")
+    })
+    .await;
+    log.publish(ChangeKind::Completed, answered("c", 90_000));
+    let page = until("the last one", &world, history, |page| answers(page).1 >= 90_000.0).await;
+    assert_eq!(answers(&page).0, 2, "{}", page.text());
 }

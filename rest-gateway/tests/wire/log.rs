@@ -25,6 +25,8 @@ struct State {
     epoch: &'static str,
     changes: Vec<v1::Change>,
     messages: Vec<v1::Message>,
+    /// Number of the last change that was sent to anybody.
+    sent: u64,
     watches: Vec<v1::WatchMessagesRequest>,
     /// Streams of an earlier life end.
     life: u32,
@@ -49,6 +51,7 @@ impl Default for Log {
             epoch: "e1",
             changes: Vec::new(),
             messages: vec![old],
+            sent: BEGIN,
             watches: Vec::new(),
             life: 0,
             refused: false,
@@ -113,6 +116,11 @@ impl Log {
         self.state.lock().unwrap().watches.iter().map(|request| request.cursor.clone()).collect()
     }
 
+    /// Number of the last change that was sent to a stream, which gets it before its end.
+    pub(crate) fn sent(&self) -> u64 {
+        self.state.lock().unwrap().sent
+    }
+
     pub(super) fn newest(&self) -> v1::ListMessagesResponse {
         let state = self.state.lock().unwrap();
         let next_cursor = format!("{}.{}", state.epoch, BEGIN + state.changes.len() as u64);
@@ -162,7 +170,7 @@ impl Watcher {
     /// What is to be sent now; outside `None` where the stream is over.
     fn look(&mut self) -> Option<Option<Sent>> {
         self.news.borrow_and_update();
-        let state = self.log.state.lock().unwrap();
+        let mut state = self.log.state.lock().unwrap();
         if self.over {
             return None;
         }
@@ -171,9 +179,11 @@ impl Watcher {
             return Some(Some(state.ending.clone().map_or_else(|| Err(Status::unknown("cut")), sent)));
         }
         let next = usize::try_from(self.seen - BEGIN).unwrap();
-        Some(state.changes.get(next).map(|change| {
+        let change = state.changes.get(next).cloned();
+        Some(change.map(|change| {
             self.seen = change.seq;
-            sent(Event::Change(change.clone()))
+            state.sent = change.seq;
+            sent(Event::Change(change))
         }))
     }
 }

@@ -43,10 +43,12 @@ test("without a span there is no bill", () => {
 });
 
 test("a chart is told in words too", () => {
-  const point = { posted: 20, answered: 10, failed: 0, pending: 3, processing: 1, postP50Ms: null, storageReads: null, storageWrites: 40 };
+  const point = { posted: 20, answered: 10, failed: 0, pending: 3, processing: 1, postP50Ms: null, answerP50Ms: 1234.5, answerP99Ms: 20_000, storageReads: null, storageWrites: 40 };
   assert.equal(described("throughput", [point], 10_000), "Now 2.0 a second posted, 1.0 a second answered, 0.0 a second failed.");
   assert.match(described("depth", [point], 10_000), /3 wait, 1 are/);
   assert.match(described("latency", [point], 10_000), /No comment/);
+  assert.equal(described("answers", [point], 10_000), "Now half within 1,235 ms, 99 of 100 within 20,000 ms.");
+  assert.match(described("answers", [{ ...point, answerP50Ms: null }], 10_000), /Nothing was answered/);
   assert.match(described("storage", [point], 10_000), /unknown read/);
   assert.match(described("depth", [], 10_000), /Nothing/);
 });
