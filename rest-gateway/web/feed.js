@@ -11,9 +11,9 @@ const UNFINISHED = new Set(["pending", "processing"]);
 /**
  * One line of the view. `key` stays the same for as long as the line is shown, `message` is replaced by newer states.
  * `state` is "sending" until the server has stored an own comment, "writing" for what a bot has written so far, and
- * "stored" otherwise.
+ * "stored" otherwise. `early` is true for an own comment that is stored, until the feed has brought it too.
  *
- * @typedef {{key: string, state: "sending"|"writing"|"stored", own: boolean, message: object}} Entry
+ * @typedef {{key: string, state: "sending"|"writing"|"stored", own: boolean, early?: boolean, message: object}} Entry
  */
 
 /** True while a bot still has to answer the message. */
@@ -125,7 +125,7 @@ export class Feed {
     // Somebody else's comment in the same words may have taken the line: the key says whose it is.
     const other = this.#stored.find((entry) => entry.key === key && entry.message.id !== message.id);
     if (other) Object.assign(other, { key: other.message.id, own: false });
-    this.#put(message, key, true);
+    this.#put(message, key, true, true);
   }
 
   /** The own comment could not be sent. */
@@ -169,17 +169,20 @@ export class Feed {
     if (message.deleted || status === "pending" || status === "failed") this.#writing.delete(message.id);
   }
 
-  #put(message, key = message.id, own = false) {
+  /** `early` is what the feed has not brought yet: what it brings of the same timestamp before that stands before it. */
+  #put(message, key = message.id, own = false, early = false) {
     const known = this.#byId.get(message.id);
     if (known) {
       if (own) Object.assign(known, { key, own });
+      known.early &&= early;
       if (message.seq > known.message.seq) known.message = message;
       return;
     }
-    const entry = { key, state: "stored", own, message };
+    const entry = { key, state: "stored", own, early, message };
     this.#byId.set(message.id, entry);
+    const stays = (before) => before.message.timestamp < message.timestamp || (before.message.timestamp === message.timestamp && !before.early);
     let at = this.#stored.length;
-    while (at > 0 && this.#stored[at - 1].message.timestamp > message.timestamp) at -= 1;
+    while (at > 0 && !stays(this.#stored[at - 1])) at -= 1;
     this.#stored.splice(at, 0, entry);
   }
 }

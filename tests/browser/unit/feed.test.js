@@ -64,6 +64,19 @@ test("an own comment that a fresh page brings first does not show twice", () => 
   assert.deepEqual(keys(known), ["key"]);
 });
 
+test("an own comment that is confirmed before the feed brings it stands where the server has it among what was stored with it", () => {
+  const known = feed([message("z", 5)]);
+  known.post("key", sent);
+  known.confirm("key", message("a", 10, { seq: 12 }));
+  known.take(message("before", 10, { seq: 11 }));
+  assert.deepEqual(ids(known), ["z", "before", "a"]);
+  known.take(message("a", 10, { seq: 12 }));
+  known.take(message("behind", 10, { seq: 13 }));
+  known.take(message("older", 9, { seq: 10 }));
+  assert.deepEqual(ids(known), ["z", "older", "before", "a", "behind"]);
+  assert.equal(keys(known)[3], "key");
+});
+
 test("the same words by somebody else do not hide an own comment", () => {
   const known = feed();
   known.post("key", sent);
