@@ -53,9 +53,9 @@ test("a worker that holds a lease and falls silent is told", async (t) => {
 
 test("a worker that claims without a session is shown, and told once it falls silent", async (t) => {
   const service = await Service.start(t, OFTEN);
+  const page = await open(t, service);
   const { message } = await say(service, "Anyone?", { botParams: { entity: "oracle" } });
   const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "curl-1" });
-  const page = await open(t, service);
   const row = rows(page, "In work, by worker", "curl-1");
   await row.filter({ hasText: /never renewed/ }).waitFor();
   assert.match(await row.textContent(), /^curl-1–01never renewed/, "no session, no stream, one lease");
