@@ -1,11 +1,11 @@
 //! The people and the workers: one step at a time, chosen by the seed.
 
-use std::collections::HashSet;
+use std::ops::Range;
 
 use e2e::{Grpc, held, reply};
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use repartee_proto::v1::{
-    BotAddress, DeleteMessageRequest, LeaseRef, Message, MessageType, NewMessage, PostMessageRequest,
+    BotAddress, DeleteMessageRequest, LeaseRef, MessageType, NewMessage, PostMessageRequest,
     PostMessagesRequest, UpdateMessageRequest,
 };
 
@@ -15,6 +15,8 @@ use crate::{DOMAIN, LAST};
 pub(crate) struct Actor {
     rng: StdRng,
     pub(crate) queue: Grpc,
+    /// How long texts are, in bytes.
+    texts: Range<usize>,
     ids: Vec<String>,
     claims: Vec<LeaseRef>,
     failed: Vec<String>,
@@ -22,8 +24,8 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(rng: StdRng, queue: Grpc) -> Self {
-        Self { rng, queue, ids: Vec::new(), claims: Vec::new(), failed: Vec::new(), count: 0 }
+    pub(crate) fn new(rng: StdRng, queue: Grpc, texts: Range<usize>) -> Self {
+        Self { rng, queue, texts, ids: Vec::new(), claims: Vec::new(), failed: Vec::new(), count: 0 }
     }
 
     /// Does something. What the rules refuse is no change, and so of no interest.
@@ -48,17 +50,11 @@ impl Actor {
         self.queue.post(message).await.expect("the last message is stored");
     }
 
-    /// Ids of the messages of the domain that was followed, in the order in which they were stored.
-    pub(crate) fn posted(&self, changes: &[Message]) -> Vec<String> {
-        let mut seen = HashSet::new();
-        changes.iter().filter(|change| seen.insert(&change.id)).map(|change| change.id.clone()).collect()
-    }
-
     fn message(&mut self, domain: &str, entity: Option<&str>) -> NewMessage {
         self.count += 1;
         NewMessage {
             domain: domain.to_owned(),
-            text: format!("Number {}. {}", self.count, "x".repeat(self.rng.random_range(0..2_000))),
+            text: format!("Number {}. {}", self.count, "x".repeat(self.rng.random_range(self.texts.clone()))),
             username: format!("Human {}", self.count),
             color: "1".to_owned(),
             message_type: MessageType::Human.into(),
@@ -82,7 +78,7 @@ impl Actor {
     }
 
     /// Several in one commit, with one timestamp.
-    async fn post_many(&mut self) {
+    pub(crate) async fn post_many(&mut self) {
         let count = self.rng.random_range(2..12);
         let item = |message| PostMessageRequest { message: Some(message), idempotency_key: None };
         let items = (0..count).map(|_| item(self.any_message())).collect();
