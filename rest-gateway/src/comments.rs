@@ -20,14 +20,14 @@ use crate::{
     upstream::Queue,
 };
 
-/// The messages after a timestamp, or the newest of those before one; without either, the newest page. Oldest first.
+/// The messages after a timestamp, or the newest of those before a message; without either, the newest page. Oldest first.
 #[utoipa::path(get, path = "/api/comments", tag = "comments",
     params(ListQuery, ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has")),
     responses(
         (status = 200, description = "A page of the feed", body = Vec<Message>, headers(
             ("ETag" = String, description = "Tag for If-None-Match; it names the last change of the domain"),
-            ("X-Next-Cursor" = String, description = "The position behind this page; absent with `before`"),
-            ("X-More" = bool, description = "True where more can be read at once; with `before`, where there may be older messages"),
+            ("X-Next-Cursor" = String, description = "The position behind this page; absent with `beforeId`"),
+            ("X-More" = bool, description = "True where more can be read at once; with `beforeId`, where there may be older messages"),
             ("X-Storage-Reads" = u64, description = "Storage reads of this call; 0 within the cache"))),
         (status = 304, description = "The client has this page already")))]
 pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Problem> {

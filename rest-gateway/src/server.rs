@@ -147,9 +147,10 @@ impl Server {
         let (prober, readiness) = probes::watch_queue(self.own.clone());
         let tail = Arc::new(Tail::new(self.settings.tail()));
         let admin = Admin::new(self.settings.admin_token.clone(), self.settings.history_interval);
+        let counts = Arc::clone(&admin);
         let follower = Follower {
             tail: Arc::clone(&tail),
-            admin: Arc::clone(&admin),
+            answered: Box::new(move |took| counts.answered(took)),
             channel: self.own.clone(),
             max_answer_bytes: upstream::MAX_ANSWER_BYTES,
             seed: self.settings.tail_seed,

@@ -148,7 +148,7 @@ impl Asker {
     pub(crate) fn operator(parts: &Parts, token: &Secret) -> Self {
         let mut metadata = metadata(parts);
         metadata.retain(|(name, _)| *name == "x-request-id");
-        metadata.extend(authorization(token).map(|value| ("authorization", value)));
+        metadata.push(("authorization", authorization(token)));
         Self(Arc::new(metadata))
     }
 
@@ -174,11 +174,12 @@ impl Interceptor for Caller {
     }
 }
 
-/// The token of operators as the queue-service takes it; none where no header can carry it, which settings refuse.
-pub(crate) fn authorization(token: &Secret) -> Option<MetadataValue<tonic::metadata::Ascii>> {
-    let mut value = MetadataValue::try_from(format!("Bearer {}", token.reveal())).ok()?;
+/// The token of operators as the queue-service takes it.
+pub(crate) fn authorization(token: &Secret) -> MetadataValue<tonic::metadata::Ascii> {
+    let bearer = format!("Bearer {}", token.reveal());
+    let mut value = MetadataValue::try_from(bearer).expect("settings take what a header can carry");
     value.set_sensitive(true);
-    Some(value)
+    value
 }
 
 fn metadata(parts: &Parts) -> Metadata {

@@ -37,19 +37,21 @@ export class Changes {
   #mayHold = true;
   /** True while one is. */
   #holds = false;
-  /** Messages that bots are writing for, as far as the stream has told. */
-  #drafts = new Set();
+  /** Messages that bots are writing for, as far as is known. */
+  #drafts;
 
   /**
    * @param {object} server its `page` and `stream`, and `now` and `random`
    * @param {object} options
    * @param {string} [options.cursor] the position behind what is known already
    * @param {string[]} [options.ways] the ways that may be taken
+   * @param {Iterable<string>} [options.drafts] the messages whose drafts are shown already
    * @param {AbortSignal} [options.signal] ends the iteration
    */
-  constructor(server, { cursor, ways, signal }) {
+  constructor(server, { cursor, ways, drafts = [], signal }) {
     this.#server = server;
     this.#cursor = cursor ?? null;
+    this.#drafts = new Set(drafts);
     this.#ladder = new Ladder(WAYS.filter((way) => !ways || ways.includes(way)));
     if (signal?.aborted) this.#stop();
     else signal?.addEventListener("abort", () => this.#stop(), { once: true, signal: this.#stopped.signal });
@@ -104,7 +106,7 @@ export class Changes {
           failures += 1;
           // The server or the network was away: that explains what went wrong before.
           last = { again: false };
-          yield* this.#endDrafts();
+          yield* this.#endDrafts(this.#drafts);
           yield* this.#tell(lost(error));
           await this.#pause(this.#delay(failures, error.retryAfter ?? 0));
           continue;
@@ -121,7 +123,7 @@ export class Changes {
   /** Follows by one way until that ends; tells whether to go on without a read, whom to blame, and how long to pause. */
   async *#by(way) {
     if (way === "stream") return yield* this.#stream();
-    yield* this.#endDrafts();
+    yield* this.#endDrafts(this.#drafts);
     if (way === "long-poll") return yield* this.#longPolls();
     yield* this.#tell({ state: "live", way });
     return { again: false, pause: this.#delay(0, 0) };
@@ -147,7 +149,8 @@ export class Changes {
 
   #seen(message, cursor) {
     const status = message.botParams?.status;
-    this.#drafts.delete(message.id);
+    // What is written goes on through an edit.
+    if (message.deleted || status !== "processing") this.#drafts.delete(message.id);
     if (message.deleted || (status !== "pending" && status !== "processing")) this.#awaited.delete(message.id);
     return { type: "message", message, cursor };
   }
@@ -161,6 +164,8 @@ export class Changes {
       clearTimeout(timer);
       timer = setTimeout(() => attempt.abort(), ms);
     };
+    // What was written when another stream ended, until this one tells who writes on.
+    const doubtful = new Set(this.#drafts);
     let greeted = false;
     let problem = {};
     this.#holds = true;
@@ -179,9 +184,12 @@ export class Changes {
           yield this.#seen(JSON.parse(data), this.#cursor);
         } else if (type === "draft") {
           const draft = JSON.parse(data);
+          doubtful.delete(draft.messageId);
           if (draft.ended) this.#drafts.delete(draft.messageId);
           else this.#drafts.add(draft.messageId);
           yield { type: "draft", draft };
+        } else if (type === "id") {
+          yield* this.#endDrafts(doubtful);
         } else if (type === "reset") {
           // The page to start over from is read by a call, which is the same by every way.
           this.#cursor = null;
@@ -235,10 +243,11 @@ export class Changes {
     return delay;
   }
 
-  /** Without a stream nobody can say who writes on. */
-  *#endDrafts() {
-    for (const messageId of this.#drafts) yield { type: "draft", draft: { messageId, text: "", ended: true } };
-    this.#drafts.clear();
+  /** Ends the drafts of which nobody says that they are written on. */
+  *#endDrafts(ids) {
+    for (const messageId of [...ids]) {
+      if (this.#drafts.delete(messageId)) yield { type: "draft", draft: { messageId, text: "", ended: true } };
+    }
   }
 
   *#tell(state) {

@@ -84,7 +84,7 @@ export class Feed {
     this.#settle(message);
     if (this.#byId.has(message.id)) return this.#put(message);
     // A new state of a comment that was not read back yet: it comes with its page.
-    if (this.#more && message.timestamp < (this.oldest?.timestamp ?? -Infinity)) return undefined;
+    if (this.#isBefore(message)) return undefined;
     return this.#adopt(message) || this.#put(message, this.#written(message));
   }
 
@@ -116,6 +116,8 @@ export class Feed {
 
   /** Shows an own comment before the server has answered. `key` is its idempotency key. */
   post(key, message) {
+    // Sent again: the feed may have brought it meanwhile.
+    if (this.#stored.some((entry) => entry.key === key)) return;
     this.#sending.set(key, { key, state: "sending", own: true, message });
   }
 
@@ -125,6 +127,8 @@ export class Feed {
     // Somebody else's comment in the same words may have taken the line: the key says whose it is.
     const other = this.#stored.find((entry) => entry.key === key && entry.message.id !== message.id);
     if (other) Object.assign(other, { key: other.message.id, own: false });
+    // Sent before, and so long ago that it has left the view: it comes with its page.
+    if (!this.#byId.has(message.id) && this.#isBefore(message)) return;
     this.#put(message, key, true, true);
   }
 
@@ -147,6 +151,11 @@ export class Feed {
       return true;
     }
     return false;
+  }
+
+  /** True where a message is older than what was read back. */
+  #isBefore({ timestamp }) {
+    return this.#more && timestamp < (this.oldest?.timestamp ?? -Infinity);
   }
 
   /** A reply takes the line of what its bot had written. */

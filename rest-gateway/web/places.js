@@ -1,8 +1,8 @@
 // How many connections the tabs of one browser hold open to a server. Over HTTP/1.1 a browser opens six to a server, for
-// all its tabs together: six rooms that follow by stream would keep every other call waiting, a new comment too. Over
-// HTTP/2 it has one for all, and no room needs to take turns.
+// all its tabs together: six domains that are followed by stream would keep every other call waiting, a new comment too.
+// Over HTTP/2 it has one for all, and nobody needs to wait.
 
-/** Rooms that may hold a connection open at a time; what is left is for calls. */
+/** Feeds that may hold a connection open at a time; what is left is for calls. */
 export const PLACES = 4;
 
 /**

@@ -187,7 +187,15 @@ export class Repartee {
   /**
    * Follows a feed, from the newest page or from a cursor: by an event stream; by long-polls where streams fail; by
    * polls where these fail too, every 5 s at first and ever more seldom until `wake`. A better way is tried again after
-   * a minute, later after up to ten.
+   * a minute, later after up to ten. Where it goes on for another feed, `drafts` are the ids of the messages whose drafts
+   * are shown already: each of them is told on, or ended.
    */
-  changes(which?: { domain?: string; cursor?: string; limit?: number; ways?: Way[]; signal?: AbortSignal }): Changes;
+  changes(which?: {
+    domain?: string;
+    cursor?: string;
+    limit?: number;
+    ways?: Way[];
+    drafts?: Iterable<string>;
+    signal?: AbortSignal;
+  }): Changes;
 }

@@ -91,14 +91,14 @@ export class Repartee {
   }
 
   /** Follows a feed: an async iterable of what happens in it, from now on or from a cursor. */
-  changes({ domain, cursor, limit, ways, signal } = {}) {
+  changes({ domain, cursor, limit, ways, drafts, signal } = {}) {
     const server = {
       ...this.#parts,
       page: async (query, options) => (await this.#call("api/comments/changes", { domain, limit, ...query }, options)).json(),
       stream: async (query, options) =>
         (await this.#call("api/comments/stream", { domain, ...query }, { ...options, headers: { Accept: STREAM } })).body,
     };
-    return new Changes(server, { cursor, ways, signal });
+    return new Changes(server, { cursor, ways, drafts, signal });
   }
 
   /** One call; `patience`, in ms, is for the whole answer, of a stream for its head. */

@@ -121,7 +121,7 @@ class Shared {
     if (this.#signal.aborted) return;
     const stop = new AbortController();
     for (const signal of [term, this.#signal]) signal.addEventListener("abort", () => stop.abort(), { once: true });
-    this.#feed = this.#open({ cursor: this.#cursor, signal: stop.signal });
+    this.#feed = this.#open({ cursor: this.#cursor, drafts: this.#drafts.keys(), signal: stop.signal });
     this.#say({ type: "leads" });
     this.#recallAwaited();
     for await (const change of this.#feed) {
@@ -198,7 +198,7 @@ class Shared {
     }
     if (change.type === "draft") this.#drafts.set(change.draft.messageId, change);
     if (change.draft?.ended) this.#drafts.delete(change.draft.messageId);
-    if (change.type === "message") this.#drafts.delete(change.message.id);
+    if (change.type === "message" && change.message.botParams?.status !== "processing") this.#drafts.delete(change.message.id);
     for (const message of change.messages ?? [change.message]) {
       if (message && !isUnfinished(message)) this.#awaited.delete(message.id);
     }

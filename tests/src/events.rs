@@ -51,16 +51,23 @@ impl Events {
 
     /// The next event; none where the stream has ended, or broken off.
     pub async fn next(&mut self) -> Option<SentEvent> {
+        loop {
+            let event = self.block().await?;
+            if !event.name.is_empty() {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next event, or what is none for those who listen: it has no name, and no id where it is a comment.
+    pub async fn block(&mut self) -> Option<SentEvent> {
         within_deadline("an event of a stream", async {
             loop {
                 if let Some(event) = self.waiting.pop_front() {
                     if let Some(id) = &event.id {
                         self.last_id.clone_from(id);
                     }
-                    if !event.name.is_empty() {
-                        return Some(event);
-                    }
-                    continue;
+                    return Some(event);
                 }
                 let chunk = self.response.chunk().await.ok()??;
                 // Parts of a letter may come apart, but every line of ours is ASCII up to its data, which ends a chunk.

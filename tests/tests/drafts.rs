@@ -94,6 +94,8 @@ async fn a_draft_grows_before_everybody_and_is_replaced_by_the_reply() {
     let mut late = Events::open(&browser, &path, "").await.unwrap();
     late.named("hello").await;
     assert_eq!(late.named("draft").await.data["text"], "I think");
+    let told = late.block().await.unwrap();
+    assert!(told.name.is_empty() && told.id.is_some(), "that was all that there is: {told:?}");
     assert_eq!(client.stats().await.unwrap().tail_seq, before, "nothing is stored");
 
     let done = client.complete(lease, reply("I think so.")).await.unwrap();

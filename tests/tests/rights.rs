@@ -2,11 +2,12 @@
 //! through however many proxies, and whoever has the token of operators where there is one.
 
 use e2e::{Answer, Grpc, Refused, World, held, platform_post, question, question_json, reply};
+use futures_util::stream::iter;
 use repartee_proto::v1::{
     CancelMessageRequest, ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest,
     CompleteMessagesRequest, DeleteMessageRequest, FailMessageRequest, GetMessageRequest, GetStatsRequest,
     ListFailedRequest, ListMessagesRequest, ListPendingRequest, PostMessageRequest, ReleaseMessageRequest,
-    RenewLeasesRequest, RetryMessageRequest, StreamPendingRequest, UpdateMessageRequest,
+    RenewLeasesRequest, RetryMessageRequest, StreamDraftRequest, StreamPendingRequest, UpdateMessageRequest,
     WatchMessagesRequest,
 };
 use reqwest::Method;
@@ -49,7 +50,7 @@ fn code<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Code {
 }
 
 /// What every call of workers and operators answers somebody elsewhere.
-async fn work_and_operate(client: &Grpc, token: Option<&str>) -> [Code; 14] {
+async fn work_and_operate(client: &Grpc, token: Option<&str>) -> [Code; 15] {
     fn elsewhere<T>(message: T, token: Option<&str>) -> Request<T> {
         passed_on(message, ELSEWHERE, token)
     }
@@ -75,6 +76,7 @@ async fn work_and_operate(client: &Grpc, token: Option<&str>) -> [Code; 14] {
             .await,
         ),
         code(raw.delete_message(elsewhere(DeleteMessageRequest { message_id: some_id() }, token)).await),
+        code(raw.stream_draft(elsewhere(iter([StreamDraftRequest::default()]), token)).await),
     ]
 }
 
@@ -83,7 +85,7 @@ async fn calls_of_workers_and_operators_are_refused_to_callers_elsewhere() {
     for settings in [&[][..], &WITH_TOKEN] {
         let world = World::with(settings, &[]).await;
         let codes = work_and_operate(&world.grpc().await, None).await;
-        assert_eq!(codes, [Code::Unauthenticated; 14], "{settings:?}");
+        assert_eq!(codes, [Code::Unauthenticated; 15], "{settings:?}");
     }
 }
 
@@ -92,7 +94,7 @@ async fn with_the_token_a_caller_elsewhere_may_do_what_local_callers_may() {
     let world = World::with(&WITH_TOKEN, &[]).await;
     let client = world.grpc().await;
     let refused = work_and_operate(&client, Some("of-another-house")).await;
-    assert_eq!(refused, [Code::PermissionDenied; 14]);
+    assert_eq!(refused, [Code::PermissionDenied; 15]);
     let heard = work_and_operate(&client, Some("of-the-house")).await;
     let judged = |code: &Code| matches!(code, Code::Unauthenticated | Code::PermissionDenied);
     assert!(!heard.iter().any(judged), "{heard:?}");

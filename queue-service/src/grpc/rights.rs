@@ -1,5 +1,5 @@
 //! Who may do what. Calls of workers and operators are open to callers on this machine, and where an admin token is set
-//! to whoever sends it, from anywhere. A token that is sent and wrong is refused: nobody falls back to being local.
+//! to whoever sends it, from anywhere. Then a bearer token that is wrong is refused, to callers on this machine too.
 
 use std::net::IpAddr;
 
@@ -64,9 +64,9 @@ impl Rights {
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The bearer token that came with a call.
+/// The bearer token that came with a call; one that cannot be read is as good as a wrong one.
 fn sent(metadata: &MetadataMap) -> Option<&str> {
-    bearer(metadata.get("authorization")?.to_str().ok()?)
+    metadata.get("authorization")?.to_str().map_or(Some(""), bearer)
 }
 
 /// Local: the peer is on this machine, and so is everybody for whom it forwards the call.

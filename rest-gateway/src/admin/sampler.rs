@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tonic::{Request, transport::Channel};
+use tonic::{Code, Request, transport::Channel};
 
 use super::history::Sample;
 use crate::{
@@ -30,16 +30,29 @@ impl Sampler {
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut queue = QueueServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let token = app.admin.token.as_ref().and_then(authorization);
+        let token = app.admin.token.as_ref().map(authorization);
+        let mut refused = None;
         loop {
             ticks.tick().await;
             let mut request = Request::new(v1::GetStatsRequest { only_in_memory: true });
             if let Some(token) = &token {
                 request.metadata_mut().insert("authorization", token.clone());
             }
-            let asked = queue.get_stats(request);
-            let stats =
-                timeout(PATIENCE, asked).await.ok().and_then(Result::ok).map(tonic::Response::into_inner);
+            let stats = match timeout(PATIENCE, queue.get_stats(request)).await {
+                Ok(Ok(stats)) => {
+                    refused = None;
+                    Some(stats.into_inner())
+                }
+                Ok(Err(status)) => {
+                    // Said once: it is asked again with each point.
+                    if is_refusal(status.code()) && refused.replace(status.code()) != Some(status.code()) {
+                        let why = status.message();
+                        tracing::warn!(code = ?status.code(), why, "the queue-service gives this gateway no figures for its charts");
+                    }
+                    None
+                }
+                Err(_) => None,
+            };
             app.admin.history.lock().add(Sample {
                 time: i64::try_from(server_time()).unwrap_or(i64::MAX),
                 stats,
@@ -50,4 +63,9 @@ impl Sampler {
             });
         }
     }
+}
+
+/// True where a setting has to change before the answer does.
+fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
 }

@@ -46,7 +46,8 @@ pub(crate) struct Pulse {
 /// Each `message` is one change, the message as that change left it; its id is the cursor behind it. `reset`,
 /// `{reason,cursor}`, says that the position is lost: forget what was shown; the newest page follows as `message` events.
 /// `draft`, `{messageId,text,ended}`, is what a bot is writing in answer to a message, in whole; it has no id, is not kept,
-/// and is over with its end and with the next change of that message. `bye`, `{reason,cursor}`, comes before the server
+/// and is over with its end and with the next change of that message. An id alone says that everything up to there was
+/// told; the first one comes behind the drafts that were open when the stream began. `bye`, `{reason,cursor}`, comes before the server
 /// ends the stream: connect again, from the last id. A comment comes every 15 s. While the queue-service cannot be reached,
 /// the stream is open and says nothing else.
 #[utoipa::path(get, path = "/api/comments/stream", tag = "comments",

@@ -27,6 +27,8 @@ pub(super) struct Reader {
     told: u64,
     /// The last step of what bots write that the client was told of.
     drafted: u64,
+    /// True once it was told of all that there was when it came.
+    caught_up: bool,
 }
 
 /// What there is to do after a look.
@@ -41,7 +43,15 @@ impl Reader {
     pub(super) fn new(cursor: Option<Cursor>) -> Self {
         let mode = if cursor.is_some() { Mode::Resumed } else { Mode::Live };
         let place = cursor.map(Place::given);
-        Self { place, greeted: false, mode, waiting: VecDeque::from([events::retry()]), told: 0, drafted: 0 }
+        Self {
+            place,
+            greeted: false,
+            mode,
+            waiting: VecDeque::from([events::retry()]),
+            told: 0,
+            drafted: 0,
+            caught_up: false,
+        }
     }
 
     /// The next event that waits.
@@ -87,6 +97,10 @@ impl Reader {
                 self.waiting.extend(items.iter().map(|told| told.event()));
                 if !more {
                     self.waiting.extend(source.app().tail.drafts(source.domain(), &mut self.drafted));
+                }
+                if !more && self.waiting.is_empty() && !self.caught_up {
+                    self.caught_up = true;
+                    self.waiting.extend(self.cursor().map(events::seen));
                 }
                 Ok(if self.waiting.is_empty() && !more { Next::Wait } else { Next::Go })
             }

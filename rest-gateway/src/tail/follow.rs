@@ -15,7 +15,6 @@ use super::{
     cursor,
     unsettled::{Gap, Unsettled},
 };
-use crate::admin::Admin;
 
 /// Between two attempts, at random: never sooner than the first, never later than the second.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -31,8 +30,8 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Follower {
     /// What is kept.
     pub(crate) tail: Arc<Tail>,
-    /// Where it is counted how long answers take.
-    pub(crate) admin: Arc<Admin>,
+    /// Called for each message that is completed, with the time since it was posted.
+    pub(crate) answered: Box<dyn Fn(Duration) + Send + Sync>,
     /// A connection of its own: pages on their way to browsers never stand before a change.
     pub(crate) channel: Channel,
     /// The most bytes of one answer.
@@ -177,7 +176,7 @@ impl Follower {
 
     /// Shows changes. The stream never goes back behind what is shown, so here each answer is counted once.
     fn show(&self, changes: Vec<Change>) {
-        changes.iter().filter_map(|change| change.answered_after).for_each(|took| self.admin.answered(took));
+        changes.iter().filter_map(|change| change.answered_after).for_each(&self.answered);
         self.tail.show(changes);
     }
 

@@ -147,7 +147,7 @@ fn answers(page: &Answer) -> (u64, f64) {
 
 #[tokio::test]
 async fn answers_are_counted_once_though_the_stream_breaks_in_the_middle_of_a_commit() {
-    let world = live(&["--history-interval", "0.05"]).await;
+    let world = live(&["--history-interval", "0.5"]).await;
     let log = world.queue.log();
     log.publish(ChangeKind::Completed, answered("a", 7_000));
     let history = "/api/admin/history";
@@ -167,7 +167,7 @@ async fn answers_are_counted_once_though_the_stream_breaks_in_the_middle_of_a_co
 
 #[tokio::test]
 async fn answers_from_before_a_gateway_that_lost_its_place_are_not_counted() {
-    let world = live(&["--history-interval", "0.05"]).await;
+    let world = live(&["--history-interval", "0.5"]).await;
     let log = world.queue.log();
     log.publish(ChangeKind::Completed, answered("a", 7_000));
     let history = "/api/admin/history";

@@ -278,6 +278,8 @@ async fn a_quiet_stream_says_that_it_is_alive_and_moves_its_client_on() {
     world.queue.answer(v1::ListMessagesResponse { next_cursor: "e1.2000".to_owned(), ..Default::default() });
     let mut events = Events::open(&world, "?domain=quiet").await;
     events.next("hello").await;
+    let told = events.block().await.unwrap();
+    assert_eq!(told, Block { id: Some("e1.2000".to_owned()), ..Block::default() }, "there is nothing else");
     let alive = events.block().await.unwrap();
     assert_eq!(alive, Block { comment: true, ..Block::default() });
     world.queue.log().publish(ChangeKind::Posted, comment("a", 2_000));

@@ -35,6 +35,12 @@ async function crowd(t, { asker }) {
 
 const draft = (tab, text) => writing(tab).getByText(text, { exact: true }).waitFor();
 
+/** One tab follows for all, the last one of `leaders`; on a busy machine one of them may have been deposed for its silence. */
+function assertOneFollows(proxy, leaders) {
+  assert.equal(proxy.openStreams, 1);
+  assert.ok(proxy.counts.stream <= leaders + 1, JSON.stringify(proxy.counts));
+}
+
 /** The draft has become the reply, once, and its line never went away and never stood twice. */
 async function assertAnswered(tab, reply) {
   await tab.getByText("sage · answered").waitFor();
@@ -49,13 +55,13 @@ async function assertAnswered(tab, reply) {
 
 test("ten tabs see a draft grow over one stream, and the reply in its place when the leading tab is gone", async (t) => {
   const { bot, proxy, tabs } = await crowd(t, { asker: 4 });
-  assert.deepEqual([proxy.openStreams, proxy.counts.stream], [1, 1], "one tab follows, for all");
+  assertOneFollows(proxy, 1);
   await tabs.shift().close();
   bot.writes(" with a bang.");
   for (const tab of tabs) await draft(tab, "It began with a bang.");
   bot.ends();
   for (const tab of tabs) await assertAnswered(tab, "It began with a bang.");
-  assert.deepEqual([proxy.openStreams, proxy.counts.stream], [1, 2], "one other tab follows, for all");
+  assertOneFollows(proxy, 2);
 });
 
 test("tabs go on when the tab that asked is closed, and a new one sees at once what was written so far", async (t) => {
@@ -69,7 +75,7 @@ test("tabs go on when the tab that asked is closed, and a new one sees at once w
   for (const tab of tabs) await draft(tab, "It began with a bang.");
   bot.ends();
   for (const tab of tabs) await assertAnswered(tab, "It began with a bang.");
-  assert.deepEqual([proxy.openStreams, proxy.counts.stream], [1, 1]);
+  assertOneFollows(proxy, 1);
 });
 
 test("the tab that leads may be the one that asked: it is closed, and the others see the answer", async (t) => {

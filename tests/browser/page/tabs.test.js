@@ -49,21 +49,23 @@ test("tabs of two domains have a stream each", async (t) => {
   assert.equal(proxy.openStreams, 2);
 });
 
-test("more rooms than a browser has connections to a server: all are followed, and all can be written in", async (t) => {
+test("more domains than a browser has connections to a server: all are followed, and all can be written in", async (t) => {
   const service = await Service.start(t);
   const proxy = await Proxy.start(t, service);
   const context = await newContext(t, browser);
   const tabs = [];
   for (let at = 0; at < 8; at += 1) {
-    tabs.push(await openTab(context, pageOf(proxy, `room ${at}`)));
+    tabs.push(await openTab(context, pageOf(proxy, `domain ${at}`)));
     await connection(tabs[at], at < PLACES ? "live" : "up to date");
   }
   assert.equal(proxy.openStreams, PLACES);
   for (const [at, tab] of tabs.entries()) {
-    await write(tab, { name: "Ada", entity: "echo", text: `Hello, room ${at}.` });
-    await comments(tab, `Hello, room ${at}.`).nth(1).waitFor();
+    await write(tab, { name: "Ada", entity: "echo", text: `Hello, domain ${at}.` });
+    await comments(tab, `Hello, domain ${at}.`).nth(1).waitFor();
   }
+  const closed = proxy.closed();
   await tabs[0].close();
+  await closed;
   await connection(tabs[PLACES], "live");
   assert.equal(proxy.openStreams, PLACES);
 });

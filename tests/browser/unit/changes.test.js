@@ -383,3 +383,36 @@ test("a long-poll that has to give its connection away is not blamed", async (t)
   assert.equal(server.taken().at(-1), "longPoll");
   assert.deepEqual(states().slice(-2), ["poll", "long-poll"]);
 });
+
+test("of the drafts that were open when a stream ended, the next stream ends those that it does not tell", async (t) => {
+  const server = new FakeServer();
+  server.publish(message("a", 1, { status: "processing" }), message("b", 2, { status: "processing" }));
+  const { told, turn, settle } = await follow(t, { drafts: ["of another tab"] }, server);
+  const drafts = () => told.splice(0).filter(({ type }) => type === "draft").map(({ draft }) => [draft.messageId, draft.ended ?? false]);
+  for (const messageId of ["a", "b"]) server.say("draft", { messageId, text: "Well" });
+  server.raw("id: a.2\n\n");
+  await settle();
+  assert.deepEqual(drafts(), [["a", false], ["b", false], ["of another tab", true]]);
+  server.say("bye", { reason: "age" });
+  server.cut();
+  await turn(10_000);
+  assert.equal(server.streams, 1);
+  server.say("draft", { messageId: "b", text: "Well, well" });
+  server.raw("id: a.2\n\n");
+  server.raw("id: a.2\n\n");
+  await settle();
+  assert.deepEqual(drafts(), [["b", false], ["a", true]]);
+});
+
+test("a draft goes on through an edit of its message, and ends with the stream all the same", async (t) => {
+  const { server, told, turn, settle } = await follow(t);
+  server.publish(message("a", 1, { status: "processing" }));
+  server.say("draft", { messageId: "a", text: "Well" });
+  server.publish(message("a", 2, { status: "processing", eqScore: 7 }));
+  await settle();
+  assert.equal(told.some(({ draft }) => draft?.ended), false);
+  server.page = server.stream = "away";
+  server.cut();
+  await turn(10_000);
+  assert.deepEqual(told.filter(({ draft }) => draft?.ended).map(({ draft }) => draft.messageId), ["a"]);
+});

@@ -115,6 +115,29 @@ test("a comment that could not be sent leaves the view", () => {
   assert.deepEqual(known.entries(), []);
 });
 
+test("a comment that is sent again after it was lost from sight has one line", () => {
+  for (const brings of ["a", "twin"]) {
+    const known = feed();
+    known.post("key", sent);
+    known.take(message(brings, 10, { text: sent.text }));
+    known.withdraw("key");
+    known.post("key", sent);
+    assert.deepEqual(keys(known), ["key"], "the feed has brought what looks the same");
+    known.confirm("key", message("a", 11));
+    assert.deepEqual(known.entries().at(-1).key, "key");
+    assert.deepEqual(ids(known), brings === "a" ? ["a"] : ["twin", "a"]);
+  }
+});
+
+test("a comment that was sent so long ago that it has left the view leaves no gap when it is confirmed", () => {
+  const known = feed([message("c", 30), message("d", 40)], true);
+  known.post("key", sent);
+  known.confirm("key", message("a", 10));
+  assert.deepEqual([ids(known), known.oldest.id, known.hasOlder], [["c", "d"], "c", true]);
+  known.older([message("a", 10), message("b", 20)], false);
+  assert.deepEqual(ids(known), ["a", "b", "c", "d"]);
+});
+
 test("what a bot writes grows in one line, and the reply takes that line", () => {
   const known = feed([message("a", 10, { status: "processing", seq: 11 })]);
   known.draft({ messageId: "a", text: "Be" });

@@ -43,8 +43,8 @@ class Page extends EventTarget {
   }
 }
 
-/** A room: what it was told about holding a connection, the last word first. */
-function room({ locks, page = new Page(), limited = true } = {}) {
+/** A feed of a domain of its own: what it was told about holding a connection, the last word first. */
+function domain({ locks, page = new Page(), limited = true } = {}) {
   const stop = new AbortController();
   const made = { told: [], page, leave: () => stop.abort() };
   const feed = { mayHold: (answer) => made.told.unshift(answer) };
@@ -55,49 +55,49 @@ function room({ locks, page = new Page(), limited = true } = {}) {
 const settled = () => new Promise((resume) => setImmediate(resume));
 const holds = async ({ told }) => Promise.resolve(told[0]);
 
-test("so many rooms hold a connection open, and the next gets the place of one that leaves", async () => {
+test("so many domains hold a connection open, and the next gets the place of one that leaves", async () => {
   const locks = new Locks();
-  const rooms = [];
-  for (let count = 0; count < PLACES + 2; count += 1) rooms.push(room({ locks }));
-  assert.deepEqual(await Promise.all(rooms.map(holds)), [...Array(PLACES).fill(true), false, false]);
+  const domains = [];
+  for (let count = 0; count < PLACES + 2; count += 1) domains.push(domain({ locks }));
+  assert.deepEqual(await Promise.all(domains.map(holds)), [...Array(PLACES).fill(true), false, false]);
   for (const [leaves, gets] of [[1, PLACES], [PLACES, PLACES + 1]]) {
-    rooms[leaves].leave();
+    domains[leaves].leave();
     await settled();
-    assert.equal(await holds(rooms[gets]), true);
+    assert.equal(await holds(domains[gets]), true);
   }
-  rooms[0].leave();
+  domains[0].leave();
   await settled();
-  assert.equal(await holds(room({ locks })), true, "a place that nobody waits for is free");
+  assert.equal(await holds(domain({ locks })), true, "a place that nobody waits for is free");
 });
 
-test("a room that leaves while it waits takes no place away", async () => {
+test("a domain that is left while it waits takes no place away", async () => {
   const locks = new Locks();
-  const rooms = Array.from({ length: PLACES + 2 }, () => room({ locks }));
-  await Promise.all(rooms.map(holds));
-  rooms[PLACES].leave();
-  rooms[2].leave();
+  const domains = Array.from({ length: PLACES + 2 }, () => domain({ locks }));
+  await Promise.all(domains.map(holds));
+  domains[PLACES].leave();
+  domains[2].leave();
   await settled();
-  assert.deepEqual([await holds(rooms[PLACES]), await holds(rooms[PLACES + 1])], [false, true]);
+  assert.deepEqual([await holds(domains[PLACES]), await holds(domains[PLACES + 1])], [false, true]);
 });
 
-test("of many places that are given back at once a room takes one", async () => {
+test("of many places that are given back at once a domain takes one", async () => {
   const locks = new Locks();
-  const rooms = Array.from({ length: PLACES + 2 }, () => room({ locks }));
-  await Promise.all(rooms.map(holds));
-  for (const one of rooms.slice(0, PLACES)) one.leave();
+  const domains = Array.from({ length: PLACES + 2 }, () => domain({ locks }));
+  await Promise.all(domains.map(holds));
+  for (const one of domains.slice(0, PLACES)) one.leave();
   await settled();
-  assert.deepEqual(await Promise.all(rooms.slice(PLACES).map(holds)), [true, true]);
-  const later = Array.from({ length: PLACES - 1 }, () => room({ locks }));
+  assert.deepEqual(await Promise.all(domains.slice(PLACES).map(holds)), [true, true]);
+  const later = Array.from({ length: PLACES - 1 }, () => domain({ locks }));
   assert.deepEqual(await Promise.all(later.map(holds)), [...Array(PLACES - 2).fill(true), false]);
 });
 
 test("a page that may have no locks holds its connection", async () => {
   const locks = { request: () => Promise.reject(new DOMException("sandboxed", "SecurityError")) };
-  assert.equal(await holds(room({ locks })), true);
+  assert.equal(await holds(domain({ locks })), true);
 });
 
 test("without locks, a page that nobody looks at holds none", async () => {
-  const { told, page, leave } = room();
+  const { told, page, leave } = domain();
   page.turn("hidden");
   page.turn("visible");
   assert.deepEqual(told, [true, false, true]);
@@ -107,5 +107,5 @@ test("without locks, a page that nobody looks at holds none", async () => {
 });
 
 test("where one connection serves all, nobody is asked", () => {
-  assert.deepEqual(room({ locks: new Locks(), limited: false }).told, []);
+  assert.deepEqual(domain({ locks: new Locks(), limited: false }).told, []);
 });

@@ -68,8 +68,8 @@ function origin(t) {
     const stop = new AbortController();
     const told = [];
     const made = { told, stop, feeds: [], close: () => stop.abort() };
-    const open = ({ cursor, signal }) => {
-      const feed = new FakeFeed(cursor, signal);
+    const open = ({ cursor, drafts, signal }) => {
+      const feed = Object.assign(new FakeFeed(cursor, signal), { drafts: [...drafts ?? []] });
       made.feeds.push(feed);
       feeds.push(feed);
       return feed;
@@ -331,6 +331,19 @@ test("what one tab wishes for the leader does", async (t) => {
   }
   await settle();
   assert.deepEqual(open()[0].calls, ["wake", "m1", "now", "wake", "m1", "now"]);
+});
+
+test("a new leader knows whose drafts the tabs show", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const [first, second] = [tab(), tab()];
+  await settle();
+  const draft = (messageId, ended) => ({ type: "draft", draft: { messageId, text: "Well", ended } });
+  open()[0].tell(live, page(), draft("a"), draft("b"), draft("c"), draft("b", true));
+  open()[0].tell(change(message("a", 2, { status: "processing" })), change(message("c", 3, { status: "complete" })));
+  await settle();
+  first.close();
+  await settle();
+  assert.deepEqual(second.feeds[0].drafts, ["a"], "an edit ends no draft");
 });
 
 test("a new leader is told what the others and it itself still wait for, and nothing that is over", async (t) => {
