@@ -63,24 +63,6 @@ test("a server that comes back with other data is shown as it is now", async (t)
   assert.deepEqual(await texts(page), ["of the new log"]);
 });
 
-test("streams that a proxy cuts every three seconds lose nothing and double nothing", async (t) => {
-  const service = await Service.start(t);
-  const proxy = await Proxy.start(t, service, { cutAfter: 3_000 });
-  const page = await openPage(t, browser, proxy);
-  const said = [];
-  while (proxy.cuts < 2) {
-    said.push(`number ${said.length}`);
-    await say(service, said.at(-1));
-    await comments(page, said.at(-1)).waitFor();
-  }
-  proxy.cutAfter = 0;
-  said.push("the last");
-  await say(service, said.at(-1));
-  await comments(page, said.at(-1)).waitFor();
-  // The first ones may have left the view, which keeps a bounded number.
-  assert.deepEqual(await texts(page), said.slice(-(await texts(page)).length));
-});
-
 test("where streams cannot be had, comments come by long-poll as soon as they are stored", async (t) => {
   const service = await Service.start(t);
   const proxy = await Proxy.start(t, service, { refused: new Set(["stream"]) });
