@@ -1,13 +1,13 @@
 //! A gRPC client whose calls read as sentences. It sends what it is told to, retries nothing, and checks nothing.
 
-use repartee_proto::v1::CancelMessageRequest;
 use repartee_proto::v1::{
-    ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest, CompleteMessageResponse,
-    FailMessageRequest, FailMessageResponse, GetMessageRequest, GetStatsRequest, GetStatsResponse, LeaseRef,
-    ListFailedRequest, ListFailedResponse, ListMessagesRequest, ListMessagesResponse, ListPendingRequest,
-    Message, NewMessage, PostMessageRequest, PostMessageResponse, Rejection, ReleaseMessageRequest,
-    RenewLeasesRequest, Reply, RetryMessageRequest, StreamPendingRequest, WatchMessagesRequest, Work,
-    list_messages_request::Position, queue_service_client::QueueServiceClient, renew_outcome,
+    self, CancelMessageRequest, ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest,
+    CompleteMessageResponse, FailMessageRequest, FailMessageResponse, GetMessageRequest, GetStatsRequest,
+    GetStatsResponse, LeaseRef, ListFailedRequest, ListFailedResponse, ListMessagesRequest,
+    ListMessagesResponse, ListPendingRequest, Message, NewMessage, PostMessageRequest, PostMessageResponse,
+    Rejection, ReleaseMessageRequest, RenewLeasesRequest, Reply, RetryMessageRequest, StreamPendingRequest,
+    WatchMessagesRequest, Work, list_messages_request::Position, queue_service_client::QueueServiceClient,
+    renew_outcome,
 };
 use tonic::{
     Status,
@@ -58,6 +58,14 @@ impl Grpc {
     pub async fn get(&self, message_id: &str) -> Result<Message, Status> {
         let request = GetMessageRequest { message_id: message_id.to_owned() };
         Ok(stored(self.raw().get_message(request).await?.into_inner().message))
+    }
+
+    /// Where the work in a message stands.
+    ///
+    /// # Panics
+    /// Where the message is addressed to no bot.
+    pub async fn status(&self, message_id: &str) -> Result<v1::Status, Status> {
+        Ok(self.get(message_id).await?.bot_params.expect("it is addressed to a bot").status())
     }
 
     /// Reads the feed of all domains from `position`.

@@ -25,7 +25,9 @@ pub use disk::SmallDisk;
 pub use door::Door;
 pub use events::{Events, SentEvent};
 pub use grpc::Grpc;
-pub use messages::{DOMAIN, held, platform_post, question, question_from, question_json, reply, seconds};
+pub use messages::{
+    DOMAIN, held, id_of, platform_post, question, question_from, question_json, reply, seconds,
+};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use refusal::{Refused, precondition, refused};

@@ -39,6 +39,14 @@ pub fn question_json(entity: &str, text: &str) -> Value {
     })
 }
 
+/// The id of the message in `work`.
+///
+/// # Panics
+/// Where the work came without a message.
+pub fn id_of(work: &Work) -> String {
+    work.message.as_ref().expect("work has a message").id.clone()
+}
+
 /// The claim that came with `work`.
 ///
 /// # Panics

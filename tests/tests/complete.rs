@@ -1,6 +1,6 @@
 //! The whole table of what `complete` answers, row by row.
 
-use e2e::{Grpc, Service, held, precondition, question, refused, reply, watch_live};
+use e2e::{Grpc, Service, held, id_of, precondition, question, refused, reply, watch_live};
 use repartee_proto::v1::{
     ChangeKind, CompleteMessageRequest, CompleteMessagesRequest, LeaseRef, Work, complete_outcome::Outcome,
 };
@@ -11,10 +11,6 @@ use uuid::Uuid;
 async fn claimed(client: &Grpc) -> Work {
     let id = client.post(question("echo", "Well?")).await.expect("a question is stored").id;
     client.claim(&id, "worker 1").await.expect("a pending message can be claimed")
-}
-
-fn id_of(work: &Work) -> String {
-    work.message.as_ref().expect("work has a message").id.clone()
 }
 
 #[tokio::test]

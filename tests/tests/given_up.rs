@@ -1,7 +1,7 @@
 //! Messages that are given up or cancelled, and what an operator does with them.
 
-use e2e::{Grpc, Service, World, held, precondition, question, refused, watch_live, work};
-use repartee_proto::v1::{ChangeKind, FailMessageRequest, Status, Work};
+use e2e::{Grpc, Service, World, held, id_of, precondition, question, refused, watch_live, work};
+use repartee_proto::v1::{ChangeKind, FailMessageRequest, Status};
 use serde_json::json;
 
 /// Failures after which a message is given up.
@@ -10,16 +10,8 @@ const MAX_FAILURES: usize = 5;
 /// Expiries after which a message is given up.
 const MAX_EXPIRIES: usize = 3;
 
-fn id_of(work: &Work) -> String {
-    work.message.as_ref().expect("work has a message").id.clone()
-}
-
 async fn asked(client: &Grpc) -> String {
     client.post(question("echo", "Well?")).await.expect("a question is stored").id
-}
-
-async fn status(client: &Grpc, id: &str) -> Status {
-    client.get(id).await.expect("the message is there").bot_params.expect("it is a question").status()
 }
 
 #[tokio::test]
@@ -56,7 +48,7 @@ async fn three_expiries_give_a_message_up() {
     for _ in 1..MAX_EXPIRIES {
         client.claim_for(&id, "dead worker", 5).await.unwrap();
         watch.until(ChangeKind::Expired, &id).await;
-        assert_eq!(status(&client, &id).await, Status::Pending);
+        assert_eq!(client.status(&id).await.unwrap(), Status::Pending);
     }
     client.claim_for(&id, "dead worker", 5).await.unwrap();
     watch.until(ChangeKind::Failed, &id).await;
@@ -95,7 +87,7 @@ async fn a_cancelled_message_is_taken_from_its_worker_and_kept() {
     let failed = client.failed().await.unwrap().failed;
     assert_eq!((failed.len(), failed[0].cancelled), (1, true));
     client.retry(&id).await.unwrap();
-    assert_eq!(status(&client, &id).await, Status::Pending);
+    assert_eq!(client.status(&id).await.unwrap(), Status::Pending);
 }
 
 #[tokio::test]
@@ -118,7 +110,7 @@ async fn a_failed_message_can_be_cancelled_and_a_cancelled_one_retried() {
     assert_eq!(refused(client.complete(held(&claimed), None).await), precondition("CANCELLED"));
     client.retry(&id).await.unwrap();
     assert_eq!(
-        (status(&client, &id).await, client.failed().await.unwrap().failed.len()),
+        (client.status(&id).await.unwrap(), client.failed().await.unwrap().failed.len()),
         (Status::Pending, 0)
     );
 }

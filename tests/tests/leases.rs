@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use e2e::{Grpc, Service, World, held, question, reply, seconds, within_deadline, work};
-use repartee_proto::v1::{Status, StreamPendingRequest, Work, stream_pending_response::Event as Sent};
+use e2e::{Grpc, Service, World, held, id_of, question, reply, seconds, within_deadline, work};
+use repartee_proto::v1::{Status, StreamPendingRequest, stream_pending_response::Event as Sent};
 use serde_json::Value;
 
 /// Failures after which a message is given up.
@@ -14,16 +14,8 @@ fn now() -> i64 {
     i64::try_from(since_1970.as_millis()).expect("milliseconds fit for a long time")
 }
 
-fn id_of(work: &Work) -> String {
-    work.message.as_ref().expect("work has a message").id.clone()
-}
-
 async fn asked(client: &Grpc) -> String {
     client.post(question("echo", "Well?")).await.expect("a question is stored").id
-}
-
-async fn status(client: &Grpc, id: &str) -> Status {
-    client.get(id).await.expect("the message is there").bot_params.expect("it is a question").status()
 }
 
 #[tokio::test]
@@ -200,7 +192,7 @@ async fn a_release_gives_the_message_back_and_counts_nothing() {
         let released = client.release(held(&claimed)).await.unwrap();
         assert_eq!(released.bot_params.unwrap().status(), Status::Pending);
     }
-    assert_eq!(status(&client, &id).await, Status::Pending);
+    assert_eq!(client.status(&id).await.unwrap(), Status::Pending);
     assert_eq!(client.failed().await.unwrap().failed, []);
 }
 
