@@ -13,10 +13,16 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use crate::text::{REPLY_BYTES, cut};
+use crate::{
+    backoff::Backoff,
+    status,
+    text::{REPLY_BYTES, cut},
+};
 
 /// Between two texts: the service shows no more.
 const EVERY: Duration = Duration::from_millis(100);
+/// Waits before the draft is shown again after its connection broke.
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Shows people what the bot is writing, before it has finished.
 #[derive(Debug, Clone)]
@@ -59,16 +65,25 @@ impl Draft {
         self.0.send_modify(|written| *written = Written { text, edition: written.edition + 1 });
     }
 
-    /// Takes what is pushed to the service, from the first push on, until this is dropped or the service refuses it.
+    /// Takes what is pushed to the service, from the first push on, until this is dropped or the service refuses it. After
+    /// a broken connection it begins again with all that there is.
     pub(crate) async fn show(self, mut client: QueueServiceClient<Channel>, lease: LeaseRef) {
         let (id, mut written) = (lease.message_id.clone(), self.0.subscribe());
         // Held by the attempt as well, so it is not closed before this is dropped.
         if written.wait_for(|written| !written.text.is_empty()).await.is_err() {
             return;
         }
-        let steps = steps(Shown { lease: Some(lease), written, edition: 0, bytes: 0 });
-        if let Err(status) = client.stream_draft(steps).await {
-            tracing::debug!(id, code = ?status.code(), "the draft is not shown any more");
+        let mut backoff = AGAIN;
+        loop {
+            let shown = Shown { lease: Some(lease.clone()), written: written.clone(), edition: 0, bytes: 0 };
+            let Err(status) = client.stream_draft(steps(shown)).await else { return };
+            let wait = status::asked_wait(&status).max(backoff.next(rand::random()));
+            let again = status::may_pass(status.code());
+            tracing::debug!(id, code = ?status.code(), again, "the draft is not shown any more");
+            if !again {
+                return;
+            }
+            sleep(wait).await;
         }
     }
 }

@@ -8,7 +8,7 @@
 
 import { Composer } from "./composer.js";
 import { h } from "./dom.js";
-import { Feed } from "./feed.js";
+import { Feed, isUnfinished } from "./feed.js";
 import { sheet } from "./look.js";
 import { placed } from "./places.js";
 import { newKey, Repartee } from "./repartee.js";
@@ -147,7 +147,8 @@ class ReparteeComments extends HTMLElement {
       const { message } = await this.#client.post(comment, { key, signal });
       this.#unsent = { content: "", key: "" };
       this.#feed.confirm(key, message);
-      if (message.botParams) this.#changes.awaits(message.id);
+      // The answer may be there already.
+      if (isUnfinished(this.#feed.find(message.id) ?? message)) this.#changes.awaits(message.id);
     } catch (error) {
       this.#feed.withdraw(key);
       throw error;

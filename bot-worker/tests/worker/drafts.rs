@@ -21,16 +21,29 @@ fn shown(steps: &[StreamDraftRequest]) -> String {
 }
 
 async fn until_shown(fake: &Fake, text: &str) -> Vec<StreamDraftRequest> {
+    until(fake, text, |steps| shown(steps) == text).await
+}
+
+async fn until(
+    fake: &Fake,
+    what: &str,
+    so: impl Fn(&[StreamDraftRequest]) -> bool,
+) -> Vec<StreamDraftRequest> {
     let seen = async {
         loop {
             let steps = fake.shared.drafts.lock().unwrap().clone();
-            if shown(&steps) == text {
+            if so(&steps) {
                 return steps;
             }
             fake.shared.drafted.notified().await;
         }
     };
-    timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{text:?} is shown in time"))
+    timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{what:?} is shown in time"))
+}
+
+/// How many streams have begun.
+fn begun(steps: &[StreamDraftRequest]) -> usize {
+    steps.iter().filter(|step| step.lease.is_some()).count()
 }
 
 #[tokio::test]
@@ -59,6 +72,32 @@ async fn what_a_handler_pushes_is_shown_under_its_lease_before_the_reply() {
     until_shown(&fake, "I think, so").await;
     gate.notify_one();
     assert_eq!(fake.completion().await.reply.unwrap().text, "I think, so I am.");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_draft_whose_connection_broke_is_shown_again_in_whole() {
+    let mut fake = Fake::start().await;
+    *fake.shared.broken_drafts.lock().unwrap() = 2;
+    let go_on = Arc::new(Notify::new());
+    let next = Arc::clone(&go_on);
+    let running = start(fake.worker(), move |task: Task| {
+        let next = Arc::clone(&next);
+        async move {
+            task.draft().push("I ");
+            next.notified().await;
+            task.draft().push("think");
+            next.notified().await;
+            Ok(Reply::new("I think."))
+        }
+    });
+    fake.accepted_stream().await.work("m1", "t1", "Why?").await;
+    let steps = until(&fake, "the third try", |steps| begun(steps) == 3).await;
+    assert_eq!(steps[2].content, Some(Content::Text("I ".into())), "in whole, though nothing is new");
+    go_on.notify_one();
+    assert_eq!(begun(&until_shown(&fake, "I think").await), 3, "then it goes on");
+    go_on.notify_one();
+    assert_eq!(fake.completion().await.reply.unwrap().text, "I think.");
     running.stop().await;
 }
 

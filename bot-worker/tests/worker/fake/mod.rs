@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) drafts: Mutex<Vec<StreamDraftRequest>>,
     /// Where a test sets it: drafts are refused with this code, or not looked at.
     pub(crate) drafts_answer: Mutex<Option<Option<Code>>>,
+    /// So many of the next drafts break off behind their first step.
+    pub(crate) broken_drafts: Mutex<u32>,
     /// Told with each of them.
     pub(crate) drafted: Notify,
     /// Refusals of the next streams.
@@ -85,6 +87,7 @@ impl Fake {
             refused_streams: Mutex::default(),
             drafts: Mutex::default(),
             drafts_answer: Mutex::default(),
+            broken_drafts: Mutex::default(),
             drafted: Notify::new(),
         });
         let service = QueueServiceServer::from_arc(Arc::clone(&shared));

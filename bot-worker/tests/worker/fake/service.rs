@@ -96,6 +96,11 @@ impl queue_service_server::QueueService for Shared {
         while let Some(request) = requests.message().await? {
             self.drafts.lock().unwrap().push(request);
             self.drafted.notify_one();
+            let mut broken = self.broken_drafts.lock().unwrap();
+            if *broken > 0 {
+                *broken -= 1;
+                return Err(Status::unavailable("prepared by the test"));
+            }
         }
         Ok(Response::new(StreamDraftResponse {}))
     }
