@@ -54,8 +54,8 @@ function check() {
   const same = Object.entries(SAME).map(([name, path]) => `export const ${name}: Same<Plain<client.${name}>, Plain<${path}>> = true;`);
   const query = (path) => `NonNullable<wire.paths[${path}]["get"]["parameters"]["query"]>`;
   const queries = Object.entries(QUERIES).map(([call, path]) =>
-    `export const ${call}: Fits<keyof Omit<Sent<"${call}">, "signal" | "ways">, keyof ${query(path)}> = true;\n`
-    + `export const ${call}Types: Fits<Omit<Sent<"${call}">, "signal" | "ways">, Partial<${query(path)}>> = true;`);
+    `export const ${call}: Fits<keyof Omit<Sent<"${call}">, "signal" | "ways" | "drafts">, keyof ${query(path)}> = true;\n`
+    + `export const ${call}Types: Fits<Omit<Sent<"${call}">, "signal" | "ways" | "drafts">, Partial<${query(path)}>> = true;`);
   return `
     import type * as client from "./repartee";
     import type * as wire from "./wire";
