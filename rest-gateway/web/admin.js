@@ -2,7 +2,7 @@
 // it as text only.
 
 import { h } from "./dom.js";
-import { age, bill, count, described, judged, money } from "./tables.js";
+import { age, bill, count, described, judged, money, titled } from "./tables.js";
 
 /** Between two looks, in ms. */
 const EVERY = 3_000;
@@ -116,6 +116,7 @@ function showEntities() {
 }
 
 function showFailed() {
+  at("of-failed").textContent = titled("Failed", "Failed, the newest", known.failed.length, known.stats.failed);
   const rows = known.failed.map(({ message, errors, failures, expiries, cancelled }) => [
     words(message.text, `${message.username} to ${message.botParams?.entity ?? "–"}, in ${message.domain}`),
     h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", {}, error))),
@@ -128,6 +129,9 @@ function showFailed() {
 }
 
 function showWaiting() {
+  // What waits for its next attempt is counted, and listed once it is due.
+  const all = known.waiting.length < LISTED ? known.waiting.length : known.stats.pending;
+  at("of-waiting").textContent = titled("Waiting, the next ones first", "Waiting, the next", known.waiting.length, all);
   const rows = known.waiting.map((message) => [
     words(message.text, `${message.username}, in ${message.domain}`),
     message.botParams.entity, number(message.botParams.priority),

@@ -21,6 +21,11 @@ export function count(number) {
   return number === null || number === undefined ? "–" : number.toLocaleString("en");
 }
 
+/** The title of a list: `whole` where all of it is shown, otherwise `part` with how much that is. */
+export function titled(whole, part, shown, all) {
+  return shown < all ? `${part} ${count(shown)} of ${count(all)}` : whole;
+}
+
 /** An amount of money; more digits where it is small. */
 export function money(amount) {
   return amount >= 1 || amount === 0 ? amount.toFixed(2) : amount.toPrecision(2);

@@ -102,6 +102,17 @@ test("a failed message is cancelled, keeps its errors, and can still be tried ag
   assert.deepEqual(page.complaints, []);
 });
 
+test("of more waiting messages than fit, the next are shown, and how many there are", async (t) => {
+  const service = await Service.start(t);
+  for (let at = 0; at < 51; at += 1) await say(service, `number ${at}`, { botParams: { entity: "poet" } });
+  const page = await open(t, service);
+  await page.getByRole("heading", { name: "Waiting, the next 50 of 51" }).waitFor();
+  assert.equal(await page.locator("#waiting tbody tr").count(), 50);
+  await page.locator("#waiting").getByRole("button", { name: "Cancel" }).first().click();
+  await page.getByRole("heading", { name: "Waiting, the next ones first" }).waitFor();
+  assert.equal(await page.getByRole("heading", { name: "Failed", exact: true }).count(), 1);
+});
+
 test("the storage is told by call, with the bill of a month at the prices that are entered", async (t) => {
   const service = await Service.start(t, OFTEN);
   const page = await open(t, service);

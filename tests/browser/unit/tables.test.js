@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { MONTH, SILENT, age, bill, count, described, judged, money } from "../../../rest-gateway/web/tables.js";
+import { MONTH, SILENT, age, bill, count, described, judged, money, titled } from "../../../rest-gateway/web/tables.js";
 
 test("ages are told in words that fit", () => {
   assert.deepEqual([0, 1_234, 61_000, 600_000, 10_800_000, 432_000_000].map(age), ["0.0 s", "1.2 s", "61 s", "10 min", "3 h", "5 d"]);
@@ -14,6 +14,12 @@ test("ages are told in words that fit", () => {
 test("counts and money can be read", () => {
   assert.deepEqual([count(1_234_567), count(null)], ["1,234,567", "–"]);
   assert.deepEqual([money(12.345), money(0), money(0.00123)], ["12.35", "0.00", "0.0012"]);
+});
+
+test("a list of which a part is shown says so", () => {
+  assert.equal(titled("Failed", "Failed, the newest", 50, 1_234), "Failed, the newest 50 of 1,234");
+  for (const all of [0, 50]) assert.equal(titled("Failed", "Failed, the newest", all, all), "Failed");
+  assert.equal(titled("Failed", "Failed, the newest", 3, 2), "Failed", "one failed between the two looks");
 });
 
 test("a worker that holds leases, and neither renews nor claims any, is silent", () => {
