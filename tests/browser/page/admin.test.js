@@ -25,6 +25,14 @@ const rows = (page, table, text) => page.getByRole("region", { name: table }).ge
 
 const tile = (page, name) => page.locator(".tile").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
 
+/** A message that its bot has given up. */
+async function givenUp(service, text, error) {
+  const { message } = await say(service, text, { botParams: { entity: "calculator" } });
+  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "w1" });
+  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error, retryable: false });
+  return message;
+}
+
 test("depth and oldest age are told per entity", async (t) => {
   const service = await Service.start(t, OFTEN);
   for (let count = 0; count < 3; count += 1) await say(service, `question ${count}`, { username: `Ann ${count}`, botParams: { entity: "oracle" } });
@@ -69,16 +77,14 @@ test("a worker that claims without a session is shown, and told once it falls si
 
 test("a failed message is shown with its errors, and tried again", async (t) => {
   const service = await Service.start(t, OFTEN);
-  const { message } = await say(service, "Divide by zero.", { botParams: { entity: "calculator" } });
-  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "w1" });
-  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error: "no such number", retryable: false });
+  const { id } = await givenUp(service, "Divide by zero.", "no such number");
   const page = await open(t, service);
   const row = rows(page, "Failed", "Divide by zero.");
   await row.getByText("no such number").waitFor();
   await row.getByRole("button", { name: "Retry" }).click();
   await rows(page, "Waiting", "Divide by zero.").waitFor();
   await page.getByText("Nothing has failed.").waitFor();
-  assert.equal((await (await fetch(new URL(`/api/comments/${message.id}`, service.url))).json()).botParams.status, "pending");
+  assert.equal((await (await fetch(new URL(`/api/comments/${id}`, service.url))).json()).botParams.status, "pending");
 
   await rows(page, "Waiting", "Divide by zero.").getByRole("button", { name: "Cancel" }).press("Enter");
   await rows(page, "Failed", "Divide by zero.").waitFor();
@@ -88,9 +94,7 @@ test("a failed message is shown with its errors, and tried again", async (t) => 
 
 test("a failed message is cancelled, keeps its errors, and can still be tried again", async (t) => {
   const service = await Service.start(t, OFTEN);
-  const { message } = await say(service, "Divide by zero.", { botParams: { entity: "calculator" } });
-  const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "w1" });
-  await service.send("/api/queue/fail", { messageId: message.id, leaseToken: lease.token, error: "no such number", retryable: false });
+  await givenUp(service, "Divide by zero.", "no such number");
   const page = await open(t, service);
   const row = rows(page, "Failed", "Divide by zero.");
   await row.getByRole("button", { name: "Cancel" }).press("Enter");

@@ -38,7 +38,8 @@ test("a comment, its draft and its reply are seen in two browsers", async (t) =>
   }
 });
 
-test("who comes while a bot writes sees what it has written so far, in every tab", async (t) => {
+/** A page whose question a bot has begun to answer. */
+async function begun(t) {
   const service = await Service.start(t);
   const bot = await Bot.start(t, service, { name: "gpu-1", entity: "sage" });
   const page = await openPage(t, browser, service);
@@ -46,6 +47,11 @@ test("who comes while a bot writes sees what it has written so far, in every tab
   await bot.works();
   bot.writes("It began");
   await writing(page).getByText("It began").waitFor();
+  return { service, bot, page };
+}
+
+test("who comes while a bot writes sees what it has written so far, in every tab", async (t) => {
+  const { service, bot, page } = await begun(t);
 
   const stranger = await openPage(t, browser, service);
   await writing(stranger).getByText("It began").waitFor();
@@ -75,13 +81,7 @@ test("a draft goes when its message is cancelled, and markup in it stays text", 
 });
 
 test("a worker that posts its reply and writes on has both shown, until it completes", async (t) => {
-  const service = await Service.start(t);
-  const bot = await Bot.start(t, service, { name: "gpu-1", entity: "sage" });
-  const page = await openPage(t, browser, service);
-  await write(page, { name: "Ada", entity: "sage", text: "Tell me." });
-  await bot.works();
-  bot.writes("It began");
-  await writing(page).getByText("It began").waitFor();
+  const { service, bot, page } = await begun(t);
   const messageId = await page.locator(".message").first().getAttribute("data-id");
   await record(page);
   await say(service, "This is how.", { username: "sage", "message-type": "AI", replyTo: messageId });

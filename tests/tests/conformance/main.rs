@@ -93,7 +93,8 @@ struct Crowd {
 
 impl Crowd {
     /// All ways, from this cursor on. Who stalls does so for so many steps.
-    fn begin(seed: u64, cursor: &str, gateway: String, queue: String, pause: &Range<u32>) -> Self {
+    fn begin(seed: u64, cursor: &str, world: &World, pause: &Range<u32>) -> Self {
+        let (gateway, queue) = (gateway(world), world.queue.grpc_url());
         let (place, now) = watch::channel(Now { gateway, queue, steps: 0, over: false });
         let follow = |way| {
             let rng = StdRng::seed_from_u64(seed ^ way as u64);
@@ -133,7 +134,7 @@ async fn five_ways_to_follow_the_feed_agree_through_kills_and_slow_readers() {
     let seed = seed();
     let mut world = World::with(&[], &TAIL).await;
     let begin = newest_cursor(&world).await;
-    let crowd = Crowd::begin(seed, &begin, gateway(&world), world.queue.grpc_url(), &(1..30));
+    let crowd = Crowd::begin(seed, &begin, &world, &(1..30));
     let mut actor = Actor::new(StdRng::seed_from_u64(seed), world.queue.grpc().await, 0..2_000);
     for step in 1..=STEPS {
         match step {
@@ -159,7 +160,7 @@ async fn who_leaves_a_connection_unread_for_long_gets_every_change_later() {
     let seed = seed();
     let world = World::with(&[], &TAIL).await;
     let begin = newest_cursor(&world).await;
-    let crowd = Crowd::begin(seed, &begin, gateway(&world), world.queue.grpc_url(), &(60..70));
+    let crowd = Crowd::begin(seed, &begin, &world, &(60..70));
     let mut actor = Actor::new(StdRng::seed_from_u64(seed), world.queue.grpc().await, LONG);
     // Megabytes: more than the connections and the tail hold for those who do not read.
     for step in 1..=STEPS / 2 {
@@ -178,7 +179,7 @@ async fn who_leaves_a_connection_unread_until_it_is_ended_goes_on_by_cursor() {
         World::with(&["--stream-patience", "1"], &[&TAIL[..], &["--idle-timeout", "1"]].concat()).await;
     let begin = newest_cursor(&world).await;
     let until_it_is_over = 1_000_000..1_000_001;
-    let crowd = Crowd::begin(seed, &begin, gateway(&world), world.queue.grpc_url(), &until_it_is_over);
+    let crowd = Crowd::begin(seed, &begin, &world, &until_it_is_over);
     let mut actor = Actor::new(StdRng::seed_from_u64(seed), world.queue.grpc().await, LONG);
     let operator = Browser::new(&world.queue.grpc_url());
     let ended = async {
@@ -197,7 +198,7 @@ async fn where_the_log_is_replaced_all_ways_by_cursor_begin_again_with_the_newes
     let seed = seed();
     let mut world = World::with(&[], &TAIL).await;
     let begin = newest_cursor(&world).await;
-    let crowd = Crowd::begin(seed, &begin, gateway(&world), world.queue.grpc_url(), &(1..30));
+    let crowd = Crowd::begin(seed, &begin, &world, &(1..30));
     let mut actor = Actor::new(StdRng::seed_from_u64(seed), world.queue.grpc().await, 0..2_000);
     for step in 1..=STEPS {
         if step == STEPS / 2 {
@@ -215,7 +216,7 @@ async fn where_the_log_is_replaced_all_ways_by_cursor_begin_again_with_the_newes
 
 /// Everybody begins with a cursor that is lost.
 async fn agree_from_a_lost_cursor(seed: u64, world: &World, lost: &str) {
-    let crowd = Crowd::begin(seed, lost, gateway(world), world.queue.grpc_url(), &(1..30));
+    let crowd = Crowd::begin(seed, lost, world, &(1..30));
     let mut actor = Actor::new(StdRng::seed_from_u64(seed), world.queue.grpc().await, 0..2_000);
     for step in 1..=STEPS / 2 {
         actor.step().await;
