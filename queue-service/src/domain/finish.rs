@@ -160,6 +160,7 @@ impl Queue {
             reply_to: Some(asked.id),
             conversation: asked.conversation,
             address: None,
+            sender: None,
         };
         let state = State { seq: posted, eq_score: reply.eq_score, deleted: false, work: None };
         let record = Record { content: Arc::new(content), state };

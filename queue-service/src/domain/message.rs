@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{ConversationId, Millis, Requested};
+use super::{ConversationId, Millis, Requested, Sender};
 
 /// A message at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,8 @@ pub struct Content {
     pub conversation: Option<ConversationId>,
     /// The bot that is asked; none on platform posts and on messages by an AI.
     pub address: Option<Box<Address>>,
+    /// Who sent it; none on replies and on messages of callers without a share.
+    pub sender: Option<Sender>,
 }
 
 /// Who wrote a message.

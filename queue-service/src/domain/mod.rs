@@ -17,6 +17,7 @@ mod operate;
 mod post;
 mod queue;
 mod rejection;
+mod sender;
 mod takers;
 
 pub use claim::{ClaimBy, LeaseRef, Leased};
@@ -30,6 +31,7 @@ pub use operate::Update;
 pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
 pub use queue::{At, Millis, Queue, QueueRules};
 pub use rejection::Rejection;
+pub use sender::{Sender, SenderKey};
 pub use takers::{Event, SessionView, Taker, TakerId};
 
 #[cfg(test)]

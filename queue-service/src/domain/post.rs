@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Address, At, Author, Change, ChangeKind, Content, ConversationId, Millis, Queue, Record, Rejection,
-    State, Work,
+    Sender, State, Work,
 };
 
 /// How long an idempotency key answers for the first request that used it: 24 h.
@@ -40,6 +40,8 @@ pub struct NewMessage {
     pub human: Option<(String, String)>,
     /// On such a message: its God Mode session.
     pub session_id: Option<String>,
+    /// Who sent it; none if the caller has no share.
+    pub sender: Option<Sender>,
 }
 
 /// First 128 bits of SHA-256 of an idempotency key.
@@ -194,6 +196,7 @@ fn record_of(
         reply_to: new.reply_to,
         conversation,
         address: new.address.map(Box::new),
+        sender: new.sender,
     };
     Record { content: Arc::new(content), state }
 }

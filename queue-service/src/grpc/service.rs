@@ -26,7 +26,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Answer<v1::PostMessageResponse> {
-        let post = check::post(&self.limits, request.into_inner()).map_err(refused)?;
+        let post = check::post(&self.limits, request.into_inner(), None).map_err(refused)?;
         let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
         let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
         Ok(Response::new(self.posted(&posted)))
@@ -39,7 +39,7 @@ impl QueueService for QueueGrpc {
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| check::post(&self.limits, item));
+        let checked = items.into_iter().map(|item| check::post(&self.limits, item, None));
         let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
         let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
             outcome: Some(match outcome {

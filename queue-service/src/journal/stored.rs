@@ -76,6 +76,16 @@ pub(super) struct StoredMessage {
     state: StoredState,
     #[prost(bytes = "vec", optional, tag = "11")]
     conversation: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "12")]
+    sender: Option<StoredSender>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredSender {
+    #[prost(bytes = "vec", tag = "1")]
+    author: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    address: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

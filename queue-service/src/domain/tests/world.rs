@@ -256,6 +256,7 @@ pub(crate) fn remark(human: &str) -> NewMessage {
         priority: 5,
         human: None,
         session_id: None,
+        sender: None,
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::uuid;
 use crate::{
-    domain::{Address, Author, Checks, Limits, NewMessage, Rejection, Request, RequestKey},
+    domain::{Address, Author, Checks, Limits, NewMessage, Rejection, Request, RequestKey, Sender},
     writer::Post,
 };
 
@@ -17,8 +17,13 @@ const AI_COLOR: &str = "default";
 /// Longest idempotency key, in characters.
 const KEY_CHARS: u32 = 255;
 
-/// A message to be posted, with its idempotency key.
-pub(in crate::grpc) fn post(limits: &Limits, request: v1::PostMessageRequest) -> Result<Post, Rejection> {
+/// A message to be posted, with its idempotency key. `sender` is who stands behind the caller; none if the caller has no
+/// share.
+pub(in crate::grpc) fn post(
+    limits: &Limits,
+    request: v1::PostMessageRequest,
+    sender: Option<Sender>,
+) -> Result<Post, Rejection> {
     let v1::PostMessageRequest { message, idempotency_key } = request;
     let Some(message) = message else {
         return Err(Rejection::field("message", "is missing"));
@@ -64,6 +69,7 @@ pub(in crate::grpc) fn post(limits: &Limits, request: v1::PostMessageRequest) ->
         priority,
         human,
         session_id: message.session_id,
+        sender,
     };
     Ok((new, request))
 }

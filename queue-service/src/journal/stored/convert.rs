@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::{
     FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredRequest,
-    StoredState, StoredWork,
+    StoredSender, StoredState, StoredWork,
 };
 use crate::domain::{
     Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Record, RequestKey,
-    Requested, State, Status, Token, Work,
+    Requested, Sender, SenderKey, State, Status, Token, Work,
 };
 
 impl StoredMessage {
@@ -33,6 +33,7 @@ impl StoredMessage {
             }),
             state: StoredState::of(&record.state),
             conversation: content.conversation.map(|conversation| conversation.0.to_vec()),
+            sender: content.sender.as_ref().map(StoredSender::of),
         }
     }
 
@@ -56,8 +57,22 @@ impl StoredMessage {
                     session_id: address.session_id,
                 })
             }),
+            sender: self.sender.map(StoredSender::into_sender).transpose()?,
         };
         Ok(Record { content: Arc::new(content), state: self.state.into_state()? })
+    }
+}
+
+impl StoredSender {
+    fn of(sender: &Sender) -> Self {
+        Self { author: sender.author.0.to_vec(), address: sender.address.0.to_vec() }
+    }
+
+    fn into_sender(self) -> Result<Sender, FormatError> {
+        Ok(Sender {
+            author: SenderKey(bytes16(&self.author, "author")?),
+            address: SenderKey(bytes16(&self.address, "address")?),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Record, RequestKey, Requested,
-    State, Status, Token, Work,
+    Sender, SenderKey, State, Status, Token, Work,
 };
 
 /// Every kind of change.
@@ -68,8 +68,11 @@ fn content() -> impl Strategy<Value = Content> {
         });
     let author = prop_oneof![Just(Author::Human), Just(Author::Ai)];
     let names = (text(), text(), text(), text());
-    (id(), any::<u64>(), any::<i64>(), names, author, option::of(id()), conversation, option::of(address))
-        .prop_map(|(id, posted, timestamp, names, author, reply_to, conversation, address)| Content {
+    let sender = (any::<[u8; 16]>(), any::<[u8; 16]>())
+        .prop_map(|(author, address)| Sender { author: SenderKey(author), address: SenderKey(address) });
+    let to = (option::of(id()), conversation, option::of(address), option::of(sender));
+    (id(), any::<u64>(), any::<i64>(), names, author, to).prop_map(
+        |(id, posted, timestamp, names, author, (reply_to, conversation, address, sender))| Content {
             id,
             posted,
             timestamp,
@@ -81,7 +84,9 @@ fn content() -> impl Strategy<Value = Content> {
             reply_to,
             conversation,
             address: address.map(Box::new),
-        })
+            sender,
+        },
+    )
 }
 
 fn state() -> impl Strategy<Value = State> {
