@@ -12,7 +12,7 @@ use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{logs, metrics, open_files, shutdown};
+use crate::{logs, metrics, open_files, private_file, shutdown};
 
 /// `EX_USAGE` of BSD's `sysexits.h`: the command was used incorrectly.
 const EXIT_USAGE: u8 = 64;
@@ -68,6 +68,7 @@ where
         eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
         return ExitCode::from(EXIT_USAGE);
     }
+    private_file::keep_new_files_private();
     logs::start();
     open_files::take_all();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -1,5 +1,5 @@
 //! What every Repartee binary does around its work: reading settings, writing logs, ending on a signal, telling that it
-//! is ready, counting, bounds, connections, tokens, and the exit codes. It knows nothing of messages.
+//! is ready, counting, bounds, connections, private files, tokens, and the exit codes. It knows nothing of messages.
 
 mod bearer;
 mod bound;
@@ -8,6 +8,7 @@ mod exit;
 mod logs;
 mod metrics;
 mod open_files;
+pub mod private_file;
 mod ready;
 mod secret;
 mod shutdown;

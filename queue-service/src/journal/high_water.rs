@@ -4,15 +4,17 @@
 //! the difference. It must never be ahead of what is on disk, and is never needed to read the log.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs::File,
+    io,
     os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Commit, Durability, Journal, JournalError, OpenError, SledStore, Tally};
+use repartee_process::private_file;
+
+use super::{Commit, Durability, Journal, JournalError, OpenError, SledStore, Tally, sled_log::open_log};
 use crate::domain::Change;
 
 /// Name of the mark's file in the data directory.
@@ -65,9 +67,11 @@ impl HighWater {
             );
         }
         if !marked {
-            create(data_dir, &line(store.epoch(), last)).map_err(unusable)?;
+            let line = line(store.epoch(), last);
+            private_file::replace(&data_dir.join(FILE), line.as_bytes()).map_err(unusable)?;
         }
-        let file = File::options().write(true).open(data_dir.join(FILE)).map_err(unusable)?;
+        let file = private_file::open(private_file::options().write(true), &data_dir.join(FILE))
+            .map_err(unusable)?;
         let mut mark = Self { file, epoch: Arc::clone(store.epoch()), marked: last };
         // From now on readers see all of it.
         mark.set(last).map_err(unusable)?;
@@ -82,7 +86,7 @@ impl HighWater {
         let damaged = |lost: Lost| OpenError::Damaged(data_dir.to_owned(), Box::new(lost));
         let (last, _) =
             store.last(tally).map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))?;
-        let line = match fs::read(data_dir.join(FILE)) {
+        let line = match private_file::read(&data_dir.join(FILE)) {
             Ok(line) => line,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((last, false)),
             Err(error) => return Err(OpenError::Directory(data_dir.to_owned(), error)),
@@ -128,7 +132,7 @@ impl<J> Marked<J> {
     ) -> Result<Self, OpenError> {
         let unsynced = match durability {
             Durability::Power => None,
-            Durability::Process => Some(File::open(data_dir.join("db"))),
+            Durability::Process => Some(open_log(data_dir)),
         };
         let unsynced =
             unsynced.transpose().map_err(|error| OpenError::Directory(data_dir.to_owned(), error))?;
@@ -187,14 +191,4 @@ fn parse(bytes: &[u8]) -> Option<(&str, u64)> {
     let (epoch, rest) = text.split_once(' ')?;
     let seq = rest.split_once(' ')?.0.parse().ok()?;
     (line(epoch, seq) == text).then_some((epoch, seq))
-}
-
-/// Written whole or not at all.
-fn create(data_dir: &Path, line: &str) -> io::Result<()> {
-    let draft = data_dir.join(format!("{FILE}.new"));
-    let mut file = File::create(&draft)?;
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, data_dir.join(FILE))?;
-    File::open(data_dir)?.sync_all()
 }

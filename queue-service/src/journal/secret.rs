@@ -1,8 +1,9 @@
 //! The secret behind edit tokens.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{io, path::Path};
 
 use hmac::{Hmac, KeyInit, Mac};
+use repartee_process::private_file;
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ impl EditSecret {
     /// Where the file cannot be read or written, or does not hold a secret and its checksum.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join(FILE);
-        match fs::read(&path) {
+        match private_file::read(&path) {
             Ok(bytes) => Self::read(&bytes).map_err(|wrong| {
                 let text = format!(
                     "{} {wrong}; restore it from a backup, or remove it: edit tokens that were given out are refused then",
@@ -31,7 +32,7 @@ impl EditSecret {
                 );
                 io::Error::new(io::ErrorKind::InvalidData, text)
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(data_dir, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(&path),
             Err(error) => Err(error),
         }
     }
@@ -64,19 +65,10 @@ impl EditSecret {
     }
 
     /// Written whole or not at all, and durable before the first token is given out.
-    fn create(data_dir: &Path, path: &Path) -> io::Result<Self> {
+    fn create(path: &Path) -> io::Result<Self> {
         let secret = Self(rand::random());
-        let draft = data_dir.join(format!("{FILE}.new"));
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&draft)?;
-        file.write_all(&secret.0)?;
-        file.write_all(&crc32fast::hash(&secret.0).to_be_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        fs::File::open(data_dir)?.sync_all()?;
+        let sum = crc32fast::hash(&secret.0).to_be_bytes();
+        private_file::replace(path, &[&secret.0[..], &sum].concat())?;
         Ok(secret)
     }
 }

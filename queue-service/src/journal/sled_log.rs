@@ -22,6 +22,7 @@ use std::{
 };
 
 use entry::{Entry, Header};
+use repartee_process::private_file;
 
 /// Position in the log, counted in bytes since the log was begun; segments that were freed leave gaps.
 type Lsn = i64;
@@ -63,13 +64,18 @@ struct Log {
     segments: BTreeMap<Lsn, u64>,
 }
 
+/// Opens the log's file to read it, or to make it durable: sled names it `db`.
+pub(super) fn open_log(folder: &Path) -> io::Result<File> {
+    private_file::open(private_file::options().read(true), &folder.join("db"))
+}
+
 /// Checks all that sled will read of the log in `folder`, as far as it was complete. `synced` is false where the end of
 /// it may not have been on disk when the power was cut.
 ///
 /// # Errors
 /// Where the log is damaged.
 pub(super) fn check(folder: &Path, segment_bytes: usize, synced: bool) -> Result<(), LogError> {
-    let file = match File::open(folder.join("db")) {
+    let file = match open_log(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };

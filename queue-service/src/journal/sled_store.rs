@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use repartee_process::private_file;
 use serde::Serialize;
 use sled::{Batch, Db};
 
@@ -36,6 +37,9 @@ const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's own cache; the service has one of its own, sled's serves the writer and rare reads.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Most paths that one warning names.
+const WIDER_NAMED: usize = 16;
+
 /// How safe an acknowledged write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +57,12 @@ pub enum OpenError {
     /// The directory cannot be used.
     #[error("the data directory {0} cannot be used; check that it exists, is writable and has space")]
     Directory(PathBuf, #[source] io::Error),
+    /// Something in it leads elsewhere, or is no file at all.
+    #[error(
+        "{0} is neither a plain file nor a folder, and nothing in the data directory is opened through a link; nothing \
+         was changed. Put the file itself there, or remove it"
+    )]
+    Strange(PathBuf),
     /// Another process has it.
     #[error(
         "the data directory {0} is in use by another process; stop that one, or choose another --data-dir"
@@ -88,11 +98,12 @@ impl SledStore {
     pub fn open(data_dir: &Path, durability: Durability, tally: &Tally) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
         let damaged = |error| OpenError::Damaged(data_dir.to_owned(), error);
-        std::fs::create_dir_all(data_dir).map_err(unusable)?;
+        private_file::create_folder(data_dir).map_err(unusable)?;
+        check_privacy(data_dir)?;
         check(data_dir, durability)?;
         let db = open_sled(data_dir)?;
-        // sled names its log file `db`. The names of the files have to be durable too.
-        let log = Arc::new(File::open(data_dir.join("db")).map_err(unusable)?);
+        // The names of the files have to be durable too.
+        let log = Arc::new(sled_log::open_log(data_dir).map_err(unusable)?);
         log.sync_all().map_err(unusable)?;
         File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(unusable)?;
         sync_parent(data_dir).map_err(unusable)?;
@@ -202,10 +213,31 @@ fn sync_parent(data_dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses what leads out of the directory, before sled follows it: sled opens its files by name. What others may look
+/// into is said, once, and left as it is. sled keeps what is too large for its log in `blobs`.
+fn check_privacy(data_dir: &Path) -> Result<(), OpenError> {
+    let seen = private_file::survey(data_dir, &["blobs"])
+        .map_err(|error| OpenError::Directory(data_dir.to_owned(), error))?;
+    if let Some(strange) = seen.strange.into_iter().next() {
+        return Err(OpenError::Strange(strange));
+    }
+    if !seen.wider.is_empty() {
+        let more = seen.wider.len().saturating_sub(WIDER_NAMED);
+        let named = seen.wider.iter().take(WIDER_NAMED);
+        let named: Vec<_> = named.map(|(path, mode)| format!("{} ({mode:04o})", path.display())).collect();
+        tracing::warn!(
+            wider = named.join(", "),
+            more,
+            "others than the owner may look into the data: texts, leases and secrets; chmod -R go= takes that away"
+        );
+    }
+    Ok(())
+}
+
 /// Refuses a damaged log before sled makes the damage larger, and removes what sled would mistake for damage.
 fn check(data_dir: &Path, durability: Durability) -> Result<(), OpenError> {
     let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
-    let log = match File::open(data_dir.join("db")) {
+    let log = match sled_log::open_log(data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         log => log.map_err(unusable)?,
     };
