@@ -3,6 +3,7 @@
 
 mod bearer;
 mod bound;
+mod client_key;
 mod door;
 mod exit;
 mod logs;
@@ -15,6 +16,7 @@ mod shutdown;
 
 pub use bearer::bearer;
 pub use bound::{Bound, Fill, Full, Place, refusals};
+pub use client_key::ClientKey;
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
 pub use metrics::{CONTENT_TYPE, recorder};

@@ -15,7 +15,12 @@ use axum::{
 use futures_util::future::Either;
 use tower::Service;
 
-use crate::{layers, polls, server::App, settings::Settings};
+use crate::{
+    client::{Peer, Proxies},
+    layers, polls,
+    server::App,
+    settings::Settings,
+};
 
 /// What every connection gets a copy of.
 #[derive(Clone)]
@@ -24,18 +29,20 @@ pub(crate) struct Front<P> {
     /// What lies around an answer that was found at once.
     around_polls: P,
     router: Router,
+    proxies: Proxies,
 }
 
 /// The front for one connection.
 #[derive(Clone)]
 pub(crate) struct Connection<P> {
     front: Front<P>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 /// The front of `router`, with the layers that `settings` ask for.
 pub(crate) fn front(app: App, router: Router, settings: &Settings) -> Front<impl AroundPolls> {
-    Front { app, around_polls: layers::around_polls(settings), router }
+    let proxies = Proxies::new(settings.trusted_proxies.clone(), settings.forwarded_header);
+    Front { app, around_polls: layers::around_polls(settings), router, proxies }
 }
 
 /// Layers around an answer: the request brings it in place of its body, which for a poll is empty.
@@ -55,7 +62,7 @@ impl<S> AroundPolls for S where
 impl<P: AroundPolls> Front<P> {
     /// The front for the connection of this peer.
     pub(crate) fn of(&self, peer: SocketAddr) -> Connection<P> {
-        Connection { front: self.clone(), peer }
+        Connection { front: self.clone(), peer: self.proxies.peer(peer) }
     }
 }
 
@@ -72,7 +79,9 @@ impl<P: AroundPolls> Service<Request> for Connection<P> {
         match polls::at_once(&self.front.app, &request) {
             Some(answer) => Either::Left(self.front.around_polls.call(request.map(|_| answer))),
             None => {
-                request.extensions_mut().insert(ConnectInfo(self.peer));
+                let client = self.front.proxies.client(&self.peer, request.headers());
+                request.extensions_mut().insert(ConnectInfo(self.peer.socket));
+                request.extensions_mut().insert(client);
                 Either::Right(self.front.router.call(request))
             }
         }

@@ -7,6 +7,7 @@
 mod admin;
 mod body;
 mod changes;
+mod client;
 mod comments;
 mod conditional;
 mod conversation;
@@ -34,5 +35,6 @@ mod stream;
 mod tail;
 mod upstream;
 
+pub use client::{ForwardedHeader, Network};
 pub use server::{Error, Server, run};
 pub use settings::Settings;

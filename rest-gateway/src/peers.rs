@@ -3,26 +3,38 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
+
+use crate::client::node;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Stands in the chain for somebody whose address is not known; it is no address, so nobody becomes local by it.
-const UNKNOWN: &[u8] = b"unknown";
+const UNKNOWN: &str = "unknown";
+
+/// Addresses that go upstream; more than any request passes.
+const MOST_ADDRESSES: usize = 16;
 
 /// The chain: what the request came with, the peer that sent it, and an unknown one where a page of another site may
-/// have made the browser of a local person send it. Bytes that are no address go with it for the queue-service to judge.
-pub(crate) fn chain(parts: &Parts, peer: Option<SocketAddr>) -> Vec<u8> {
+/// have made the browser of a local person send it. Nothing of it is what a client wrote: each part is an address that was
+/// read, or [`UNKNOWN`], and there are at most [`MOST_ADDRESSES`], the nearest ones; one that is unknown stands for others.
+pub(crate) fn chain(parts: &Parts, peer: Option<SocketAddr>) -> String {
     let headers = &parts.headers;
-    let received = [FORWARDED_FOR, REAL_IP].map(|name| headers.get_all(name).iter().collect::<Vec<_>>());
-    let mut chain: Vec<Vec<u8>> =
-        received.into_iter().flatten().map(|value| value.as_bytes().to_vec()).collect();
-    chain.push(peer.map_or(UNKNOWN.to_vec(), |peer| peer.ip().to_canonical().to_string().into_bytes()));
-    if headers.contains_key(header::FORWARDED) || !is_own_page(&parts.uri, headers) {
-        chain.push(UNKNOWN.to_vec());
+    let foreign = headers.contains_key(header::FORWARDED) || !is_own_page(&parts.uri, headers);
+    let peer = peer.map(|peer| peer.ip().to_canonical());
+    let received =
+        [REAL_IP, FORWARDED_FOR].into_iter().flat_map(|name| headers.get_all(name).into_iter().rev());
+    let hops = received.flat_map(|line: &HeaderValue| line.as_bytes().rsplit(|byte| *byte == b','));
+    let mut nearest_first =
+        foreign.then_some(None).into_iter().chain([peer]).chain(hops.map(|hop| node(hop.trim_ascii())));
+    let mut chain: Vec<_> = nearest_first.by_ref().take(MOST_ADDRESSES).collect();
+    if nearest_first.next().is_some() {
+        chain[MOST_ADDRESSES - 1] = None;
     }
-    chain.join(&b", "[..])
+    let names =
+        chain.iter().rev().map(|hop| hop.map_or_else(|| UNKNOWN.to_owned(), |address| address.to_string()));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// True where everybody in the chain is on this machine: the rule by which the queue-service judges it.
@@ -30,7 +42,7 @@ pub(crate) fn is_local(parts: &Parts, peer: Option<SocketAddr>) -> bool {
     let chain = chain(parts, peer);
     let is_loopback =
         |address: &str| address.trim().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-    str::from_utf8(&chain).is_ok_and(|chain| chain.split(',').all(is_loopback))
+    chain.split(',').all(is_loopback)
 }
 
 /// True unless a page of another site may have sent this: it names its origin, or it reached this server under a name
@@ -77,7 +89,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        String::from_utf8(chain(&parts, "[::ffff:127.0.0.1]:4711".parse().ok())).unwrap()
+        chain(&parts, "[::ffff:127.0.0.1]:4711".parse().ok())
     }
 
     #[test]
@@ -89,9 +101,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_address_is_unknown_and_so_many_addresses_are_passed_on() {
+        assert_eq!(
+            local(&[("x-forwarded-for", "evil\u{e9}, 203.0.113.9:80, ")]),
+            "unknown, 203.0.113.9, unknown, 127.0.0.1"
+        );
+        let long = vec!["::1"; 20_000].join(",");
+        let chain = local(&[("x-forwarded-for", &long)]);
+        assert_eq!(chain.split(", ").count(), 16);
+        assert!(chain.starts_with("unknown, ::1, ") && chain.ends_with(", ::1, 127.0.0.1"), "{chain}");
+    }
+
+    #[test]
     fn a_caller_without_a_known_peer_is_not_local() {
         let (parts, ()) = Request::new(()).into_parts();
-        assert_eq!(chain(&parts, None), b"unknown");
+        assert_eq!(chain(&parts, None), "unknown");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use http::{HeaderValue, Uri};
 use repartee_process::Secret;
 use serde::{Serialize, Serializer};
 
-use crate::tail::Limits;
+use crate::{
+    client::{ForwardedHeader, Network},
+    tail::Limits,
+};
 
 /// The longest `--request-timeout`: nothing that a browser waits for takes this long.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
@@ -26,6 +29,21 @@ pub struct Settings {
     /// times, separated by commas in the variable. None by default.
     #[arg(long = "cors-origin", env = "REPARTEE_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
+    /// A proxy whose word counts for whom it asks, as a network (`10.0.0.0/8`, `2001:db8::/32`) or an address; may be
+    /// given several times, separated by commas in the variable. Clients behind it are counted by the address that it
+    /// names in `--forwarded-header`, and all others by that of their connection. None by default: then everybody behind
+    /// a proxy counts as one client.
+    #[arg(
+        long = "trusted-proxy",
+        env = "REPARTEE_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which trusted proxies name whom they ask for. Only this one is read: proxies that write one of the
+    /// two pass the other one on as a client has sent it.
+    #[arg(long, env = "REPARTEE_FORWARDED_HEADER", value_enum, default_value_t = ForwardedHeader::XForwardedFor)]
+    pub forwarded_header: ForwardedHeader,
     /// The largest request body, in bytes.
     #[arg(long, env = "REPARTEE_MAX_BODY_BYTES", default_value_t = 64 * 1024)]
     pub max_body_bytes: usize,
@@ -198,6 +216,9 @@ mod tests {
             (["--cors-origin", "a.example"], "a.example"),
             (["--cors-origin", "https://a.example,*"], "*"),
             (["--max-body-bytes", "0"], "--max-body-bytes"),
+            (["--trusted-proxy", "proxy.example"], "proxy.example"),
+            (["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "0.0.0.0/0"),
+            (["--forwarded-header", "via"], "via"),
             (["--admin-token", "short"], "5 bytes"),
             (["--admin-token", "with a space"], "--admin-token"),
             (["--history-interval", "0"], "--history-interval"),

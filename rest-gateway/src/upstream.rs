@@ -33,6 +33,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// More than any token has; longer metadata would break the connection to the queue-service.
 const MAX_AUTHORIZATION_BYTES: usize = 4_096;
+/// The sum of what a call carries, each entry counted as HTTP/2 does (RFC 9113, section 6.5.2); the queue-service takes
+/// 16 KiB, with what tonic adds.
+const MAX_METADATA_BYTES: usize = 8_192;
+/// What HTTP/2 adds to each entry.
+const ENTRY_BYTES: usize = 32;
 /// The longest wait of a call that waits; more is refused by the queue-service.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
@@ -131,7 +136,7 @@ impl Asker {
     /// Whoever sent this request.
     ///
     /// # Errors
-    /// 431 where its token is longer than any is.
+    /// 431 where its token is longer than any is, or all that would be passed on is more than the queue-service takes.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let longest = parts.headers.get(header::AUTHORIZATION).map_or(0, |value| value.len());
         if longest > MAX_AUTHORIZATION_BYTES {
@@ -140,7 +145,7 @@ impl Asker {
             );
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
-        Ok(Self(Arc::new(metadata(parts))))
+        bounded(metadata(parts)).map(|metadata| Self(Arc::new(metadata)))
     }
 
     /// An operator whose token was checked: it is passed on, and the request keeps its id. Where they sit is of no
@@ -182,6 +187,25 @@ pub(crate) fn authorization(token: &Secret) -> MetadataValue<tonic::metadata::As
     value
 }
 
+/// Whatever is passed on, no call carries more than the queue-service takes: it would end the connection, and with it the
+/// calls of everybody.
+///
+/// # Errors
+/// 431 that names the limit and the longest of the headers.
+fn bounded(metadata: Metadata) -> Result<Metadata, Problem> {
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len() + ENTRY_BYTES).sum();
+    if bytes <= MAX_METADATA_BYTES {
+        return Ok(metadata);
+    }
+    let longest = metadata.iter().max_by_key(|(_, value)| value.len()).map_or(("", 0), |(n, v)| (n, v.len()));
+    let detail = format!(
+        "headers that are passed on: have to have at most {MAX_METADATA_BYTES} bytes together, have {bytes}; the longest \
+         is {} with {}",
+        longest.0, longest.1
+    );
+    Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail))
+}
+
 fn metadata(parts: &Parts) -> Metadata {
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
@@ -189,7 +213,7 @@ fn metadata(parts: &Parts) -> Metadata {
     let values = [
         ("authorization", authorization),
         ("x-request-id", request_id),
-        ("x-forwarded-for", Some(peers::chain(parts, peer))),
+        ("x-forwarded-for", Some(peers::chain(parts, peer).into_bytes())),
     ];
     let metadata = |(name, value): (_, Option<Vec<u8>>)| {
         let mut value = MetadataValue::try_from(value?).ok()?;
@@ -198,4 +222,21 @@ fn metadata(parts: &Parts) -> Metadata {
         Some((name, value))
     };
     values.into_iter().filter_map(metadata).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataValue;
+
+    use super::{MAX_METADATA_BYTES, bounded};
+
+    #[test]
+    fn more_metadata_than_the_queue_service_takes_is_refused_with_the_longest_header() {
+        let value = |bytes: usize| MetadataValue::try_from("x".repeat(bytes)).unwrap();
+        let rest = MAX_METADATA_BYTES - "authorization".len() - "cookie".len() - 2 * 32 - 100;
+        assert!(bounded(vec![("authorization", value(100)), ("cookie", value(rest))]).is_ok());
+        let problem = bounded(vec![("authorization", value(100)), ("cookie", value(rest + 1))]).unwrap_err();
+        assert_eq!(problem.status, 431);
+        assert!(problem.detail.contains("8192") && problem.detail.contains("cookie"), "{}", problem.detail);
+    }
 }

@@ -36,6 +36,29 @@ async fn the_queue_service_learns_the_chain_of_peers() {
     assert_eq!(world.queue.metadata("authorization"), "Bearer t");
 }
 
+/// The longest head that the gateway reads has more room than any call upstream.
+#[tokio::test]
+async fn of_forwarding_headers_only_addresses_go_upstream_however_long_they_are() {
+    let world = World::start().await;
+    let ask = |name: &str, value: &[u8]| {
+        let value = reqwest::header::HeaderValue::from_bytes(value).unwrap();
+        Answer::to(world.request(Method::GET, "/api/queue/pending").header(name, value))
+    };
+    ask("x-forwarded-for", &[0xff; 60_000]).await;
+    assert_eq!(world.queue.metadata("x-forwarded-for"), "unknown, 127.0.0.1");
+    ask("x-real-ip", b"203.0.113.9; drop").await;
+    assert_eq!(world.queue.metadata("x-forwarded-for"), "unknown, 127.0.0.1");
+    ask("x-forwarded-for", ["2001:db8::1"; 4_000].join(", ").as_bytes()).await;
+    let chain = world.queue.metadata("x-forwarded-for");
+    assert!(chain.starts_with("unknown, 2001:db8::1, ") && chain.split(", ").count() == 16, "{chain}");
+    let refused = ask("authorization", &[b'x'; 4_097]).await.problem(431);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("Authorization") && detail.contains("4096") && detail.contains("4097"),
+        "{detail}"
+    );
+}
+
 #[tokio::test]
 async fn the_page_runs_only_what_this_server_sends() {
     let world = World::start().await;
