@@ -24,7 +24,7 @@ use std::io::Write as _;
 use tokio_util::sync::CancellationToken;
 
 pub use server::{Error, Server};
-pub use settings::{MIN_FREE_DISK, Retention, Settings};
+pub use settings::{MIN_FREE_DISK, Retention, Settings, SpanOrNone};
 
 /// Runs the service until `shutdown` is cancelled, or only checks its data where the settings say so.
 ///

@@ -1,6 +1,7 @@
 //! The settings of queue-service.
 
 mod retention;
+mod span;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,10 +11,14 @@ use serde::Serialize;
 
 use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits, writer::Room};
 
+/// Default of `max_pending_per_entity`: far below the total, so that one bot that nobody serves takes no room from others.
+const PENDING_PER_ENTITY: u32 = 10_000;
+
 /// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
 
 pub use retention::Retention;
+pub use span::SpanOrNone;
 
 /// Owns the messages of Repartee: stores them, hands work to bots, shows every change to everybody.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -45,9 +50,10 @@ pub struct Settings {
     /// Most messages that may wait in all; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_PENDING", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_pending: u32,
-    /// Most messages that may wait for one entity; more are refused with RESOURCE_EXHAUSTED.
-    #[arg(long, env = "REPARTEE_MAX_PENDING_PER_ENTITY", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_pending_per_entity: u32,
+    /// Most messages that may wait for one entity; more are refused with RESOURCE_EXHAUSTED. At most --max-pending; if
+    /// absent 10,000, or --max-pending if that is less.
+    #[arg(long, env = "REPARTEE_MAX_PENDING_PER_ENTITY", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pending_per_entity: Option<u32>,
     /// Most commands that may wait for the writer; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_COMMANDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_commands: u32,
@@ -75,6 +81,14 @@ pub struct Settings {
     /// Seconds of waiting that count as one level of priority; 0 makes priority strict.
     #[arg(long, env = "REPARTEE_AGING", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub aging: u32,
+    /// By how much each further waiting message of the same author counts as younger than the one before, as 10s; 0s
+    /// treats all messages alike.
+    #[arg(long, env = "REPARTEE_FAIR_SHARE", value_name = "SPAN", default_value = "10s")]
+    pub fair_share: SpanOrNone,
+    /// Give up what nobody has taken this long after it was posted, or after its notBefore, as 7d; 0s lets it wait for
+    /// ever. An operator's retry gives it as long again.
+    #[arg(long, env = "REPARTEE_PENDING_EXPIRY", value_name = "SPAN", default_value = "7d")]
+    pub pending_expiry: SpanOrNone,
     /// Hand out one message at a time per conversation.
     #[arg(long, env = "REPARTEE_ONE_PER_CONVERSATION", default_value_t = true, action = clap::ArgAction::Set)]
     pub one_per_conversation: bool,
@@ -84,6 +98,12 @@ pub struct Settings {
     /// Leases without a result after which a message is given up.
     #[arg(long, env = "REPARTEE_MAX_EXPIRIES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_expiries: u32,
+    /// Claims after which a message is given up, however they ended; releases count too. An operator's retry begins again.
+    #[arg(long, env = "REPARTEE_MAX_ATTEMPTS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_attempts: u32,
+    /// Most times that a message may be edited; operators may edit it without end.
+    #[arg(long, env = "REPARTEE_MAX_EDITS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub max_edits: u32,
     /// Seconds between the heartbeats of a stream.
     #[arg(long, env = "REPARTEE_HEARTBEAT", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub heartbeat: u32,
@@ -119,10 +139,10 @@ impl repartee_process::Settings for Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.max_pending_per_entity > self.max_pending && self.max_pending_per_entity != 100_000 {
+        if let Some(limit) = self.max_pending_per_entity.filter(|limit| *limit > self.max_pending) {
             return Err(format!(
-                "--max-pending-per-entity must be at most --max-pending ({}), is {}",
-                self.max_pending, self.max_pending_per_entity
+                "--max-pending-per-entity must be at most --max-pending ({}), is {limit}",
+                self.max_pending
             ));
         }
         self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))
@@ -135,9 +155,16 @@ impl Settings {
             aging_ms: i64::from(self.aging) * 1_000,
             one_per_conversation: self.one_per_conversation,
             max_pending: self.max_pending as usize,
-            max_pending_per_entity: self.max_pending_per_entity as usize,
+            max_pending_per_entity: self
+                .max_pending_per_entity
+                .unwrap_or(PENDING_PER_ENTITY.min(self.max_pending))
+                as usize,
             max_failures: self.max_failures,
             max_expiries: self.max_expiries,
+            max_attempts: self.max_attempts,
+            max_edits: self.max_edits,
+            fair_share_ms: self.fair_share.millis(),
+            pending_expiry_ms: Some(self.pending_expiry.millis()).filter(|span| *span > 0),
         }
     }
 

@@ -80,7 +80,7 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [FieldError],
-    /// One of NOT_PENDING, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, QUEUE_FULL, TOO_MANY_STREAMS,
+    /// One of NOT_PENDING, NOT_DUE, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, TOO_MANY_EDITS, QUEUE_FULL, TOO_MANY_STREAMS,
     /// TOO_MANY_CALLS, TOO_MANY_REQUESTS, DISK_FULL, WRONG_STATUS, CLOCK_BEHIND, CURSOR_INVALID, IDEMPOTENCY_CONFLICT,
     /// DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]

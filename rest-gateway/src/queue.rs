@@ -42,7 +42,7 @@ pub(crate) async fn pending(
     responses(
         (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
         (status = 404, description = "No message has this id"),
-        (status = 409, description = "The message is not pending")))]
+        (status = 409, description = "The message is not pending, or was posted for later and is not due")))]
 pub(crate) async fn claim(
     queue: Queue,
     shown: Shown,
@@ -91,12 +91,12 @@ pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answ
     Ok(Answer(answer.try_into()?))
 }
 
-/// Gives a message back; nothing is counted against it.
+/// Gives a message back. No failure is counted, but the attempt is: after 20 of them the message is given up.
 #[utoipa::path(post, path = "/api/queue/release", tag = "queue",
     request_body = Release,
     security((), ("token" = [])),
     responses(
-        (status = 200, description = "The message is pending again", body = Done),
+        (status = 200, description = "The message is pending again, or failed after its last attempt", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The lease is lost")))]
 pub(crate) async fn release(

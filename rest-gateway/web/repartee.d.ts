@@ -21,6 +21,10 @@ export interface BotParams {
   attempts: number;
   /** The last error; also while the message is tried again. */
   error: string | null;
+  /** Not to be handed out before, Unix milliseconds; absent if its author asked for none. */
+  notBefore?: number;
+  /** Given up if nobody has taken it by then, Unix milliseconds; absent if its author asked for none. */
+  expiresAt?: number;
 }
 
 /** One comment, by a human or by an AI, as it was after its last change. */

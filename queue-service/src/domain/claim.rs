@@ -122,14 +122,19 @@ impl Claim {
 }
 
 impl Queue {
-    /// Claims one pending message; allowed whatever its place in line.
+    /// Claims one pending message; allowed whatever its place in line, and while it waits for a retry.
     ///
     /// # Errors
-    /// `NotFound`, `NotPending`, `WrongStatus` on a message that is no work.
+    /// `NotFound`, `NotPending`, `NotDue` on one that was posted for later, `WrongStatus` on a message that is no work.
     pub fn claim(&mut self, id: Uuid, by: &ClaimBy, at: &mut At<'_>) -> Result<Leased, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
-            Status::Pending => Ok(self.claimed(record, by, at)),
+            Status::Pending => {
+                if let Some(due) = work.not_before.filter(|due| work.is_for_later() && *due > at.now) {
+                    return Err(Rejection::NotDue { due });
+                }
+                Ok(self.claimed(record, by, at))
+            }
             status @ (Status::Processing | Status::Complete | Status::Failed) => {
                 Err(Rejection::NotPending(status))
             }
@@ -173,7 +178,8 @@ impl Queue {
         Ok(self.set_term(record.content.posted, ends))
     }
 
-    /// Gives a claimed message back; nothing is counted.
+    /// Gives a claimed message back. No failure is counted, but the attempt is: a message that every worker gives back is
+    /// given up in the end.
     ///
     /// # Errors
     /// `LeaseLost`, or what ended the work.
@@ -182,12 +188,23 @@ impl Queue {
         Ok(self.released(record))
     }
 
+    /// Gives a message back that no worker saw: its claim counts as no attempt.
+    ///
+    /// # Errors
+    /// `LeaseLost`, or what ended the work.
+    pub fn give_back(&mut self, lease: &LeaseRef) -> Result<Record, Rejection> {
+        let (mut record, _) = self.held(lease)?;
+        if let Some(work) = &mut record.state.work {
+            work.uncounted = work.uncounted.saturating_add(1);
+        }
+        Ok(self.released(record))
+    }
+
     pub(super) fn released(&mut self, mut record: Record) -> Record {
         if let Some(work) = &mut record.state.work {
-            work.status = Status::Pending;
             work.claim = None;
         }
-        self.change(ChangeKind::Released, record.content, record.state)
+        self.put_back(record, ChangeKind::Released)
     }
 
     /// After a restart: renews the lease of a message that is processing, for at least the first lease's length.

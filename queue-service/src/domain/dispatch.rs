@@ -36,6 +36,12 @@ impl Queue {
 
     /// Hands out what is offered to those who have room, in turn, until nobody can take more.
     pub fn dispatch(&mut self, at: &mut At<'_>) {
+        // What was given back in this group may have expired meanwhile.
+        self.give_up_expired(at.now);
+        if self.expired(at.now).is_some() {
+            // More expires than one commit takes: the next one comes at once.
+            return;
+        }
         let mut served = true;
         while served && !self.lines.is_empty() {
             served = false;

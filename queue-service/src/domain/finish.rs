@@ -5,9 +5,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Address, At, Author, Change, ChangeKind, Content, LeaseRef, Millis, Queue, Record, Rejection, State,
-    Status, Work, backoff, claim::Standing,
+    Address, At, Author, Change, ChangeKind, Content, GivenUp, LeaseRef, Millis, Queue, Record, Rejection,
+    State, Status, Work, backoff, claim::Standing,
 };
+
+/// How many messages expire in one commit at the most: it holds them in memory until it is durable.
+const EXPIRED_AT_ONCE: usize = 1_000;
 
 /// A bot's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,38 +108,66 @@ impl Queue {
         let random = u128::from_be_bytes((at.fresh)()) as u64;
         let wait = failure.retry_after_ms.unwrap_or_else(|| backoff::after(work.failures, random));
         let retry_at = at.now.saturating_add(wait);
-        work.status = Status::Pending;
         work.not_before = Some(retry_at);
         work.claim = None;
         record.state.work = Some(Box::new(work));
-        let record = self.change(ChangeKind::RetryScheduled, record.content, record.state);
-        Ok(Failed { record, retry_at: Some(retry_at) })
+        let record = self.put_back(record, ChangeKind::RetryScheduled);
+        let waits = record.state.work.as_ref().is_some_and(|work| work.status == Status::Pending);
+        Ok(Failed { record, retry_at: waits.then_some(retry_at) })
     }
 
-    /// Lets time pass: ends the leases that are over, offers what is due again, and dismisses claims that waited long
-    /// enough.
+    /// Lets a message wait again after an attempt, or gives it up if that was the last one that it may have.
+    pub(super) fn put_back(&mut self, mut record: Record, mut kind: ChangeKind) -> Record {
+        let max_attempts = self.rules.max_attempts;
+        if let Some(work) = &mut record.state.work {
+            work.status = Status::Pending;
+            if work.attempts() >= max_attempts {
+                work.give_up(GivenUp::Attempts(work.attempts()));
+                kind = ChangeKind::Failed;
+            }
+        }
+        self.change(kind, record.content, record.state)
+    }
+
+    /// Lets time pass: ends the leases that are over, gives up what has expired, offers what is due, and dismisses claims
+    /// that waited long enough.
     pub fn advance(&mut self, now: Millis) {
         while let Some(posted) = self.lapsed(now) {
-            self.expire(posted);
+            self.end_lease(posted);
         }
+        self.give_up_expired(now);
         self.lines.wake(now);
         self.dismiss_waiting(now);
+    }
+
+    fn end_lease(&mut self, posted: u64) {
+        let Some(live) = self.live(posted) else { return };
+        let mut record = live.record.clone();
+        let Some(work) = &mut record.state.work else { return };
+        work.expiries = work.expiries.saturating_add(1);
+        if work.expiries >= self.rules.max_expiries {
+            work.give_up(GivenUp::Leases(work.expiries));
+            self.change(ChangeKind::Failed, record.content, record.state);
+        } else {
+            self.put_back(record, ChangeKind::Expired);
+        }
+    }
+
+    /// Gives up what nobody has taken in time; no more than one commit takes.
+    pub(super) fn give_up_expired(&mut self, now: Millis) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(posted) = self.expired(now) else { break };
+            self.expire(posted);
+        }
     }
 
     fn expire(&mut self, posted: u64) {
         let Some(live) = self.live(posted) else { return };
         let mut record = live.record.clone();
-        let mut kind = ChangeKind::Expired;
         if let Some(work) = &mut record.state.work {
-            work.expiries = work.expiries.saturating_add(1);
-            work.status = Status::Pending;
-            if work.expiries >= self.rules.max_expiries {
-                work.status = Status::Failed;
-                work.remember_error(format!("{} leases ended without a result", work.expiries));
-                kind = ChangeKind::Failed;
-            }
+            work.give_up(GivenUp::Expired);
         }
-        self.change(kind, record.content, record.state);
+        self.change(ChangeKind::Failed, record.content, record.state);
     }
 
     /// Stores a bot's answer: a message by the AI that was asked, in the conversation of the question.
@@ -162,7 +193,7 @@ impl Queue {
             address: None,
             sender: None,
         };
-        let state = State { seq: posted, eq_score: reply.eq_score, deleted: false, work: None };
+        let state = State { seq: posted, eq_score: reply.eq_score, deleted: false, edits: 0, work: None };
         let record = Record { content: Arc::new(content), state };
         self.commit(Change { kind: ChangeKind::Posted, record, request: None });
         id

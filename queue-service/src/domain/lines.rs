@@ -11,27 +11,24 @@ use super::{ConversationId, Millis, Record, Work};
 /// A place in the order; the smallest is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
+    /// With strict priority, the higher priority first; else equal for all.
+    level: i64,
     key: i64,
     /// Number of the change that posted the message; breaks ties, and names the message.
     pub posted: u64,
 }
 
 impl Place {
-    /// The place of a message. Each `aging_ms` waited counts as one level of priority, and because all wait equally
-    /// fast, one static key says it: `timestamp − priority × aging`. With `aging_ms = 0` priority is strict.
-    pub fn new(posted: u64, timestamp: Millis, priority: u32, aging_ms: Millis) -> Self {
-        let priority = i64::from(priority);
-        let key = if aging_ms == 0 {
-            -priority
-        } else {
-            timestamp.saturating_sub(priority.saturating_mul(aging_ms))
-        };
-        Self { key, posted }
-    }
-
-    /// The place of pending work.
+    /// The place of pending work. Each `aging_ms` waited since its base counts as one level of priority, and because all
+    /// wait equally fast, one static key says it: `base − priority × aging`. With `aging_ms = 0` priority is strict.
     pub fn of(record: &Record, work: &Work, aging_ms: Millis) -> Self {
-        Self::new(record.content.posted, record.content.timestamp, work.priority, aging_ms)
+        let posted = record.content.posted;
+        let priority = i64::from(work.priority);
+        if aging_ms == 0 {
+            return Self { level: -priority, key: work.base, posted };
+        }
+        let key = work.base.saturating_sub(priority.saturating_mul(aging_ms));
+        Self { level: 0, key, posted }
     }
 }
 
@@ -51,7 +48,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     entity: String,
-    /// Set while the message waits for a retry.
+    /// Set while the message is not due.
     not_before: Option<Millis>,
 }
 
@@ -64,6 +61,8 @@ pub(super) struct Lines {
     offered: BTreeSet<Place>,
     by_entity: HashMap<String, BTreeSet<Place>>,
     delayed: BTreeMap<(Millis, u64), (LineKey, Place)>,
+    /// What was posted for later and is not due: it joins its line when it is, so that it holds nobody up.
+    for_later: HashMap<u64, Waiting>,
 }
 
 impl Lines {
@@ -75,6 +74,7 @@ impl Lines {
             offered: BTreeSet::new(),
             by_entity: HashMap::new(),
             delayed: BTreeMap::new(),
+            for_later: HashMap::new(),
         }
     }
 
@@ -86,8 +86,12 @@ impl Lines {
         if let Some(due) = work.not_before {
             self.delayed.insert((due, place.posted), (key, place));
         }
-        let line = self.lines.entry(key).or_default();
-        line.waiting.insert(place, Waiting { entity, not_before: work.not_before });
+        let waiting = Waiting { entity, not_before: work.not_before };
+        if work.is_for_later() {
+            self.for_later.insert(place.posted, waiting);
+            return;
+        }
+        self.lines.entry(key).or_default().waiting.insert(place, waiting);
         self.refresh(key);
     }
 
@@ -97,6 +101,9 @@ impl Lines {
         let place = Place::of(record, work, self.aging_ms);
         if let Some(due) = work.not_before {
             self.delayed.remove(&(due, place.posted));
+        }
+        if self.for_later.remove(&place.posted).is_some() {
+            return;
         }
         self.withdraw(key);
         if let Some(line) = self.lines.get_mut(&key) {
@@ -121,10 +128,13 @@ impl Lines {
         self.refresh(key);
     }
 
-    /// Offers the messages whose wait for a retry is over.
+    /// Offers the messages that are due: their wait for a retry is over, or the time has come for which they were posted.
     pub(super) fn wake(&mut self, now: Millis) {
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
             let (key, place) = entry.remove();
+            if let Some(waiting) = self.for_later.remove(&place.posted) {
+                self.lines.entry(key).or_default().waiting.insert(place, waiting);
+            }
             if let Some(waiting) = self.lines.get_mut(&key).and_then(|line| line.waiting.get_mut(&place)) {
                 waiting.not_before = None;
             }
@@ -132,7 +142,7 @@ impl Lines {
         }
     }
 
-    /// When the next wait for a retry is over.
+    /// When the next message is due.
     pub(super) fn next_wake(&self) -> Option<Millis> {
         self.delayed.first_key_value().map(|((due, _), _)| *due)
     }

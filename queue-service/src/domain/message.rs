@@ -55,7 +55,7 @@ pub enum Author {
 }
 
 /// The bot that a message is addressed to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Address {
     /// What workers subscribe to.
     pub entity: String,
@@ -65,6 +65,10 @@ pub struct Address {
     pub ai_color: String,
     /// God Mode session.
     pub session_id: Option<String>,
+    /// Not to be handed out before this time, as its author asked; none if that had passed when it was posted.
+    pub not_before: Option<Millis>,
+    /// To be given up if nobody has taken it by then, as its author asked.
+    pub expires_at: Option<Millis>,
 }
 
 /// Where a message stands after its last change.
@@ -76,6 +80,8 @@ pub struct State {
     pub eq_score: i32,
     /// True for a tombstone.
     pub deleted: bool,
+    /// How many times others than operators edited it.
+    pub edits: u32,
     /// The work in it, where it is addressed to a bot.
     pub work: Option<Box<Work>>,
 }
@@ -99,8 +105,13 @@ pub struct Work {
     pub status: Status,
     /// 0 to 99; higher is served first.
     pub priority: u32,
+    /// The time from which it counts as waiting; with the priority it is its place in the order. See `shares.rs`.
+    pub base: Millis,
     /// How many times it was claimed.
     pub claims: u32,
+    /// Of these, the claims that count as no attempt: those before the last retry by an operator, and those that no
+    /// worker saw.
+    pub uncounted: u32,
     /// How many attempts failed since the last retry by an operator.
     pub failures: u32,
     /// How many leases ended without a result since then.
@@ -111,6 +122,8 @@ pub struct Work {
     pub errors: Vec<String>,
     /// Not to be handed out before this time.
     pub not_before: Option<Millis>,
+    /// To be given up if it waits at this time or later.
+    pub expires_at: Option<Millis>,
     /// The last claim. It outlives its lease, so that a late finish that nobody overtook is accepted.
     pub claim: Option<Claim>,
     /// When it was finished.
@@ -124,20 +137,40 @@ impl Work {
     pub const ERRORS_KEPT: usize = 5;
 
     /// Work that waits for its first claim.
-    pub fn pending(priority: u32) -> Self {
+    pub fn pending(priority: u32, base: Millis) -> Self {
         Self {
             status: Status::Pending,
             priority,
+            base,
             claims: 0,
+            uncounted: 0,
             failures: 0,
             expiries: 0,
             cancelled: false,
             errors: Vec::new(),
             not_before: None,
+            expires_at: None,
             claim: None,
             completed_at: None,
             reply: None,
         }
+    }
+
+    /// How many attempts count: claims since the post or the last retry by an operator.
+    pub fn attempts(&self) -> u32 {
+        self.claims.saturating_sub(self.uncounted)
+    }
+
+    /// True if it was posted for later and nobody has taken it since; until then it is in nobody's way.
+    pub fn is_for_later(&self) -> bool {
+        self.claims == 0 && self.not_before.is_some()
+    }
+
+    /// Gives it up.
+    pub(super) fn give_up(&mut self, why: GivenUp) {
+        self.status = Status::Failed;
+        self.not_before = None;
+        self.remember_error(why.to_string());
     }
 
     /// Keeps an error, and forgets the oldest where there are too many.
@@ -145,6 +178,37 @@ impl Work {
         self.errors.push(error);
         let surplus = self.errors.len().saturating_sub(Self::ERRORS_KEPT);
         self.errors.drain(..surplus);
+    }
+}
+
+/// Why the queue gave a message up by itself: the last error that is kept with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// Nobody had taken it when its time was over.
+    Expired,
+    /// It was claimed this many times.
+    Attempts(u32),
+    /// This many leases ended without a result.
+    Leases(u32),
+}
+
+impl GivenUp {
+    /// Why the work in a failed message was given up, if the queue did that by itself.
+    pub fn of(work: &Work) -> Option<Self> {
+        let error = work.errors.last()?;
+        [Self::Expired, Self::Attempts(work.attempts()), Self::Leases(work.expiries)]
+            .into_iter()
+            .find(|why| *error == why.to_string())
+    }
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired => f.write_str("expired"),
+            Self::Attempts(attempts) => write!(f, "given up after {attempts} attempts"),
+            Self::Leases(leases) => write!(f, "{leases} leases ended without a result"),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod post;
 mod queue;
 mod rejection;
 mod sender;
+mod shares;
 mod takers;
 
 pub use claim::{ClaimBy, LeaseRef, Leased};
@@ -26,8 +27,10 @@ pub use finish::{Completed, Failed, Failure, Reply};
 pub use ids::Ids;
 pub use limits::{Checks, Limits, Violation};
 pub use lines::Place;
-pub use message::{Address, Author, Change, ChangeKind, Claim, Content, Record, State, Status, Token, Work};
-pub use operate::Update;
+pub use message::{
+    Address, Author, Change, ChangeKind, Claim, Content, GivenUp, Record, State, Status, Token, Work,
+};
+pub use operate::{Editor, Update};
 pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
 pub use queue::{At, Millis, Queue, QueueRules};
 pub use rejection::Rejection;

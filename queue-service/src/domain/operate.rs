@@ -4,10 +4,19 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, Status, Work, queue::entity};
+use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, State, Status, Work, queue::entity};
 
 /// Worker id and lease of a message that was set to processing by hand.
 const BY_HAND: (&str, Millis) = ("operator", 30_000);
+
+/// Who edits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Editor {
+    /// The author, by the edit token: a message has so many edits.
+    Author,
+    /// An operator, who may edit without end.
+    Operator,
+}
 
 /// What an edit changes; absent fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,8 +36,15 @@ impl Queue {
     ///
     /// # Errors
     /// `NotFound`; `WrongStatus` on a tombstone, for a priority where the message does not wait, and for a status that
-    /// does not lead on from the present one; `QueueFull` where a failed one is to wait again. Then nothing is changed.
-    pub fn update(&mut self, id: Uuid, update: Update, at: &mut At<'_>) -> Result<Record, Rejection> {
+    /// does not lead on from the present one; `QueueFull` where a failed one is to wait again; `TooManyEdits`. Then nothing
+    /// is changed.
+    pub fn update(
+        &mut self,
+        id: Uuid,
+        update: Update,
+        editor: Editor,
+        at: &mut At<'_>,
+    ) -> Result<Record, Rejection> {
         let mut record = self.record(id).ok_or(Rejection::NotFound(id))?.clone();
         if record.state.deleted {
             return Err(Rejection::WrongStatus(format!("the message {id} is deleted; it cannot be changed")));
@@ -48,6 +64,9 @@ impl Queue {
             set_priority(&mut record, priority)?;
         }
         if record != before {
+            if editor == Editor::Author {
+                self.count_edit(&mut record.state)?;
+            }
             if let Some(work) = &mut record.state.work {
                 // A wait that is over must not keep the edited message back once more.
                 work.not_before = work.not_before.filter(|due| *due > at.now);
@@ -69,9 +88,18 @@ impl Queue {
                 self.tell_holder(&record);
                 self.released(record)
             }
-            Some(Step::Retry) => self.retried(record),
+            Some(Step::Retry) => self.retried(record, at.now),
             Some(Step::Cancel) => self.cancelled(record),
         })
+    }
+
+    fn count_edit(&self, state: &mut State) -> Result<(), Rejection> {
+        let limit = self.rules.max_edits;
+        if state.edits >= limit {
+            return Err(Rejection::TooManyEdits { limit });
+        }
+        state.edits += 1;
+        Ok(())
     }
 
     /// Removes the text of a message and leaves a tombstone; live work is called off. Deleting twice changes nothing.
@@ -96,19 +124,19 @@ impl Queue {
         Ok(self.change(ChangeKind::Deleted, record.content, record.state))
     }
 
-    /// Puts a failed message back to pending with fresh counters. A message that waits already is left as it is. It has
+    /// Puts a failed message back to pending with fresh counters; when its author wanted it to expire counts no more. A message that waits already is left as it is. It has
     /// to find room as a new one has; only what was not given up goes back to pending however many wait.
     ///
     /// # Errors
     /// `NotFound`, `AlreadyCompleted`, `WrongStatus` where a worker holds it or it is deleted, `QueueFull`.
-    pub fn retry(&mut self, id: Uuid) -> Result<Record, Rejection> {
+    pub fn retry(&mut self, id: Uuid, now: Millis) -> Result<Record, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
             Status::Pending => Ok(record),
             Status::Failed if record.state.deleted => Err(Rejection::Cancelled),
             Status::Failed => {
                 self.check_room(entity(&record))?;
-                Ok(self.retried(record))
+                Ok(self.retried(record, now))
             }
             Status::Complete => Err(Rejection::AlreadyCompleted),
             Status::Processing => {
@@ -131,12 +159,15 @@ impl Queue {
         }
     }
 
-    fn retried(&mut self, mut record: Record) -> Record {
+    fn retried(&mut self, mut record: Record, now: Millis) -> Record {
+        let expires_at = self.expiry(now);
         if let Some(work) = &mut record.state.work {
             **work = Work {
                 claims: work.claims,
+                uncounted: work.claims,
                 errors: std::mem::take(&mut work.errors),
-                ..Work::pending(work.priority)
+                expires_at,
+                ..Work::pending(work.priority, work.base)
             };
         }
         self.change(ChangeKind::Retried, record.content, record.state)

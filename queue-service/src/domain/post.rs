@@ -6,11 +6,17 @@ use uuid::Uuid;
 
 use super::{
     Address, At, Author, Change, ChangeKind, Content, ConversationId, Millis, Queue, Record, Rejection,
-    Sender, State, Work,
+    Sender, State, Violation, Work,
 };
 
 /// How long an idempotency key answers for the first request that used it: 24 h.
 const REQUEST_KEPT_MS: Millis = 24 * 60 * 60 * 1_000;
+
+/// How far ahead a message may be posted for later: 30 d.
+const NOT_BEFORE_MS: Millis = 30 * 24 * 60 * 60 * 1_000;
+
+/// How far ahead a message may expire: 60 d, so that one posted for later has as long again.
+const EXPIRES_MS: Millis = 2 * NOT_BEFORE_MS;
 
 /// A client that finds the queue full may come back after this.
 const FULL_RETRY_MS: Millis = 1_000;
@@ -92,7 +98,7 @@ impl Queue {
     /// Stores a message, or answers what the first request with the same key was answered.
     ///
     /// # Errors
-    /// `Invalid` where `reply_to` names no message, `IdempotencyConflict`, `QueueFull`.
+    /// `Invalid` where `reply_to` names no message or a time is out of range, `IdempotencyConflict`, `QueueFull`.
     pub fn post(
         &mut self,
         new: NewMessage,
@@ -109,17 +115,20 @@ impl Queue {
             // The request says all that the first answer said; only what the server had chosen is looked up. The
             // message that it answers may be gone by now.
             let conversation = conversation.unwrap_or_default();
-            let record = record_of(new, conversation, first.id, first.posted, first.timestamp);
+            let work = self.new_work(&new, first.timestamp);
+            let record = record_of(new, conversation, first.id, first.posted, first.timestamp, work);
             return Ok(Posted { record, replayed: true });
         }
         let conversation = conversation?;
         at.check_clock()?;
         if let Some(address) = &new.address {
+            check_times(address, at.now)?;
             self.check_room(&address.entity)?;
         }
         let posted = self.next_seq();
         let id = self.ids.seal(posted);
-        let record = record_of(new, conversation, id, posted, at.stamp);
+        let work = self.new_work(&new, at.stamp);
+        let record = record_of(new, conversation, id, posted, at.stamp, work);
         let request = request.map(|Request { key, fingerprint }| Requested {
             key,
             fingerprint,
@@ -129,6 +138,22 @@ impl Queue {
         });
         self.commit(Change { kind: ChangeKind::Posted, record: record.clone(), request });
         Ok(Posted { record, replayed: false })
+    }
+
+    /// The work in a new message with this time stamp.
+    fn new_work(&self, new: &NewMessage, timestamp: Millis) -> Option<Box<Work>> {
+        let address = new.address.as_ref()?;
+        let not_before = address.not_before.filter(|due| *due > timestamp);
+        let start = not_before.unwrap_or(timestamp);
+        let address = Address { not_before, ..address.clone() };
+        let base = new.sender.map_or(start, |sender| self.shares.base(sender.author, &address, start));
+        let expires_at = self.expiry(start).into_iter().chain(address.expires_at).min();
+        Some(Box::new(Work { not_before, expires_at, ..Work::pending(new.priority, base) }))
+    }
+
+    /// When a message that may be served from `start` on is given up if nobody has taken it, whatever its author asked.
+    pub(super) fn expiry(&self, start: Millis) -> Option<Millis> {
+        self.rules.pending_expiry_ms.map(|span| start.saturating_add(span))
     }
 
     /// Checks that one more message may wait for this entity.
@@ -181,9 +206,14 @@ fn record_of(
     id: Uuid,
     posted: u64,
     timestamp: Millis,
+    work: Option<Box<Work>>,
 ) -> Record {
-    let work = new.address.as_ref().map(|_| Box::new(Work::pending(new.priority)));
-    let state = State { seq: posted, eq_score: new.eq_score, deleted: false, work };
+    let state = State { seq: posted, eq_score: new.eq_score, deleted: false, edits: 0, work };
+    // What was due when it was posted was not posted for later.
+    let address = new.address.map(|address| {
+        let not_before = address.not_before.filter(|due| *due > timestamp);
+        Box::new(Address { not_before, ..address })
+    });
     let content = Content {
         id,
         posted,
@@ -195,8 +225,33 @@ fn record_of(
         author: new.author,
         reply_to: new.reply_to,
         conversation,
-        address: new.address.map(Box::new),
+        address,
         sender: new.sender,
     };
     Record { content: Arc::new(content), state }
+}
+
+/// Checks the times that an author asks for.
+fn check_times(address: &Address, now: Millis) -> Result<(), Rejection> {
+    let mut violations = Vec::new();
+    let mut refuse = |field: &str, description| {
+        violations.push(Violation { field: format!("message.bot.{field}"), description });
+    };
+    if let Some(due) = address.not_before.filter(|due| due.saturating_sub(now) > NOT_BEFORE_MS) {
+        let latest = now.saturating_add(NOT_BEFORE_MS);
+        refuse("not_before", format!("must be at most 30 days from now ({latest}), is {due}"));
+    }
+    if let Some(end) = address.expires_at {
+        let start = address.not_before.map_or(now, |due| due.max(now));
+        let latest = now.saturating_add(EXPIRES_MS);
+        if end <= start {
+            let why = format!(
+                "must be later than the time from which the message may be handed out ({start}), is {end}"
+            );
+            refuse("expires_at", why);
+        } else if end > latest {
+            refuse("expires_at", format!("must be at most 60 days from now ({latest}), is {end}"));
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Rejection::Invalid(violations)) }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Change, ChangeKind, Content, Event, Ids, Record, Rejection, RequestKey, Requested, State, Status,
-    TakerId, Work, lines::Lines, takers::Takers,
+    TakerId, Work, lines::Lines, shares::Shares, takers::Takers,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.
@@ -55,6 +55,14 @@ pub struct QueueRules {
     pub max_failures: u32,
     /// Give up after this many leases that ended without a result.
     pub max_expiries: u32,
+    /// Give up after this many claims in all, however they ended; an operator's retry begins again.
+    pub max_attempts: u32,
+    /// How many times a message may be edited; operators may go on.
+    pub max_edits: u32,
+    /// By how much an author's next message counts as younger than the last one that waits; 0 gives all the same.
+    pub fair_share_ms: Millis,
+    /// Give up what has waited this long.
+    pub pending_expiry_ms: Option<Millis>,
 }
 
 impl Default for QueueRules {
@@ -63,9 +71,13 @@ impl Default for QueueRules {
             aging_ms: 60_000,
             one_per_conversation: true,
             max_pending: 100_000,
-            max_pending_per_entity: 100_000,
+            max_pending_per_entity: 10_000,
             max_failures: 5,
             max_expiries: 3,
+            max_attempts: 20,
+            max_edits: 100,
+            fair_share_ms: 10_000,
+            pending_expiry_ms: None,
         }
     }
 }
@@ -98,6 +110,9 @@ pub struct Queue {
     /// Idempotency keys that this group has looked at or added.
     requests: HashMap<RequestKey, Requested>,
     pub(super) lines: Lines,
+    pub(super) shares: Shares,
+    /// What waits and is to be given up at a time.
+    expiring: BTreeSet<(Millis, u64)>,
     waiting: HashMap<String, usize>,
     waiting_in_all: usize,
     leases: BTreeSet<(Millis, u64)>,
@@ -112,6 +127,8 @@ impl Queue {
     pub fn restore(rules: QueueRules, ids: Ids, last: (u64, Millis), live: Vec<Record>, now: Millis) -> Self {
         let mut queue = Self {
             lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
+            shares: Shares::new(rules.fair_share_ms),
+            expiring: BTreeSet::new(),
             rules,
             ids,
             last_seq: last.0,
@@ -241,10 +258,16 @@ impl Queue {
         self.index(record);
     }
 
-    /// When the queue has to be looked at again: the end of a lease, of a wait for a retry, or of a waiting claim.
+    /// When the queue has to be looked at again: the end of a lease or of a waiting claim, a message that is due or expires.
     pub fn next_deadline(&self) -> Option<Millis> {
         let lease = self.leases.first().map(|(ends, _)| *ends);
-        [lease, self.lines.next_wake(), self.takers.next_deadline()].into_iter().flatten().min()
+        let expiry = self.expiring.first().map(|(due, _)| *due);
+        [lease, expiry, self.lines.next_wake(), self.takers.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// The first message that waits and whose time is over at `now`.
+    pub(super) fn expired(&self, now: Millis) -> Option<u64> {
+        self.expiring.first().filter(|(due, _)| *due <= now).map(|(_, posted)| *posted)
     }
 
     /// The first live message whose lease is over at `now`.
@@ -280,6 +303,8 @@ impl Queue {
         let term = match work.status {
             Status::Pending => {
                 self.lines.enter(&record, &work);
+                self.shares.enter(&record, &work);
+                self.expiring.extend(work.expires_at.map(|due| (due, posted)));
                 *self.waiting.entry(entity(&record).to_owned()).or_default() += 1;
                 self.waiting_in_all += 1;
                 None
@@ -319,6 +344,10 @@ impl Queue {
             return;
         }
         self.lines.leave(&record, work);
+        self.shares.leave(&record, work);
+        if let Some(due) = work.expires_at {
+            self.expiring.remove(&(due, posted));
+        }
         self.waiting_in_all -= 1;
         let entity = entity(&record);
         if let Some(count) = self.waiting.get_mut(entity) {

@@ -16,6 +16,18 @@ pub enum Rejection {
     /// A claim of a message that does not wait.
     #[error("Message status is {0}, not pending")]
     NotPending(Status),
+    /// A claim of a message that was posted for later.
+    #[error("the message is not to be handed out before {due} (Unix milliseconds)")]
+    NotDue {
+        /// When it is due.
+        due: Millis,
+    },
+    /// The message was edited as often as it may be.
+    #[error("the message was edited {limit} times, which is the limit; nothing was changed")]
+    TooManyEdits {
+        /// The limit.
+        limit: u32,
+    },
     /// The caller's lease is over: another claim holds the message, or it waits for one.
     #[error("the lease is lost: {0}; stop working on this message")]
     LeaseLost(&'static str),

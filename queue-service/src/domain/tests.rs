@@ -12,4 +12,6 @@ mod machine;
 mod model;
 mod order;
 mod posts;
+mod shares;
 mod streams;
+mod times;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use repartee_proto::v1;
 
 use crate::{
-    domain::{Author, ChangeKind, Leased, Millis, Record, Status, Work},
+    domain::{Address, Author, ChangeKind, Leased, Millis, Record, Status, Work},
     reads::Reads,
     views::Shown,
 };
@@ -34,9 +34,9 @@ pub(super) fn message(record: &Record) -> v1::Message {
 }
 
 fn bot_params(record: &Record, work: &Work) -> v1::BotParams {
-    let address = record.content.address.clone();
-    let (entity, ai_username, ai_color, session_id) =
-        address.map(|a| (a.entity, a.ai_username, a.ai_color, a.session_id)).unwrap_or_default();
+    let address = record.content.address.as_deref().cloned();
+    let Address { entity, ai_username, ai_color, session_id, not_before, expires_at } =
+        address.unwrap_or_default();
     v1::BotParams {
         status: status(work.status).into(),
         priority: work.priority,
@@ -49,6 +49,8 @@ fn bot_params(record: &Record, work: &Work) -> v1::BotParams {
         completed_at: work.completed_at,
         attempts: work.claims,
         error: work.errors.last().cloned(),
+        not_before,
+        expires_at,
     }
 }
 

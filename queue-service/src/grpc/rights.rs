@@ -7,7 +7,7 @@ use repartee_process::{Secret, bearer};
 use tonic::{Request, Status, metadata::MetadataMap};
 use uuid::Uuid;
 
-use crate::journal::EditSecret;
+use crate::{domain::Editor, journal::EditSecret};
 
 /// What callers are judged by.
 pub(crate) struct Rights {
@@ -44,20 +44,24 @@ impl Rights {
     /// A local caller that asks for nobody else may do so whatever it sends where no token of operators is set: it is a
     /// gateway on this machine that has checked an operator's token by its own setting, or somebody who could as well
     /// send none.
-    pub(super) fn change<T>(&self, request: &Request<T>, id: Uuid) -> Result<(), Status> {
+    pub(super) fn change<T>(&self, request: &Request<T>, id: Uuid) -> Result<Editor, Status> {
         if !request.metadata().contains_key("authorization") {
             let closed = "send the edit token of the message: \"Authorization: Bearer <editToken>\"";
-            return is_local(request).then_some(()).ok_or_else(|| Status::unauthenticated(closed));
+            return is_local(request)
+                .then_some(Editor::Operator)
+                .ok_or_else(|| Status::unauthenticated(closed));
         }
         let Some(token) = sent(request.metadata()) else {
             return Err(Status::unauthenticated("the Authorization header must be \"Bearer <editToken>\""));
         };
-        let may = self.edits.accepts(id, token)
-            || match &self.admin {
-                Some(admin) => admin.is(token),
-                None => is_local(request) && !request.metadata().contains_key(FORWARDED_FOR),
-            };
-        may.then_some(())
+        if self.edits.accepts(id, token) {
+            return Ok(Editor::Author);
+        }
+        let may = match &self.admin {
+            Some(admin) => admin.is(token),
+            None => is_local(request) && !request.metadata().contains_key(FORWARDED_FOR),
+        };
+        may.then_some(Editor::Operator)
             .ok_or_else(|| Status::permission_denied("this token does not belong to this message"))
     }
 }

@@ -63,9 +63,9 @@ impl QueueService for QueueGrpc {
         request: Request<v1::UpdateMessageRequest>,
     ) -> Answer<v1::UpdateMessageResponse> {
         let id = self.id(&request.get_ref().message_id)?;
-        self.rights.change(&request, id)?;
+        let editor = self.rights.change(&request, id)?;
         let (id, update) = check::update(&self.limits, request.into_inner()).map_err(refused)?;
-        let record = self.queue.update(id, update).await.map_err(status::command)?;
+        let record = self.queue.update(id, update, editor).await.map_err(status::command)?;
         Ok(Response::new(v1::UpdateMessageResponse { message: Some(answer::message(&record)) }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use repartee_process::Full;
+use repartee_process::{Full, refusals};
 use repartee_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -43,6 +43,11 @@ impl Refusal {
             }
             Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
             Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
+            Rejection::NotDue { .. } => Self::new(Code::FailedPrecondition, "NOT_DUE"),
+            Rejection::TooManyEdits { .. } => {
+                refusals("edits").increment(1);
+                Self::new(Code::FailedPrecondition, "TOO_MANY_EDITS")
+            }
             Rejection::LeaseLost(_) => Self::new(Code::FailedPrecondition, "LEASE_LOST"),
             Rejection::AlreadyCompleted => Self::new(Code::FailedPrecondition, "ALREADY_COMPLETED"),
             Rejection::Cancelled => Self::new(Code::FailedPrecondition, "CANCELLED"),

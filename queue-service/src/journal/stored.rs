@@ -98,6 +98,10 @@ struct StoredAddress {
     ai_color: String,
     #[prost(string, optional, tag = "4")]
     session_id: Option<String>,
+    #[prost(int64, optional, tag = "5")]
+    not_before: Option<i64>,
+    #[prost(int64, optional, tag = "6")]
+    expires_at: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -110,6 +114,8 @@ pub(super) struct StoredState {
     deleted: bool,
     #[prost(message, optional, tag = "4")]
     work: Option<StoredWork>,
+    #[prost(uint32, tag = "5")]
+    edits: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -137,6 +143,12 @@ struct StoredWork {
     completed_at: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "11")]
     reply: Option<Vec<u8>>,
+    #[prost(int64, tag = "12")]
+    base: i64,
+    #[prost(uint32, tag = "13")]
+    uncounted: u32,
+    #[prost(int64, optional, tag = "14")]
+    expires_at: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

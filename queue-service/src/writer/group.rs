@@ -7,7 +7,7 @@ use super::{
     job::{Answer, Command, Job},
 };
 use crate::{
-    domain::{At, ChangeKind, Millis},
+    domain::{At, Change, ChangeKind, GivenUp, Millis},
     journal::{Commit, Journal, JournalError, Tally},
 };
 
@@ -113,6 +113,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         if let Some(sweep) = &commit.sweep {
             metrics::counter!("repartee_swept_messages_total").increment(sweep.messages);
         }
+        commit.changes.iter().for_each(note_given_up);
         self.with.views.publish(commit.changes);
         Ok(())
     }
@@ -151,7 +152,19 @@ impl<J: Journal, C: Clock> State<J, C> {
     fn release_undelivered(&mut self) {
         for lease in std::mem::take(&mut self.undelivered) {
             // Refused where its lease has ended in the meantime: then it waits already.
-            let _ = self.with.queue.release(&lease);
+            let _ = self.with.queue.give_back(&lease);
         }
+    }
+}
+
+/// Counts what the queue gave up by itself.
+fn note_given_up(change: &Change) {
+    if change.kind != ChangeKind::Failed {
+        return;
+    }
+    match change.record.state.work.as_deref().and_then(GivenUp::of) {
+        Some(GivenUp::Expired) => metrics::counter!("repartee_expired_total").increment(1),
+        Some(GivenUp::Attempts(_)) => metrics::counter!("repartee_attempts_exhausted_total").increment(1),
+        Some(GivenUp::Leases(_)) | None => {}
     }
 }

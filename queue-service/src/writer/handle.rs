@@ -18,7 +18,7 @@ use super::{
 use crate::{
     disk::{DiskFull, DiskRoom},
     domain::{
-        At, ClaimBy, Completed, Failed, Failure, LeaseRef, Millis, NewMessage, Posted, Queue, Record,
+        At, ClaimBy, Completed, Editor, Failed, Failure, LeaseRef, Millis, NewMessage, Posted, Queue, Record,
         Rejection, Reply, Request, SessionView, Taker, Update,
     },
 };
@@ -97,10 +97,11 @@ impl QueueHandle {
     }
 
     /// Changes a message. See [`Queue::update`].
-    pub async fn update(&self, id: Uuid, update: Update) -> Result<Record, CommandError> {
+    pub async fn update(&self, id: Uuid, update: Update, editor: Editor) -> Result<Record, CommandError> {
         self.disk.check()?;
         let held = of_update(&update);
-        self.decide("UpdateMessage", vec![id], held, move |queue, at| queue.update(id, update, at)).await
+        self.decide("UpdateMessage", vec![id], held, move |queue, at| queue.update(id, update, editor, at))
+            .await
     }
 
     /// Deletes a message. See [`Queue::delete`].
@@ -174,7 +175,7 @@ impl QueueHandle {
     /// Puts a failed message back. See [`Queue::retry`].
     pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
         self.disk.check()?;
-        self.decide("RetryMessage", vec![id], 0, move |queue, _| queue.retry(id)).await
+        self.decide("RetryMessage", vec![id], 0, move |queue, at| queue.retry(id, at.now)).await
     }
 
     /// Takes a message out of the queue. See [`Queue::cancel`].

@@ -67,9 +67,10 @@ pub(super) fn of_post(new: &NewMessage) -> usize {
     let NewMessage { domain, text, username, color, address, human, session_id, .. } = new;
     let said = [domain, text, username, color].map(String::len);
     let human = human.as_ref().map_or(0, |(name, color)| name.len() + color.len());
-    let address = address.as_ref().map_or(0, |Address { entity, ai_username, ai_color, session_id }| {
-        entity.len() + ai_username.len() + ai_color.len() + of_text(session_id.as_ref())
-    });
+    let address =
+        address.as_ref().map_or(0, |Address { entity, ai_username, ai_color, session_id, .. }| {
+            entity.len() + ai_username.len() + ai_color.len() + of_text(session_id.as_ref())
+        });
     size_of::<NewMessage>() + said.iter().sum::<usize>() + human + address + of_text(session_id.as_ref())
 }
 

@@ -106,6 +106,15 @@ struct BotParams {
     /// Why the last attempt failed.
     #[schema(required)]
     error: Option<String>,
+    /// Not to be handed out before this time, as its author asked, Unix milliseconds; absent if the author asked for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    not_before: Option<i64>,
+    /// To be given up if nobody has taken it by then, as its author asked, Unix milliseconds; absent if the author asked for
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    expires_at: Option<i64>,
 }
 
 impl Message {
@@ -162,6 +171,8 @@ impl From<v1::BotParams> for BotParams {
             completed_at: params.completed_at,
             attempts: params.attempts,
             error: params.error,
+            not_before: params.not_before,
+            expires_at: params.expires_at,
         }
     }
 }

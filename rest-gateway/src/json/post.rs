@@ -63,6 +63,13 @@ pub(crate) struct NewBotParams {
     ai_color: Option<String>,
     /// God Mode session: a conversation of its own.
     session_id: Option<String>,
+    /// Not to be handed out before this time, Unix milliseconds, at most 30 days from now; at once if it has passed.
+    #[schema(example = 1_762_025_642_726_i64)]
+    not_before: Option<i64>,
+    /// Given up, with the error "expired", if nobody has taken it by then: Unix milliseconds, later than now and than
+    /// `notBefore`, at most 60 days from now.
+    #[schema(example = 1_762_025_642_726_i64)]
+    expires_at: Option<i64>,
     /// Only "pending": that is where every message for a bot begins.
     #[serde(rename = "status")]
     #[schema(value_type = Option<OnlyPending>)]
@@ -122,6 +129,8 @@ impl From<NewBotParams> for v1::BotAddress {
             ai_username: params.ai_username,
             ai_color: params.ai_color,
             session_id: params.session_id,
+            not_before: params.not_before,
+            expires_at: params.expires_at,
         }
     }
 }

@@ -67,6 +67,8 @@ impl Server {
             .arg(&ready_file)
             .env_clear()
             .envs(inherited)
+            // A load has one bot for all of its questions: what one entity may have waiting is no matter of these rows.
+            .env("REPARTEE_MAX_PENDING_PER_ENTITY", "100000")
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -119,7 +119,7 @@ fn at_most_five_errors_are_kept_the_last_ones() {
 fn a_retry_by_an_operator_starts_with_fresh_counters_and_keeps_the_errors() {
     let (mut world, id) = asked();
     attempt(&mut world, id, Failure { retryable: false, ..failure("no such model") });
-    world.run(&[id], |queue, _| queue.retry(id)).unwrap();
+    world.run(&[id], |queue, at| queue.retry(id, at.now)).unwrap();
     let work = world.work(id);
     assert_eq!((work.status, work.claims, work.failures, work.expiries), (Status::Pending, 1, 0, 0));
     assert_eq!(work.errors, ["no such model"]);
@@ -152,4 +152,63 @@ fn a_wait_for_a_retry_survives_a_restart() {
     assert_eq!(world.queue.next_deadline(), Some(START + 90_000));
     world.pass(90_000);
     assert_eq!(world.queue.lines.first(&[]), Some(1));
+}
+
+#[test]
+fn a_message_that_every_worker_gives_back_is_given_up_after_its_last_attempt() {
+    let mut world = World::new(QueueRules { max_attempts: 3, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    for _ in 1..3 {
+        let leased = world.claim(id, "w").unwrap();
+        assert!(world.release(&lease(&leased)).is_ok());
+        assert_eq!(world.work(id).status, Status::Pending);
+    }
+    let leased = world.claim(id, "w").unwrap();
+    world.release(&lease(&leased)).unwrap();
+    let work = world.work(id);
+    assert_eq!((work.status, work.cancelled), (Status::Failed, false));
+    assert_eq!(work.errors, ["given up after 3 attempts"]);
+    assert_eq!(world.log.last().map(|change| change.kind), Some(ChangeKind::Failed));
+}
+
+#[test]
+fn failures_ended_leases_and_releases_count_together_as_attempts() {
+    let mut world = World::new(QueueRules { max_attempts: 3, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    attempt(&mut world, id, failure("overloaded"));
+    world.claim(id, "w").unwrap();
+    world.pass(10_000);
+    let last = attempt(&mut world, id, failure("overloaded again"));
+    assert_eq!(last.retry_at, None);
+    let work = world.work(id);
+    assert_eq!((work.status, work.failures, work.expiries), (Status::Failed, 2, 1));
+    assert_eq!(work.errors, ["overloaded", "overloaded again", "given up after 3 attempts"]);
+}
+
+#[test]
+fn an_operators_retry_starts_the_count_of_attempts_again() {
+    let mut world = World::new(QueueRules { max_attempts: 1, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    for round in 1..=3 {
+        let leased = world.claim(id, "w").unwrap();
+        world.release(&lease(&leased)).unwrap();
+        assert_eq!((world.work(id).status, world.work(id).claims), (Status::Failed, round));
+        world.run(&[id], |queue, at| queue.retry(id, at.now)).unwrap();
+        assert_eq!(world.work(id).attempts(), 0);
+    }
+    world.restart();
+    let leased = world.claim(id, "w").unwrap();
+    assert!(world.complete(&lease(&leased), None).is_ok());
+}
+
+#[test]
+fn a_claim_that_no_worker_saw_is_no_attempt() {
+    let mut world = World::new(QueueRules { max_attempts: 2, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    for _ in 0..10 {
+        let unseen = lease(&world.claim(id, "w").unwrap());
+        world.run(&[id], |queue, _| queue.give_back(&unseen)).unwrap();
+    }
+    assert_eq!((world.work(id).claims, world.work(id).attempts()), (10, 0));
+    assert_eq!(world.work(id).status, Status::Pending);
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::world::{World, by, failure, held, question, remark};
 use crate::domain::{
-    At, Author, Change, Failure, Ids, LeaseRef, Millis, NewMessage, Queue, QueueRules, Record, Reply, Token,
-    Update,
+    At, Author, Change, Editor, Failure, Ids, LeaseRef, Millis, NewMessage, Queue, QueueRules, Record, Reply,
+    Token, Update,
 };
 
 /// Something that somebody did. Messages are numbered from the newest on, in circles.
@@ -57,7 +57,8 @@ pub(crate) struct Lived {
 
 impl Lived {
     pub(crate) fn new(ids: Ids) -> Self {
-        Self { world: World::with_ids(QueueRules::default(), ids), commits: Vec::new() }
+        let rules = QueueRules { max_pending_per_entity: 100_000, ..QueueRules::default() };
+        Self { world: World::with_ids(rules, ids), commits: Vec::new() }
     }
 
     /// Lives through one more commit, and returns what it changed.
@@ -119,11 +120,11 @@ impl Lived {
             Act::Edit { message, length } => {
                 let update =
                     Update { text: Some("x".repeat(length)), eq_score: Some(7), ..Update::default() };
-                self.rule(message, |queue, id, at| drop(queue.update(id, update, at)));
+                self.rule(message, |queue, id, at| drop(queue.update(id, update, Editor::Operator, at)));
             }
             Act::Delete(n) => self.rule(n, |queue, id, _| drop(queue.delete(id))),
             Act::Cancel(n) => self.rule(n, |queue, id, _| drop(queue.cancel(id))),
-            Act::Retry(n) => self.rule(n, |queue, id, _| drop(queue.retry(id))),
+            Act::Retry(n) => self.rule(n, |queue, id, at| drop(queue.retry(id, at.now))),
         }
     }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::world::{World, failure, handed_out, lease, question, remark, stream};
-use crate::domain::{ChangeKind, Event, Failure, QueueRules, Record, Rejection, Status, Update};
+use crate::domain::{ChangeKind, Editor, Event, Failure, QueueRules, Record, Rejection, Status, Update};
 
 fn asked() -> (World, Uuid) {
     let mut world = World::new(QueueRules::default());
@@ -29,7 +29,7 @@ fn at(status: Status) -> (World, Uuid) {
 }
 
 fn update(world: &mut World, id: Uuid, update: Update) -> Result<Record, Rejection> {
-    world.run(&[id], |queue, at| queue.update(id, update, at))
+    world.run(&[id], |queue, at| queue.update(id, update, Editor::Operator, at))
 }
 
 fn to(status: Status) -> Update {
@@ -124,12 +124,21 @@ fn a_finished_message_can_still_be_edited() {
 
 #[test]
 fn the_holder_is_told_when_somebody_else_ends_its_work() {
-    let ends: [fn(&mut World, Uuid); 4] = [
-        |world, id| drop(world.decide(&[id], None, |queue, _| queue.cancel(id))),
-        |world, id| drop(world.decide(&[id], None, |queue, _| queue.delete(id))),
-        |world, id| drop(world.decide(&[id], None, |queue, at| queue.update(id, to(Status::Complete), at))),
-        |world, id| drop(world.decide(&[id], None, |queue, at| queue.update(id, to(Status::Failed), at))),
-    ];
+    let ends: [fn(&mut World, Uuid); 4] =
+        [
+            |world, id| drop(world.decide(&[id], None, |queue, _| queue.cancel(id))),
+            |world, id| drop(world.decide(&[id], None, |queue, _| queue.delete(id))),
+            |world, id| {
+                drop(world.decide(&[id], None, |queue, at| {
+                    queue.update(id, to(Status::Complete), Editor::Operator, at)
+                }))
+            },
+            |world, id| {
+                drop(world.decide(&[id], None, |queue, at| {
+                    queue.update(id, to(Status::Failed), Editor::Operator, at)
+                }))
+            },
+        ];
     for end in ends {
         let (mut world, id) = asked();
         let (taker, _) = world.join(stream("s", 1));
@@ -193,7 +202,7 @@ fn a_cancelled_message_can_be_retried() {
     for status in [Status::Pending, Status::Failed] {
         let (mut world, id) = at(status);
         world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
-        world.run(&[id], |queue, _| queue.retry(id)).unwrap();
+        world.run(&[id], |queue, at| queue.retry(id, at.now)).unwrap();
         assert_eq!((world.work(id).status, world.work(id).cancelled), (Status::Pending, false));
         let (_, events) = world.join(stream("s", 1));
         assert_eq!(handed_out(events).len(), 1);
@@ -203,12 +212,12 @@ fn a_cancelled_message_can_be_retried() {
 #[test]
 fn only_failed_messages_are_put_back_by_a_retry() {
     let (mut world, id) = at(Status::Pending);
-    assert!(world.run(&[id], |queue, _| queue.retry(id)).is_ok());
+    assert!(world.run(&[id], |queue, at| queue.retry(id, at.now)).is_ok());
     assert_eq!(world.log.len(), 1, "a message that waits already is left as it is");
     let (mut world, id) = at(Status::Processing);
-    assert!(matches!(world.run(&[id], |queue, _| queue.retry(id)), Err(Rejection::WrongStatus(_))));
+    assert!(matches!(world.run(&[id], |queue, at| queue.retry(id, at.now)), Err(Rejection::WrongStatus(_))));
     let (mut world, id) = at(Status::Complete);
-    assert_eq!(world.run(&[id], |queue, _| queue.retry(id)), Err(Rejection::AlreadyCompleted));
+    assert_eq!(world.run(&[id], |queue, at| queue.retry(id, at.now)), Err(Rejection::AlreadyCompleted));
 }
 
 /// A world where one message may wait, one does, and another one stands there.
@@ -229,13 +238,13 @@ fn a_retry_needs_room_as_a_new_message_does() {
     let (mut world, waits, failed) = full(Status::Failed);
     let changes = world.log.len();
     let refused = Rejection::QueueFull { waiting: 1, limit: 1, of: None, retry_after_ms: 1_000 };
-    assert_eq!(world.run(&[failed], |queue, _| queue.retry(failed)), Err(refused.clone()));
+    assert_eq!(world.run(&[failed], |queue, at| queue.retry(failed, at.now)), Err(refused.clone()));
     let edit = Update { text: Some("Again?".to_owned()), ..to(Status::Pending) };
     assert_eq!(update(&mut world, failed, edit), Err(refused));
     assert_eq!(world.log.len(), changes, "nothing was changed, not even the text");
-    assert!(world.run(&[waits], |queue, _| queue.retry(waits)).is_ok(), "it waits already");
+    assert!(world.run(&[waits], |queue, at| queue.retry(waits, at.now)).is_ok(), "it waits already");
     world.claim(waits, "w").unwrap();
-    world.run(&[failed], |queue, _| queue.retry(failed)).unwrap();
+    world.run(&[failed], |queue, at| queue.retry(failed, at.now)).unwrap();
     assert_eq!(world.work(failed).status, Status::Pending);
 }
 
@@ -288,7 +297,7 @@ fn a_tombstone_can_be_neither_edited_nor_retried() {
     world.run(&[id], |queue, _| queue.delete(id)).unwrap();
     let edit = Update { text: Some("back".to_owned()), ..Update::default() };
     assert!(matches!(update(&mut world, id, edit), Err(Rejection::WrongStatus(_))));
-    assert_eq!(world.run(&[id], |queue, _| queue.retry(id)), Err(Rejection::Cancelled));
+    assert_eq!(world.run(&[id], |queue, at| queue.retry(id, at.now)), Err(Rejection::Cancelled));
 }
 
 #[test]
@@ -298,7 +307,26 @@ fn what_does_not_exist_is_not_found() {
     let unknown = Rejection::NotFound(id);
     assert_eq!(update(&mut world, id, to(Status::Complete)), Err(unknown.clone()));
     assert_eq!(world.run(&[id], |queue, _| queue.delete(id)), Err(unknown.clone()));
-    assert_eq!(world.run(&[id], |queue, _| queue.retry(id)), Err(unknown.clone()));
+    assert_eq!(world.run(&[id], |queue, at| queue.retry(id, at.now)), Err(unknown.clone()));
     assert_eq!(world.run(&[id], |queue, _| queue.cancel(id)), Err(unknown));
     assert!(world.claim(id, "w").is_err());
+}
+
+#[test]
+fn a_message_has_so_many_edits_and_operators_may_go_on() {
+    let mut world = World::new(QueueRules { max_edits: 2, ..QueueRules::default() });
+    let id = world.post(remark("ann")).content.id;
+    let edit = |world: &mut World, text: &str, editor| {
+        let update = Update { text: Some(text.to_owned()), ..Update::default() };
+        world.run(&[id], |queue, at| queue.update(id, update, editor, at))
+    };
+    edit(&mut world, "one", Editor::Author).unwrap();
+    edit(&mut world, "one", Editor::Author).unwrap();
+    edit(&mut world, "two", Editor::Author).unwrap();
+    let changes = world.log.len();
+    assert_eq!(edit(&mut world, "three", Editor::Author), Err(Rejection::TooManyEdits { limit: 2 }));
+    assert_eq!(edit(&mut world, "two", Editor::Author).map(|record| record.state.edits), Ok(2));
+    assert_eq!(world.log.len(), changes, "neither changed anything");
+    assert_eq!(edit(&mut world, "three", Editor::Operator).map(|record| record.state.edits), Ok(2));
+    assert_eq!(edit(&mut world, "four", Editor::Author), Err(Rejection::TooManyEdits { limit: 2 }));
 }

@@ -33,13 +33,22 @@ impl ReferenceStateMachine for Reference {
     fn init_state() -> BoxedStrategy<Model> {
         let aging = prop_oneof![Just(60_000), Just(1_000), Just(0)];
         let limits = prop_oneof![3 => Just((100_000, 100_000)), 1 => Just((6, 4))];
-        (aging, prop::bool::weighted(0.7), limits)
-            .prop_map(|(aging_ms, one_per_conversation, (max_pending, max_pending_per_entity))| QueueRules {
-                aging_ms,
-                one_per_conversation,
-                max_pending,
-                max_pending_per_entity,
-                ..QueueRules::default()
+        let share = prop_oneof![Just(10_000), Just(1_000), Just(0)];
+        let caps = prop_oneof![2 => Just((20, 100)), 1 => Just((3, 2))];
+        let expiry = prop_oneof![2 => Just(None), 1 => Just(Some(30_000))];
+        (aging, prop::bool::weighted(0.7), limits, share, caps, expiry)
+            .prop_map(|(aging_ms, one_per_conversation, limits, fair_share_ms, caps, pending_expiry_ms)| {
+                QueueRules {
+                    aging_ms,
+                    one_per_conversation,
+                    max_pending: limits.0,
+                    max_pending_per_entity: limits.1,
+                    max_attempts: caps.0,
+                    max_edits: caps.1,
+                    fair_share_ms,
+                    pending_expiry_ms,
+                    ..QueueRules::default()
+                }
             })
             .prop_map(|rules| Model::new(rules, START))
             .boxed()
@@ -101,8 +110,20 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    (0..3u8, prop::bool::weighted(0.2), 0..2u8, prop_oneof![2 => Just(5), 1 => 0..100u32])
-        .prop_map(|(human, god_mode, entity, priority)| Ask { human, god_mode, entity, priority })
+    let priority = prop_oneof![2 => Just(5), 1 => 0..100u32];
+    let author = prop_oneof![1 => Just(None), 3 => (0..2u8).prop_map(Some)];
+    let times = (prop::option::weighted(0.2, -1_000..20_000i64), prop::option::weighted(0.2, -10..30_000i64));
+    (0..3u8, prop::bool::weighted(0.2), 0..2u8, priority, author, times).prop_map(
+        |(human, god_mode, entity, priority, author, (not_before, expires_at))| Ask {
+            human,
+            god_mode,
+            entity,
+            priority,
+            author,
+            not_before,
+            expires_at,
+        },
+    )
 }
 
 fn hold() -> impl Strategy<Value = Hold> {
@@ -121,8 +142,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         Just(Status::Failed),
     ];
     let text = prop::option::of(prop_oneof![Just("asked".to_owned()), Just("edited".to_owned())]);
-    (text, prop::option::weighted(0.3, 0..100u32), prop::option::of(status))
-        .prop_map(|(text, priority, status)| Edit { text, priority, status })
+    (text, prop::option::weighted(0.3, 0..100u32), prop::option::of(status), any::<bool>())
+        .prop_map(|(text, priority, status, by_author)| Edit { text, priority, status, by_author })
 }
 
 fn entities() -> impl Strategy<Value = Vec<u8>> {

@@ -19,6 +19,7 @@ pub(super) struct Message {
     pub(super) timestamp: Millis,
     pub(super) text: String,
     pub(super) deleted: bool,
+    pub(super) edits: u32,
     pub(super) reply_to: Option<usize>,
     pub(super) work: Option<Work>,
 }
@@ -29,14 +30,20 @@ pub(super) struct Work {
     pub(super) entity: u8,
     /// The human, and whether it is the God Mode session.
     pub(super) conversation: (u8, bool),
+    /// Whose share it counts against, and whether it was posted for later.
+    pub(super) author: Option<u8>,
+    pub(super) for_later: bool,
     pub(super) status: Status,
     pub(super) priority: u32,
+    pub(super) base: Millis,
     pub(super) claims: u32,
+    pub(super) uncounted: u32,
     pub(super) failures: u32,
     pub(super) expiries: u32,
     pub(super) cancelled: bool,
     pub(super) errors: Vec<String>,
     pub(super) not_before: Option<Millis>,
+    pub(super) expires_at: Option<Millis>,
     /// Place of the last claim in the list of claims.
     pub(super) claim: Option<usize>,
     pub(super) lease: Option<Lease>,
@@ -90,6 +97,8 @@ pub(super) enum Refusal {
     Invalid,
     NotFound,
     NotPending,
+    NotDue,
+    TooManyEdits,
     LeaseLost,
     AlreadyCompleted,
     Cancelled,
@@ -157,6 +166,7 @@ impl Model {
             let outcome = self.decide(command);
             self.outcomes.push(outcome);
         }
+        self.give_up_expired();
         self.dispatch();
     }
 
@@ -180,6 +190,7 @@ impl Model {
             timestamp: self.stamp,
             text: text.to_owned(),
             deleted: false,
+            edits: 0,
             reply_to,
             work,
         });
@@ -218,18 +229,42 @@ impl Model {
         };
         let stands_before = |other: usize| match self.messages[other].work.as_ref().map(|w| w.status) {
             Some(Status::Processing) => true,
-            Some(Status::Pending) => self.place(other) < self.place(message),
+            Some(Status::Pending) => !self.is_away(other) && self.place(other) < self.place(message),
             _ => false,
         };
         !self.rules.one_per_conversation || !(0..self.messages.len()).filter(line).any(stands_before)
     }
 
-    /// Higher priority first, then oldest first; each `aging` waited counts as one level.
-    fn place(&self, message: usize) -> (Millis, u64) {
-        let message = &self.messages[message];
-        let priority = i64::from(message.work.as_ref().map_or(0, |work| work.priority));
-        let aging = self.rules.aging_ms;
-        (if aging == 0 { -priority } else { message.timestamp - priority * aging }, message.posted)
+    /// True while a message that was posted for later is not due: it holds nobody up.
+    pub(super) fn is_away(&self, message: usize) -> bool {
+        let work = self.messages[message].work.as_ref();
+        work.is_some_and(|work| work.claims == 0 && work.not_before.is_some_and(|due| due > self.now))
+    }
+
+    /// Higher priority first, then who waits longest by the base; each `aging` waited counts as one level.
+    fn place(&self, message: usize) -> (i64, Millis, u64) {
+        let Message { posted, work, .. } = &self.messages[message];
+        let (priority, base) = work.as_ref().map_or((0, 0), |work| (i64::from(work.priority), work.base));
+        match self.rules.aging_ms {
+            0 => (-priority, base, *posted),
+            aging => (0, base - priority * aging, *posted),
+        }
+    }
+
+    /// From when on an author's next message counts as waiting: a share after the last one that waits.
+    pub(super) fn base(&self, author: Option<u8>, for_later: bool, start: Millis) -> Millis {
+        let share = self.rules.fair_share_ms;
+        let works = self.messages.iter().filter_map(|message| message.work.as_ref());
+        let theirs = works.filter(|work| {
+            work.status == Status::Pending && work.author == author && work.for_later == for_later
+        });
+        if author.is_none() || share == 0 {
+            start
+        } else if for_later {
+            start + share * theirs.count() as Millis
+        } else {
+            theirs.map(|work| work.base + share).chain([start]).max().unwrap_or(start)
+        }
     }
 
     pub(super) fn holds(&self, taker: TakerId) -> Vec<usize> {

@@ -1,7 +1,7 @@
 //! In which order work is handed out.
 
 use super::world::{World, handed_out, lease, question, remark, stream};
-use crate::domain::{Address, NewMessage, QueueRules, Taker};
+use crate::domain::{Address, Editor, NewMessage, QueueRules, Taker};
 
 const MINUTE: i64 = 60_000;
 
@@ -92,7 +92,7 @@ fn a_new_priority_moves_a_message_to_its_new_place() {
     world.post(urgent("ann", 5));
     let id = world.post(urgent("bob", 5)).content.id;
     let update = crate::domain::Update { priority: Some(9), ..Default::default() };
-    world.run(&[id], |queue, at| queue.update(id, update, at)).unwrap();
+    world.run(&[id], |queue, at| queue.update(id, update, Editor::Operator, at)).unwrap();
     assert_eq!(served(&mut world), ["bob", "ann"]);
 }
 

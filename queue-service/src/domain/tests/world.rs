@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::domain::{
     Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis,
-    NewMessage, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested, Status,
-    Taker, TakerId, Token, Work,
+    NewMessage, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested, Sender,
+    SenderKey, Status, Taker, TakerId, Token, Work,
 };
 
 /// Where the clock of every world starts.
@@ -237,9 +237,16 @@ pub(crate) fn question(human: &str, entity: &str) -> NewMessage {
             ai_username: entity.to_owned(),
             ai_color: "default".to_owned(),
             session_id: None,
+            not_before: None,
+            expires_at: None,
         }),
         ..remark(human)
     }
+}
+
+/// The sender of this number, at an address of their own.
+pub(crate) fn sender(author: u8) -> Sender {
+    Sender { author: SenderKey([author; 16]), address: SenderKey([author; 16]) }
 }
 
 /// A platform post.

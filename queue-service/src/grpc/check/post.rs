@@ -114,6 +114,8 @@ fn address(checks: &mut Checks<'_>, author: Author, bot: Option<v1::BotAddress>)
         ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
         entity: bot.entity,
         session_id: bot.session_id,
+        not_before: bot.not_before,
+        expires_at: bot.expires_at,
     };
     checks.color("message.bot.ai_color", &address.ai_color);
     if let Some(session_id) = &address.session_id {

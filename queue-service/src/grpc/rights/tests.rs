@@ -29,8 +29,8 @@ fn call(peer: &str, chain: Option<&str>, authorization: Option<&str>) -> Request
     request
 }
 
-fn code(judged: Result<(), Status>) -> Code {
-    judged.map_or_else(|status| status.code(), |()| Code::Ok)
+fn code<T>(judged: Result<T, Status>) -> Code {
+    judged.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
 #[test]

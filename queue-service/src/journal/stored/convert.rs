@@ -30,6 +30,8 @@ impl StoredMessage {
                 ai_username: address.ai_username.clone(),
                 ai_color: address.ai_color.clone(),
                 session_id: address.session_id.clone(),
+                not_before: address.not_before,
+                expires_at: address.expires_at,
             }),
             state: StoredState::of(&record.state),
             conversation: content.conversation.map(|conversation| conversation.0.to_vec()),
@@ -55,6 +57,8 @@ impl StoredMessage {
                     ai_username: address.ai_username,
                     ai_color: address.ai_color,
                     session_id: address.session_id,
+                    not_before: address.not_before,
+                    expires_at: address.expires_at,
                 })
             }),
             sender: self.sender.map(StoredSender::into_sender).transpose()?,
@@ -83,6 +87,7 @@ impl StoredState {
             eq_score: state.eq_score,
             deleted: state.deleted,
             work: state.work.as_deref().map(StoredWork::of),
+            edits: state.edits,
         }
     }
 
@@ -92,6 +97,7 @@ impl StoredState {
             eq_score: self.eq_score,
             deleted: self.deleted,
             work: self.work.map(|work| work.into_work().map(Box::new)).transpose()?,
+            edits: self.edits,
         })
     }
 }
@@ -121,6 +127,9 @@ impl StoredWork {
             }),
             completed_at: work.completed_at,
             reply: work.reply.map(|id| id.as_bytes().to_vec()),
+            base: work.base,
+            uncounted: work.uncounted,
+            expires_at: work.expires_at,
         }
     }
 
@@ -134,12 +143,15 @@ impl StoredWork {
                 _ => return Err(FormatError::Field("status")),
             },
             priority: self.priority,
+            base: self.base,
             claims: self.claims,
+            uncounted: self.uncounted,
             failures: self.failures,
             expiries: self.expiries,
             cancelled: self.cancelled,
             errors: self.errors,
             not_before: self.not_before,
+            expires_at: self.expires_at,
             claim: self.claim.map(StoredClaim::into_claim).transpose()?,
             completed_at: self.completed_at,
             reply: self.reply.map(|id| uuid(&id, "reply")).transpose()?,

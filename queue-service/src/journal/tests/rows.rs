@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Change, Failure, QueueRules, Request, RequestKey, Update,
+        Change, Editor, Failure, QueueRules, Request, RequestKey, Update,
         tests::world::{World, failure, lease, question, remark},
     },
     journal::{Commit, appended::rows, keys::Key},
@@ -132,7 +132,7 @@ fn a_retry_lists_the_message_as_live_again_and_not_as_failed() {
     let id = steps.asked();
     steps.world.run(&[id], |queue, _| queue.cancel(id)).unwrap();
     assert_eq!(steps.rows(), "-l d f j m s");
-    steps.world.run(&[id], |queue, _| queue.retry(id)).unwrap();
+    steps.world.run(&[id], |queue, at| queue.retry(id, at.now)).unwrap();
     assert_eq!(steps.rows(), "-f -s d j l");
 }
 
@@ -144,7 +144,7 @@ fn an_edit_rewrites_the_message_and_where_it_is_live_its_live_row() {
     steps.rows();
     for (id, expected) in [(asked, "d j l m"), (said, "d j m")] {
         let update = Update { text: Some("edited".to_owned()), ..Update::default() };
-        steps.world.run(&[id], |queue, at| queue.update(id, update, at)).unwrap();
+        steps.world.run(&[id], |queue, at| queue.update(id, update, Editor::Operator, at)).unwrap();
         assert_eq!(steps.rows(), expected);
     }
 }

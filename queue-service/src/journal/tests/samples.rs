@@ -59,13 +59,17 @@ fn text() -> impl Strategy<Value = String> {
 
 fn content() -> impl Strategy<Value = Content> {
     let conversation = option::of((1..=u128::MAX).prop_map(|id| ConversationId(id.to_be_bytes())));
-    let address =
-        (text(), text(), text(), option::of(text())).prop_map(|(entity, name, color, session_id)| Address {
+    let times = (option::of(any::<i64>()), option::of(any::<i64>()));
+    let address = (text(), text(), text(), option::of(text()), times).prop_map(
+        |(entity, name, color, session_id, (not_before, expires_at))| Address {
             entity,
             ai_username: name,
             ai_color: color,
             session_id,
-        });
+            not_before,
+            expires_at,
+        },
+    );
     let author = prop_oneof![Just(Author::Human), Just(Author::Ai)];
     let names = (text(), text(), text(), text());
     let sender = (any::<[u8; 16]>(), any::<[u8; 16]>())
@@ -90,8 +94,15 @@ fn content() -> impl Strategy<Value = Content> {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    (any::<u64>(), any::<i32>(), any::<bool>(), option::of(work()))
-        .prop_map(|(seq, eq_score, deleted, work)| State { seq, eq_score, deleted, work: work.map(Box::new) })
+    (any::<u64>(), any::<i32>(), any::<bool>(), any::<u32>(), option::of(work())).prop_map(
+        |(seq, eq_score, deleted, edits, work)| State {
+            seq,
+            eq_score,
+            deleted,
+            edits,
+            work: work.map(Box::new),
+        },
+    )
 }
 
 fn work() -> impl Strategy<Value = Work> {
@@ -110,20 +121,31 @@ fn work() -> impl Strategy<Value = Work> {
             lease_ms,
         },
     );
-    let counters = any::<[u32; 4]>();
+    let counters = any::<[u32; 5]>();
     let errors = prop::collection::vec(text(), 0..=Work::ERRORS_KEPT);
-    let times = (option::of(any::<i64>()), option::of(any::<i64>()));
+    let times = (option::of(any::<i64>()), option::of(any::<i64>()), option::of(any::<i64>()), any::<i64>());
     (status, counters, any::<bool>(), errors, times, option::of(claim), option::of(id())).prop_map(
-        |(status, [priority, claims, failures, expiries], cancelled, errors, times, claim, reply)| Work {
+        |(
+            status,
+            [priority, claims, uncounted, failures, expiries],
+            cancelled,
+            errors,
+            times,
+            claim,
+            reply,
+        )| Work {
             status,
             priority,
+            base: times.3,
             claims,
+            uncounted,
             failures,
             expiries,
             cancelled,
             errors,
             not_before: times.0,
             claim,
+            expires_at: times.2,
             completed_at: times.1,
             reply,
         },

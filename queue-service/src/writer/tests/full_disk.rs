@@ -4,7 +4,7 @@ use super::{Bench, Order, RESERVE, poll};
 use crate::{
     disk::DiskFull,
     domain::{
-        ChangeKind, Event, Failure, Reply, Status, Taker, Update,
+        ChangeKind, Editor, Event, Failure, Reply, Status, Taker, Update,
         tests::world::{START, by, lease, remark, stream},
     },
     writer::CommandError,
@@ -40,7 +40,7 @@ async fn everything_that_stores_is_refused_and_changes_nothing() {
     bench.fill_the_disk();
 
     refused(bench.try_post(remark("cid"), None).await);
-    refused(queue.update(said, edit).await);
+    refused(queue.update(said, edit, Editor::Author).await);
     refused(queue.delete(said).await);
     refused(queue.claim(asked, by("w")).await);
     refused(queue.join(waiting, 1).map(|_| ()));

@@ -2,7 +2,7 @@
 
 use super::{Bench, Order, ROOM, poll};
 use crate::{
-    domain::{Failure, LeaseRef, NewMessage, Reply, Update, tests::world::remark},
+    domain::{Editor, Failure, LeaseRef, NewMessage, Reply, Update, tests::world::remark},
     writer::{CommandError, GROUP_BYTES, GROUP_ITEMS, Room, room::Waiting},
 };
 
@@ -54,7 +54,11 @@ async fn every_text_counts_where_it_waits() {
     assert!(poll(&mut first).is_pending());
     commits.recv().await.unwrap();
     let long = "x".repeat(12_000);
-    let mut edit = Box::pin(bench.queue.update(id, Update { text: Some(long.clone()), ..Update::default() }));
+    let mut edit = Box::pin(bench.queue.update(
+        id,
+        Update { text: Some(long.clone()), ..Update::default() },
+        Editor::Author,
+    ));
     assert!(poll(&mut edit).is_pending());
     assert_eq!(full(bench.try_post(said(12_000), None).await), "command_bytes");
     let reply = Some(Reply { text: long.clone(), eq_score: 0 });

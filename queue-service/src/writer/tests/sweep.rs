@@ -167,7 +167,7 @@ async fn what_an_edit_touches_at_the_moment_of_its_sweep_stays() {
     }
     bench.clock.turn(2 * HOUR);
     let update = crate::domain::Update { text: Some("edited".to_owned()), ..Default::default() };
-    let mut editing = Box::pin(bench.queue.update(said[0].content.id, update));
+    let mut editing = Box::pin(bench.queue.update(said[0].content.id, update, crate::domain::Editor::Author));
     assert!(poll(&mut editing).is_pending());
     let commit = commits.recv().await.unwrap();
     let sweep = commit.sweep.expect("the first two are old");

@@ -64,6 +64,8 @@ fn bot_params(json: &Value) -> Option<BotParams> {
         completed_at: json["completedAt"].as_i64(),
         attempts: json["attempts"].as_u64()?.try_into().ok()?,
         error: text(&json["error"]),
+        not_before: json["notBefore"].as_i64(),
+        expires_at: json["expiresAt"].as_i64(),
     })
 }
 

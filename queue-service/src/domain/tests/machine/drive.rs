@@ -12,8 +12,8 @@ use super::super::{
     world::{START, World, by, failure, handed_out, ids, is_live, lease, stream},
 };
 use crate::domain::{
-    At, ChangeKind, ClaimBy, Failure, LeaseRef, Queue, QueueRules, Record, Rejection, Reply, RequestKey,
-    Taker, Token, Update,
+    At, ChangeKind, ClaimBy, Editor, Failure, LeaseRef, Queue, QueueRules, Record, Rejection, Reply,
+    RequestKey, Taker, Token, Update,
 };
 
 use words::{entity_name, entity_names, new_message, refusal, worker_name};
@@ -109,7 +109,7 @@ impl Driven {
         let id = id.unwrap_or_default();
         match command.clone() {
             Command::Post(..) | Command::Say(_) => {
-                let (new, request) = new_message(command, &ids, key);
+                let (new, request) = new_message(command, &ids, key, self.world.now);
                 let posted = self.rule(&ids, |queue, at| queue.post(new, request, at));
                 self.outcome(posted, |this, posted| Outcome::Posted {
                     message: this.place(posted.record.content.id),
@@ -149,13 +149,14 @@ impl Driven {
                 let failed = self.rule(&ids, |queue, at| queue.fail(&lease, failure, at));
                 self.outcome(failed, |_, failed| Outcome::Failed { retry_at: failed.retry_at })
             }
-            Command::Retry(_) => self.changed(&ids, |queue, _| queue.retry(id)),
+            Command::Retry(_) => self.changed(&ids, |queue, at| queue.retry(id, at.now)),
             Command::Cancel(_) => self.changed(&ids, |queue, _| queue.cancel(id)),
             Command::Delete(_) => self.changed(&ids, |queue, _| queue.delete(id)),
             Command::Update(_, edit) => {
                 let update =
                     Update { text: edit.text, eq_score: None, priority: edit.priority, status: edit.status };
-                self.changed(&ids, |queue, at| queue.update(id, update, at))
+                let editor = if edit.by_author { Editor::Author } else { Editor::Operator };
+                self.changed(&ids, |queue, at| queue.update(id, update, editor, at))
             }
             Command::Join { session, room, entities } => {
                 let seat = stream(&format!("s{session}"), room);

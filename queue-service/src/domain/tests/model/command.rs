@@ -47,6 +47,10 @@ pub(in crate::domain::tests) struct Ask {
     pub(in crate::domain::tests) god_mode: bool,
     pub(in crate::domain::tests) entity: u8,
     pub(in crate::domain::tests) priority: u32,
+    pub(in crate::domain::tests) author: Option<u8>,
+    /// How much later than now, which may be earlier.
+    pub(in crate::domain::tests) not_before: Option<Millis>,
+    pub(in crate::domain::tests) expires_at: Option<Millis>,
 }
 
 /// How a worker names its claim.
@@ -66,6 +70,7 @@ pub(in crate::domain::tests) struct Edit {
     pub(in crate::domain::tests) text: Option<String>,
     pub(in crate::domain::tests) priority: Option<u32>,
     pub(in crate::domain::tests) status: Option<Status>,
+    pub(in crate::domain::tests) by_author: bool,
 }
 
 /// The place of the `n`th newest in a list of this length, counted in circles; none in an empty one.

@@ -13,6 +13,12 @@ pub(super) fn remember(work: &mut Work, error: &str) {
     }
 }
 
+/// Gives work up, and says why.
+pub(super) fn give_up(work: &mut Work, why: &str) {
+    (work.status, work.not_before) = (Status::Failed, None);
+    remember(work, why);
+}
+
 enum Standing {
     Current,
     Lapsed,
@@ -67,18 +73,31 @@ impl Model {
             let replayed = Outcome::Posted { message: *message, replayed: true };
             return if first == ask { Ok(replayed) } else { Err(Refusal::IdempotencyConflict) };
         }
+        let due = self.now + ask.not_before.unwrap_or(0).max(0);
+        if ask.expires_at.is_some_and(|end| self.now + end <= due) {
+            return Err(Refusal::Invalid);
+        }
         self.room(ask.entity)?;
+        let not_before = ask.not_before.map(|later| self.now + later).filter(|due| *due > self.stamp);
+        let start = not_before.unwrap_or(self.stamp);
+        let asked = ask.expires_at.map(|later| self.now + later);
+        let by_rule = self.rules.pending_expiry_ms.map(|span| start + span);
         let work = Work {
             entity: ask.entity,
             conversation: (ask.human, ask.god_mode),
+            author: ask.author,
+            for_later: not_before.is_some(),
             status: Status::Pending,
             priority: ask.priority,
+            base: self.base(ask.author, not_before.is_some(), start),
             claims: 0,
+            uncounted: 0,
             failures: 0,
             expiries: 0,
             cancelled: false,
             errors: Vec::new(),
-            not_before: None,
+            not_before,
+            expires_at: asked.into_iter().chain(by_rule).min(),
             claim: None,
             lease: None,
             completed_at: None,
@@ -95,6 +114,9 @@ impl Model {
         let message = self.find_work(n)?;
         if self.work(message).status != Status::Pending {
             return Err(Refusal::NotPending);
+        }
+        if self.is_away(message) {
+            return Err(Refusal::NotDue);
         }
         let claim = Claim { message, worker, session: None, at: self.now, lease_ms };
         let (claim, ends) = self.make_claim(message, claim);
@@ -137,20 +159,34 @@ impl Model {
         let given_up = !retryable || work.failures >= max;
         if given_up {
             work.status = Status::Failed;
+            self.changed(message);
         } else {
-            work.status = Status::Pending;
             work.not_before = Some(retry_at);
             work.claim = None;
+            self.put_back(message);
         }
-        self.changed(message);
-        Ok(Outcome::Failed { retry_at: (!given_up).then_some(retry_at) })
+        let waits = self.work(message).status == Status::Pending;
+        Ok(Outcome::Failed { retry_at: waits.then_some(retry_at) })
     }
 
     fn released(&mut self, message: usize) -> Outcome {
         let work = self.work(message);
-        (work.status, work.claim, work.lease) = (Status::Pending, None, None);
-        self.changed(message);
+        (work.claim, work.lease) = (None, None);
+        self.put_back(message);
         Outcome::Changed(message)
+    }
+
+    /// Lets it wait again, unless it was claimed as often as it may be.
+    pub(super) fn put_back(&mut self, message: usize) {
+        let max = self.rules.max_attempts;
+        let work = self.work(message);
+        let attempts = work.claims - work.uncounted;
+        if attempts >= max {
+            give_up(work, &format!("given up after {attempts} attempts"));
+        } else {
+            work.status = Status::Pending;
+        }
+        self.changed(message);
     }
 
     /// Whether one more may wait.
@@ -170,7 +206,7 @@ impl Model {
             Status::Failed if deleted => return Err(Refusal::Cancelled),
             Status::Failed => {
                 self.room(self.messages[message].work.as_ref().expect("it was found").entity)?;
-                self.put_back(message);
+                self.retried(message);
             }
             Status::Complete => return Err(Refusal::AlreadyCompleted),
             Status::Processing => return Err(Refusal::WrongStatus),
@@ -178,10 +214,12 @@ impl Model {
         Ok(Outcome::Changed(message))
     }
 
-    fn put_back(&mut self, message: usize) {
+    fn retried(&mut self, message: usize) {
+        let expires_at = self.rules.pending_expiry_ms.map(|span| self.now + span);
         let work = self.work(message);
         (work.status, work.failures, work.expiries) = (Status::Pending, 0, 0);
         (work.cancelled, work.claim) = (false, None);
+        (work.uncounted, work.expires_at) = (work.claims, expires_at);
         self.changed(message);
     }
 
@@ -250,6 +288,11 @@ impl Model {
             work.priority = priority;
         }
         if *it != before {
+            if edit.by_author && before.edits >= self.rules.max_edits {
+                self.messages[message] = before;
+                return Err(Refusal::TooManyEdits);
+            }
+            self.messages[message].edits += u32::from(edit.by_author);
             let now = self.now;
             if let Some(work) = &mut self.messages[message].work {
                 work.not_before = work.not_before.filter(|due| *due > now);
@@ -269,7 +312,7 @@ impl Model {
                 self.tell_holder(message);
                 self.released(message);
             }
-            (Some(Status::Failed), Some(Status::Pending)) => self.put_back(message),
+            (Some(Status::Failed), Some(Status::Pending)) => self.retried(message),
             (Some(Status::Pending | Status::Processing), Some(Status::Failed)) => self.call_off(message),
             _ => {}
         }

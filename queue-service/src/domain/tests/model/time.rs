@@ -10,8 +10,9 @@ const LIMIT_MS: Millis = 15 * 60 * 1_000;
 impl Model {
     pub(super) fn advance(&mut self) {
         while let Some((_, _, message)) = self.running().into_iter().min().filter(|l| l.0 <= self.now) {
-            self.expire(message);
+            self.end_lease(message);
         }
+        self.give_up_expired();
         while let Some((until, taker)) = self.waits().into_iter().min()
             && until <= self.now
         {
@@ -20,18 +21,34 @@ impl Model {
         }
     }
 
-    fn expire(&mut self, message: usize) {
+    pub(super) fn give_up_expired(&mut self) {
+        while let Some((_, _, message)) = self.ends().into_iter().min().filter(|e| e.0 <= self.now) {
+            super::decide::give_up(self.work(message), "expired");
+            self.changed(message);
+        }
+    }
+
+    fn end_lease(&mut self, message: usize) {
         let max = self.rules.max_expiries;
         let work = self.work(message);
         work.lease = None;
         work.expiries += 1;
-        work.status = Status::Pending;
-        if work.expiries >= max {
-            work.status = Status::Failed;
-            let error = format!("{} leases ended without a result", work.expiries);
-            super::decide::remember(work, &error);
+        if work.expiries < max {
+            self.put_back(message);
+            return;
         }
+        let error = format!("{} leases ended without a result", work.expiries);
+        super::decide::give_up(work, &error);
         self.changed(message);
+    }
+
+    /// When what waits is to be given up, its number and its message.
+    fn ends(&self) -> Vec<(Millis, u64, usize)> {
+        let end = |(at, message): (usize, &super::Message)| {
+            let work = message.work.as_ref().filter(|work| work.status == Status::Pending)?;
+            Some((work.expires_at?, message.posted, at))
+        };
+        self.messages.iter().enumerate().filter_map(end).collect()
     }
 
     /// End, number and message of every lease that is running.
@@ -53,7 +70,8 @@ impl Model {
             let work = message.work.as_ref().filter(|work| work.status == Status::Pending)?;
             work.not_before.filter(|due| *due > self.now)
         });
-        leases.chain(retries).chain(self.waits().into_iter().map(|(until, _)| until)).min()
+        let ends = self.ends().into_iter().map(|(end, ..)| end);
+        leases.chain(retries).chain(ends).chain(self.waits().into_iter().map(|(until, _)| until)).min()
     }
 
     pub(super) fn join(&mut self, taker: Taker) {

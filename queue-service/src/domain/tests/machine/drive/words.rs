@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use crate::domain::{
-    Address, Author, NewMessage, Rejection, Request, RequestKey,
+    Address, Author, Millis, NewMessage, Rejection, Request, RequestKey,
     tests::{
         model::{Command, Refusal},
-        world::{question, remark},
+        world::{question, remark, sender},
     },
 };
 
@@ -14,6 +14,7 @@ pub(super) fn new_message(
     command: &Command,
     to: &[Uuid],
     key: Option<RequestKey>,
+    now: Millis,
 ) -> (NewMessage, Option<Request>) {
     let Command::Post(ask, _) = command else {
         let said = NewMessage { text: "said".to_owned(), author: Author::Ai, ..remark("ai") };
@@ -26,11 +27,18 @@ pub(super) fn new_message(
         ai_username: "ai".to_owned(),
         ai_color: "2".to_owned(),
         session_id: ask.god_mode.then(|| "god".to_owned()),
+        not_before: ask.not_before.map(|later| now + later),
+        expires_at: ask.expires_at.map(|later| now + later),
     };
     let mut fingerprint = [ask.human, u8::from(ask.god_mode), ask.entity, 0].repeat(4);
     fingerprint[3] = ask.priority as u8;
+    fingerprint[7] = ask.author.map_or(0, |author| author + 1);
+    fingerprint[8..12].copy_from_slice(&(ask.not_before.unwrap_or(-2_000) as i32).to_be_bytes());
+    fingerprint[12..].copy_from_slice(&(ask.expires_at.unwrap_or(-2_000) as i32).to_be_bytes());
     let request = key.map(|key| Request { key, fingerprint: fingerprint.try_into().expect("16 bytes") });
-    let new = NewMessage { text: "asked".to_owned(), priority: ask.priority, address: Some(address), ..new };
+    let sender = ask.author.map(sender);
+    let priority = ask.priority;
+    let new = NewMessage { text: "asked".to_owned(), priority, address: Some(address), sender, ..new };
     (new, request)
 }
 
@@ -51,6 +59,8 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::Invalid(_) => Refusal::Invalid,
         Rejection::NotFound(_) => Refusal::NotFound,
         Rejection::NotPending(_) => Refusal::NotPending,
+        Rejection::NotDue { .. } => Refusal::NotDue,
+        Rejection::TooManyEdits { .. } => Refusal::TooManyEdits,
         Rejection::LeaseLost(_) => Refusal::LeaseLost,
         Rejection::AlreadyCompleted => Refusal::AlreadyCompleted,
         Rejection::Cancelled => Refusal::Cancelled,
