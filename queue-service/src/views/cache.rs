@@ -1,16 +1,17 @@
 //! The cache behind the views: bounded by messages and by bytes; the oldest leave first.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
 use super::{
     BeforeCache, EntityDepth, Floor, Page,
+    domains::Domains,
     feed::{Feed, Post, Shown},
     pending::Pending,
 };
-use crate::domain::{ChangeKind, Millis, Record, Status};
+use crate::domain::{ChangeKind, Millis, Record, State, Status};
 
 /// Changes kept for each message that may be cached: a message is posted, claimed and finished, some are retried.
 const CHANGES_A_MESSAGE: usize = 4;
@@ -18,8 +19,6 @@ const CHANGES_A_MESSAGE: usize = 4;
 const MESSAGE_BYTES: usize = 450;
 /// What a change costs: the state of the message at that moment, its places in the feeds.
 const CHANGE_BYTES: usize = 450;
-/// Domains of which nothing is cached but where their newest message stands; the memory of more is forgotten.
-const QUIET_DOMAINS: usize = 10_000;
 
 /// How much may be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +49,29 @@ pub struct CacheFill {
     pub limits: CacheLimits,
 }
 
+/// A change. What is said in its message is kept once, in the message's present state: an edit or a deletion reaches back
+/// into all changes at the same price, however many there are.
+#[derive(Debug)]
+struct Kept {
+    kind: ChangeKind,
+    /// Its message.
+    posted: u64,
+    /// How it left the message; `None` while that is the message's present state.
+    state: Option<State>,
+}
+
 #[derive(Debug)]
 pub(super) struct Cache {
     limits: CacheLimits,
     tail: u64,
     bytes: usize,
-    /// Cached and live messages by the number of their post.
+    /// The present state of messages, by the number of their post: of those that are cached or live, and of those with a
+    /// change in `kept`.
     records: HashMap<u64, Arc<Record>>,
+    /// The changes whose numbers are in the feed of all.
+    kept: VecDeque<Kept>,
     all: Feed,
-    domains: HashMap<String, Feed>,
+    domains: Domains,
     pending: Pending,
     counts: BTreeMap<ChangeKind, u64>,
 }
@@ -70,39 +83,35 @@ impl Cache {
             tail: floor.seq,
             bytes: 0,
             records: HashMap::new(),
+            kept: VecDeque::new(),
             all: Feed::new(floor),
-            domains: HashMap::new(),
+            domains: Domains::default(),
             pending: Pending::new(aging_ms),
             counts: BTreeMap::new(),
         }
     }
 
     pub(super) fn publish(&mut self, change: Shown) {
-        let Shown { kind, record } = change.clone();
-        self.tail = change.seq();
+        let (seq, kind) = (change.seq(), change.kind);
+        let Shown { record, .. } = change;
+        self.tail = seq;
         *self.counts.entry(kind).or_default() += 1;
-        self.bytes += bytes(&change);
-        self.show(Arc::clone(&record), kind == ChangeKind::Posted);
-        let domain = self.domain(&record.content.domain);
-        domain.changes.push_back(change.clone());
-        if kind == ChangeKind::Posted {
-            domain.posts.push_back(post(&record));
-            self.all.posts.push_back(post(&record));
-        }
-        self.all.changes.push_back(change);
-        if matches!(kind, ChangeKind::Edited | ChangeKind::Deleted) {
-            self.all.rewrite(&record);
-            self.domain(&record.content.domain).rewrite(&record);
-        }
+        let (posted, floor) = (record.content.posted, self.all.floor);
+        self.all.changes.push_back(seq);
+        self.kept.push_back(Kept { kind, posted, state: None });
+        self.bytes += CHANGE_BYTES;
+        let post = (kind == ChangeKind::Posted).then(|| post(&record));
+        self.domains.add(&record.content.domain, floor, |feed| {
+            feed.changes.push_back(seq);
+            feed.posts.extend(post);
+        });
+        self.show(record);
+        self.all.posts.extend(post);
         self.evict();
     }
 
     pub(super) fn restore_live(&mut self, record: Record) {
-        let record = Arc::new(record);
-        if let Some(before) = self.records.insert(record.content.posted, Arc::clone(&record)) {
-            self.pending.remove(&before);
-        }
-        self.pending.add(&record);
+        self.show(Arc::new(record));
     }
 
     /// Counts from zero, from the log's end on.
@@ -113,7 +122,7 @@ impl Cache {
 
     /// Remembers a domain of which nothing may be cached. Returns from where on its feed is complete.
     pub(super) fn pin(&mut self, domain: &str) -> Floor {
-        self.domain(domain).floor
+        self.domains.pin(domain, self.all.floor)
     }
 
     pub(super) fn posted(&self, posted: u64) -> Option<Arc<Record>> {
@@ -189,7 +198,7 @@ impl Cache {
             return Ok(Page { items: Vec::new(), more: false, tail: self.tail });
         };
         let (changes, more) = feed.changes_after(seq, limit);
-        Ok(Page { items: changes.cloned().collect(), more, tail: self.tail })
+        Ok(Page { items: changes.filter_map(|seq| self.change(seq)).collect(), more, tail: self.tail })
     }
 
     pub(super) fn learn(&mut self, domain: &str, before: Floor, floor: Floor) {
@@ -223,20 +232,59 @@ impl Cache {
         }
     }
 
-    /// Makes this the present state of a message, where it is live, cached or just posted.
-    fn show(&mut self, record: Arc<Record>, posted: bool) {
-        let place = record.content.posted;
-        if let Some(before) = self.records.get(&place).cloned() {
+    /// A change, with what is said in its message now.
+    fn change(&self, seq: u64) -> Option<Shown> {
+        let Kept { kind, posted, state } = self.kept.get(self.index(seq)?)?;
+        let present = self.records.get(posted)?;
+        let record = match state {
+            None => Arc::clone(present),
+            Some(state) => {
+                let mut state = state.clone();
+                if present.state.deleted {
+                    state.deleted_since();
+                }
+                Arc::new(Record { content: Arc::clone(&present.content), state })
+            }
+        };
+        Some(Shown { kind: *kind, record })
+    }
+
+    /// Where a change stands among those that are kept: their numbers have no gap.
+    fn index(&self, seq: u64) -> Option<usize> {
+        usize::try_from(seq.checked_sub(self.all.floor.seq + 1)?).ok()
+    }
+
+    /// Makes this the present state of its message, where there is a reason to know the message.
+    fn show(&mut self, record: Arc<Record>) {
+        let (posted, seq) = (record.content.posted, record.state.seq);
+        if let Some(before) = self.records.remove(&posted) {
             self.pending.remove(&before);
-            if self.is_cached(place) {
-                self.bytes = self.bytes + message_bytes(&record) - message_bytes(&before);
+            if self.is_counted(&before) {
+                self.bytes -= message_bytes(&before);
+            }
+            let kept = self.index(before.state.seq).and_then(|index| self.kept.get_mut(index));
+            if let Some(kept) = kept.filter(|_| before.state.seq != seq) {
+                kept.state = Some(Arc::unwrap_or_clone(before).state);
             }
         }
         self.pending.add(&record);
-        if posted || is_live(&record) || self.is_cached(place) {
-            self.records.insert(place, record);
-        } else {
-            self.records.remove(&place);
+        if self.is_counted(&record) {
+            self.bytes += message_bytes(&record);
+        }
+        self.records.insert(posted, record);
+    }
+
+    /// True where a message counts as cached: it is, or a change of it is kept. What is live beside that is bounded by the
+    /// queue's rules.
+    fn is_counted(&self, record: &Record) -> bool {
+        record.state.seq > self.all.floor.seq || self.is_cached(record.content.posted)
+    }
+
+    /// Forgets a message that nothing keeps any more.
+    fn forget(&mut self, record: &Record) {
+        self.bytes -= message_bytes(record);
+        if !is_live(record) {
+            self.records.remove(&record.content.posted);
         }
     }
 
@@ -244,58 +292,48 @@ impl Cache {
         self.all.posts.front().is_some_and(|oldest| oldest.posted <= posted)
     }
 
-    fn domain(&mut self, domain: &str) -> &mut Feed {
-        if !self.domains.contains_key(domain) {
-            self.forget_quiet_domains();
-            self.domains.insert(domain.to_owned(), Feed::new(self.all.floor));
-        }
-        self.domains.get_mut(domain).expect("it is there or was just inserted")
-    }
-
-    fn forget_quiet_domains(&mut self) {
-        if self.domains.len() >= QUIET_DOMAINS + self.all.posts.len() {
-            self.domains.retain(|_, feed| !feed.is_empty());
-        }
-    }
-
+    /// Drops what is over the limits. Where the bytes are, the greater half gives: neither many changes of a few messages
+    /// nor a few long messages push the other out.
     fn evict(&mut self) {
-        while self.all.posts.len() > self.limits.messages || self.bytes > self.limits.bytes {
-            let Some(oldest) = self.all.posts.front().copied() else {
-                if self.all.changes.is_empty() {
-                    break;
-                }
-                self.drop_change();
-                continue;
-            };
-            while self.all.changes.front().is_some_and(|change| change.seq() <= oldest.posted) {
-                self.drop_change();
-            }
-            self.drop_post(oldest);
+        while self.all.posts.len() > self.limits.messages {
+            self.drop_post();
         }
-        while self.all.changes.len() > self.limits.changes() {
+        while self.kept.len() > self.limits.changes() {
             self.drop_change();
         }
+        while self.bytes > self.limits.bytes && !(self.kept.is_empty() && self.all.posts.is_empty()) {
+            let of_changes = self.kept.len() * CHANGE_BYTES;
+            if self.all.posts.is_empty() || of_changes > self.bytes / 2 {
+                self.drop_change();
+            } else {
+                self.drop_post();
+            }
+        }
     }
 
-    fn drop_post(&mut self, oldest: Post) {
+    /// The oldest post leaves, and the changes before it.
+    fn drop_post(&mut self) {
+        let Some(oldest) = self.all.posts.front().copied() else { return };
+        while self.all.changes.front().is_some_and(|seq| *seq <= oldest.posted) {
+            self.drop_change();
+        }
         self.all.drop_post();
         let Some(record) = self.records.get(&oldest.posted).cloned() else { return };
-        if let Some(feed) = self.domains.get_mut(&record.content.domain) {
-            feed.drop_post();
-        }
-        self.bytes -= message_bytes(&record);
-        if !is_live(&record) {
-            self.records.remove(&oldest.posted);
+        self.domains.take(&record.content.domain, Feed::drop_post);
+        if !self.is_counted(&record) {
+            self.forget(&record);
         }
     }
 
     fn drop_change(&mut self) {
-        let Some(change) = self.all.changes.front().cloned() else { return };
+        let Some(Kept { posted, .. }) = self.kept.pop_front() else { return };
         self.all.drop_change();
-        if let Some(feed) = self.domains.get_mut(&change.record.content.domain) {
-            feed.drop_change();
-        }
         self.bytes -= CHANGE_BYTES;
+        let Some(record) = self.records.get(&posted).cloned() else { return };
+        self.domains.take(&record.content.domain, Feed::drop_change);
+        if record.state.seq == self.all.floor.seq && !self.is_counted(&record) {
+            self.forget(&record);
+        }
     }
 }
 

@@ -46,8 +46,8 @@ impl From<Change> for Shown {
 pub(super) struct Feed {
     /// In the order of their time stamps, which is that of their numbers.
     pub(super) posts: VecDeque<Post>,
-    /// In the order of their numbers.
-    pub(super) changes: VecDeque<Shown>,
+    /// The numbers of the changes, rising.
+    pub(super) changes: VecDeque<u64>,
     pub(super) floor: Floor,
 }
 
@@ -83,10 +83,10 @@ impl Feed {
     }
 
     /// At most `limit` changes after a number. Says whether there are more.
-    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = &Shown>, bool) {
-        let from = self.changes.partition_point(|change| change.seq() <= seq);
+    pub(super) fn changes_after(&self, seq: u64, limit: usize) -> (impl Iterator<Item = u64>, bool) {
+        let from = self.changes.partition_point(|change| *change <= seq);
         let to = from.saturating_add(limit).min(self.changes.len());
-        (self.changes.range(from..to), to < self.changes.len())
+        (self.changes.range(from..to).copied(), to < self.changes.len())
     }
 
     /// Nothing up to this number is here: no change, and no message that was last changed by then.
@@ -104,24 +104,8 @@ impl Feed {
 
     /// The oldest change leaves.
     pub(super) fn drop_change(&mut self) {
-        if let Some(change) = self.changes.pop_front() {
-            self.floor.seq = change.seq();
-        }
-    }
-
-    /// An edit or a deletion reaches back: earlier changes of the message show what is said in it now.
-    pub(super) fn rewrite(&mut self, now: &Record) {
-        let content = &now.content;
-        let from = self.changes.partition_point(|change| change.seq() < content.posted);
-        for change in self.changes.range_mut(from..) {
-            if change.record.content.posted == content.posted && !Arc::ptr_eq(&change.record.content, content)
-            {
-                let record = Arc::make_mut(&mut change.record);
-                record.content = Arc::clone(content);
-                if now.state.deleted {
-                    record.state.deleted_since();
-                }
-            }
+        if let Some(seq) = self.changes.pop_front() {
+            self.floor.seq = seq;
         }
     }
 }

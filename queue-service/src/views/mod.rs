@@ -4,6 +4,7 @@
 //! readers hold a short lock while they copy pointers, and never touch the storage.
 
 mod cache;
+mod domains;
 mod feed;
 mod pending;
 

@@ -128,13 +128,31 @@ impl Message {
 
     /// The JSON of an earlier state, with what is said in the message now. Once it is deleted, no error of it is told any
     /// more: one may quote the text.
-    pub(crate) fn rewritten(json: &[u8], text: &str, deleted: bool) -> Vec<u8> {
-        let mut earlier: Self =
-            serde_json::from_slice(json).expect("only what was written here is read here");
-        if let Some(params) = earlier.bot_params.as_mut().filter(|_| deleted) {
+    pub(crate) fn rewritten(json: &[u8], said: &Said) -> Vec<u8> {
+        let mut earlier = Self::read(json);
+        if let Some(params) = earlier.bot_params.as_mut().filter(|_| said.deleted) {
             params.error = None;
         }
-        Self { text: text.to_owned(), deleted: earlier.deleted || deleted, ..earlier }.to_json()
+        Self { text: said.text.clone(), deleted: earlier.deleted || said.deleted, ..earlier }.to_json()
+    }
+
+    fn read(json: &[u8]) -> Self {
+        serde_json::from_slice(json).expect("only what was written here is read here")
+    }
+}
+
+/// What is said in a message, also in what was told of it before.
+#[derive(Debug)]
+pub(crate) struct Said {
+    text: String,
+    deleted: bool,
+}
+
+impl Said {
+    /// What is said in a message, from its JSON as [`Message::to_json`] wrote it.
+    pub(crate) fn read(json: &[u8]) -> Self {
+        let Message { text, deleted, .. } = Message::read(json);
+        Self { text, deleted }
     }
 }
 

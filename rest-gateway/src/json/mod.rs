@@ -17,7 +17,7 @@ pub(crate) use answer::Answer;
 pub(crate) use changes::{ChangesPage, ChangesQuery, StreamQuery};
 pub(crate) use edit::EditComment;
 pub(crate) use history::{CallSpan, ChartQuery, HistoryPage, HistoryPoint, Now, Theme};
-pub(crate) use message::Message;
+pub(crate) use message::{Message, Said};
 pub(crate) use object::Object;
 pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Renewed};
 pub(crate) use page::{ConversationQuery, FailedQuery, ListQuery, Listing, PendingQuery};

@@ -22,15 +22,18 @@ impl Tail {
     /// At most `limit` changes of a domain, of all where it is empty, after a position. They may be shown also while the
     /// stream is away: none is missing, and only what came last may not be there yet.
     pub(crate) fn after(&self, domain: &str, position: &Cursor, limit: usize) -> After {
-        let feeds = self.feeds.read();
-        let Some(feeds) = feeds.as_ref() else { return After::Away };
-        if *position.epoch != *feeds.heads().epoch() {
-            return After::Elsewhere;
-        }
-        if position.seq > feeds.seq() {
-            return After::Ahead;
-        }
-        feeds.changes(domain, position.seq, limit).map_or(After::Elsewhere, After::Held)
+        let reading = {
+            let feeds = self.feeds.read();
+            let Some(feeds) = feeds.as_ref() else { return After::Away };
+            if *position.epoch != *feeds.heads().epoch() {
+                return After::Elsewhere;
+            }
+            if position.seq > feeds.seq() {
+                return After::Ahead;
+            }
+            feeds.changes(domain, position.seq, limit)
+        };
+        reading.map_or(After::Elsewhere, |reading| After::Held(reading.written()))
     }
 
     /// The position behind everything that is shown; `None` where there is nothing yet.

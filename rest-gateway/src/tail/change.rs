@@ -15,8 +15,8 @@ pub(super) struct Change {
     pub(super) seq: u64,
     /// True where it stored the message.
     pub(super) posted: bool,
-    /// What is said in the message from now on, also in what was told of it before: its text, and whether it is deleted.
-    pub(super) rewrites: Option<(String, bool)>,
+    /// True where what is said in the message changed with it, also in what was told of it before.
+    pub(super) reaches_back: bool,
     /// Time stamp of the message, Unix milliseconds.
     pub(super) stamp: i64,
     /// Where it completed the message: how long after it was posted.
@@ -34,12 +34,10 @@ impl Change {
     pub(super) fn read(epoch: &str, change: v1::Change) -> Option<Self> {
         let kind = change.kind();
         let message = change.message?;
-        let rewrites = matches!(kind, v1::ChangeKind::Edited | v1::ChangeKind::Deleted)
-            .then(|| (message.text.clone(), message.deleted));
         Some(Self {
             seq: change.seq,
             posted: kind == v1::ChangeKind::Posted,
-            rewrites,
+            reaches_back: matches!(kind, v1::ChangeKind::Edited | v1::ChangeKind::Deleted),
             stamp: message.timestamp,
             answered_after: (kind == v1::ChangeKind::Completed).then(|| took(&message)).flatten(),
             id: message.id.as_str().into(),

@@ -4,6 +4,8 @@
 //! is given only where it is known to hold everything that it should, and is told to be `Older` otherwise.
 
 mod bounds;
+mod domains;
+mod present;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,8 @@ use super::{
     heads::Heads,
     told::Told,
 };
-use crate::json::Message;
+use domains::Domains;
+use present::{Item, Reading, Recent};
 
 pub(crate) use bounds::Limits;
 
@@ -39,7 +42,7 @@ struct Held {
     own: usize,
 }
 
-/// A change, with what is said in the message now.
+/// A change as it was told when it came. What was said in its message then is never shown once it is edited.
 #[derive(Debug)]
 struct Kept {
     id: Arc<str>,
@@ -60,8 +63,11 @@ pub(super) struct Feeds {
     ids: HashMap<Arc<str>, u64>,
     /// The changes in order, without a gap; the last has number `seq`.
     kept: VecDeque<Kept>,
+    /// Of messages with such a change in `kept`: the last one that edited or deleted it.
+    edits: HashMap<Arc<str>, u64>,
+    recent: Arc<Recent>,
     all: Feed,
-    domains: HashMap<Arc<str>, Feed>,
+    domains: Domains,
     message_bytes: usize,
     change_bytes: usize,
 }
@@ -107,6 +113,8 @@ impl Feeds {
         let floor = Floor { stamp, seq };
         let mut feeds = Self {
             limits,
+            recent: Arc::new(Recent::new(heads.shared_epoch())),
+            edits: HashMap::new(),
             heads,
             seq,
             messages: VecDeque::new(),
@@ -114,7 +122,7 @@ impl Feeds {
             ids: HashMap::new(),
             kept: VecDeque::new(),
             all: Feed::new(floor),
-            domains: HashMap::new(),
+            domains: Domains::default(),
             message_bytes: 0,
             change_bytes: 0,
         };
@@ -176,8 +184,8 @@ impl Feeds {
         Ok(Page { items: held.into_iter().map(|held| held.json.clone()).collect(), more, next })
     }
 
-    /// At most `limit` changes of a domain after number `seq`, each as it is told now.
-    pub(super) fn changes(&self, domain: &str, seq: u64, limit: usize) -> Result<Changes, Older> {
+    /// At most `limit` changes of a domain after number `seq`, to be written as each is told now.
+    pub(super) fn changes(&self, domain: &str, seq: u64, limit: usize) -> Result<Reading, Older> {
         let feed = self.feed(domain)?;
         if seq < feed.floor.seq {
             return Err(Older(feed.floor));
@@ -185,16 +193,26 @@ impl Feeds {
         let (changes, more) = feed.changes_after(seq, limit);
         let (mut items, mut last) = (Vec::with_capacity(changes.len()), None);
         for seq in changes {
-            items.push(self.kept[self.index(*seq)].told.clone());
+            items.push(self.item(*seq));
             last = Some(*seq);
         }
-        Ok(Changes { items, more, next: last.filter(|_| more).unwrap_or(self.seq) })
+        let next = last.filter(|_| more).unwrap_or(self.seq);
+        Ok(Reading { items, more, next, recent: Arc::clone(&self.recent) })
+    }
+
+    fn item(&self, seq: u64) -> Item {
+        let kept = &self.kept[self.index(seq)];
+        // Most feeds have no edit in them: then nothing is looked up.
+        let edit = if self.edits.is_empty() { None } else { self.edits.get(&kept.id).copied() };
+        let edit = edit.filter(|edit| *edit > seq);
+        let edit = edit.map(|edit| (edit, self.kept[self.index(edit)].told.clone()));
+        Item { seq, told: kept.told.clone(), edit }
     }
 
     /// This domain can be: from now on, that nobody speaks in it is known here.
     pub(super) fn know(&mut self, domain: &str) {
-        if !domain.is_empty() && !self.domains.contains_key(domain) {
-            self.domain(&domain.into());
+        if !domain.is_empty() && self.domains.get(domain).is_none() {
+            self.domains.note(&domain.into(), self.all.floor, |_| ());
         }
     }
 
@@ -213,8 +231,8 @@ impl Feeds {
         }
         // What is newer than the floor is in the tail, or on its way; the newest older one is where it begins.
         let stamp = stamps.filter(|stamp| *stamp <= before.stamp).max().unwrap_or(from);
-        let feed = self.domain(&domain.into());
-        feed.floor.stamp = feed.floor.stamp.min(stamp);
+        self.domains
+            .note(&domain.into(), self.all.floor, |feed| feed.floor.stamp = feed.floor.stamp.min(stamp));
     }
 
     /// A domain that nobody has spoken in since the tail began may be one that cannot be: the queue-service knows.
@@ -238,37 +256,23 @@ impl Feeds {
     fn hold(&mut self, held: Held, stamp: i64) {
         let place = self.gone + self.messages.len() as u64;
         self.all.posts.push_back(Post { stamp, place });
-        self.domain(&held.domain).posts.push_back(Post { stamp, place });
+        self.domains.add(&held.domain, self.all.floor, |feed| feed.posts.push_back(Post { stamp, place }));
         self.ids.insert(Arc::clone(&held.id), place);
         self.message_bytes += held.bytes();
         self.messages.push_back(held);
     }
 
-    /// Adds a change to those that are told, and rewrites the earlier ones of its message where it asks for that.
+    /// Adds a change to those that are told, and notes where it says anew what is said in its message.
     fn tell(&mut self, change: &Change) {
-        if let Some((text, deleted)) = &change.rewrites {
-            self.rewrite(change, text, *deleted);
-        }
         let (id, domain, told) = (Arc::clone(&change.id), Arc::clone(&change.domain), change.told.clone());
+        if change.reaches_back {
+            self.edits.insert(Arc::clone(&id), change.seq);
+        }
+        self.domains.add(&domain, self.all.floor, |feed| feed.changes.push_back(change.seq));
         let kept = Kept { id, domain, told };
         self.change_bytes += kept.bytes();
         self.kept.push_back(kept);
         self.all.changes.push_back(change.seq);
-        self.domain(&change.domain).changes.push_back(change.seq);
-    }
-
-    fn rewrite(&mut self, change: &Change, text: &str, deleted: bool) {
-        let begin = self.all.floor.seq + 1;
-        let Some(feed) = self.domains.get(&change.domain) else { return };
-        for seq in &feed.changes {
-            let kept = &mut self.kept[offset(*seq, begin)];
-            if kept.id == change.id {
-                self.change_bytes -= kept.bytes();
-                let json = Message::rewritten(&kept.told.json(), text, deleted);
-                kept.told = Told::new(self.heads.epoch(), *seq, &json);
-                self.change_bytes += kept.bytes();
-            }
-        }
     }
 
     /// Makes this the present state of a message that is held or was just posted.
@@ -290,16 +294,8 @@ impl Feeds {
             );
         } else if change.posted {
             // The rest of its time stamp has left already, or never was in the seed.
-            self.domain(&change.domain).raise(change.stamp);
+            self.domains.note(&change.domain, self.all.floor, |feed| feed.raise(change.stamp));
         }
-    }
-
-    fn domain(&mut self, domain: &Arc<str>) -> &mut Feed {
-        if !self.domains.contains_key(domain) {
-            self.forget_quiet_domains();
-            self.domains.insert(Arc::clone(domain), Feed::new(self.all.floor));
-        }
-        self.domains.get_mut(domain).expect("it is there or was just inserted")
     }
 }
 

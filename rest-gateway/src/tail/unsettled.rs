@@ -74,7 +74,7 @@ mod tests {
         Change {
             seq,
             posted: posted.is_some(),
-            rewrites: None,
+            reaches_back: false,
             stamp: posted.unwrap_or(1),
             answered_after: None,
             id: "m".into(),

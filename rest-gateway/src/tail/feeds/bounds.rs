@@ -1,6 +1,6 @@
 //! What keeps the feeds small: the oldest leave first, a time stamp as a whole, and where it stops is remembered.
 
-use super::{Feeds, Held, Kept};
+use super::{Feed, Feeds, Held, Kept};
 
 /// Changes kept for each message that may be kept: a message is posted, claimed and finished, some are retried.
 const CHANGES_A_MESSAGE: usize = 4;
@@ -8,8 +8,6 @@ const CHANGES_A_MESSAGE: usize = 4;
 const MESSAGE_BYTES: usize = 250;
 /// What a change costs beside its JSON: names of its message and domain, and its places in the feeds.
 const CHANGE_BYTES: usize = 200;
-/// Domains of which nothing is held but where their newest message stands; the memory of more is forgotten.
-const QUIET_DOMAINS: usize = 10_000;
 
 /// How much may be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +69,6 @@ impl Feeds {
         }
     }
 
-    pub(super) fn forget_quiet_domains(&mut self) {
-        if self.domains.len() >= QUIET_DOMAINS + self.messages.len() {
-            self.domains.retain(|_, feed| !feed.is_empty());
-        }
-    }
-
     /// The oldest time stamp leaves, with all of its messages: a page never begins inside one.
     fn drop_stamp(&mut self) {
         let Some(stamp) = self.all.posts.front().map(|post| post.stamp) else { return };
@@ -86,9 +78,7 @@ impl Feeds {
             self.gone += 1;
             self.ids.remove(&held.id);
             self.message_bytes -= held.bytes();
-            if let Some(feed) = self.domains.get_mut(&held.domain) {
-                feed.drop_post();
-            }
+            self.domains.take(&held.domain, Feed::drop_post);
         }
     }
 
@@ -96,11 +86,13 @@ impl Feeds {
         let Some(kept) = self.kept.pop_front() else { return };
         self.all.drop_change();
         self.change_bytes -= kept.bytes();
-        if let Some(feed) = self.domains.get_mut(&kept.domain) {
-            feed.drop_change();
+        self.domains.take(&kept.domain, Feed::drop_change);
+        let (seq, bytes) = (self.all.floor.seq, kept.told.len());
+        // No change is left that was told before it.
+        if self.edits.get(&kept.id) == Some(&seq) {
+            self.edits.remove(&kept.id);
         }
         // The bytes that a message had in common with it are its own from now on.
-        let (seq, bytes) = (self.all.floor.seq, kept.told.len());
         let Some(place) = self.ids.get(&kept.id) else { return };
         let held = &mut self.messages[super::offset(*place, self.gone)];
         if held.seq == seq && held.own == 0 {

@@ -1,3 +1,5 @@
+mod walk;
+
 use std::sync::Arc;
 
 use repartee_proto::v1::{self, ChangeKind};
@@ -43,8 +45,8 @@ fn texts(page: Result<super::Page, Older>) -> Vec<String> {
     page.unwrap().items.iter().map(|json| text(json)).collect()
 }
 
-fn told(changes: Result<super::Changes, Older>) -> Vec<String> {
-    changes.unwrap().items.iter().map(|told| text(&told.json())).collect()
+fn told(changes: Result<super::Reading, Older>) -> Vec<String> {
+    changes.unwrap().written().items.iter().map(|told| text(&told.json())).collect()
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn an_edit_and_a_deletion_reach_back() {
     let tombstone = v1::Message { text: String::new(), deleted: true, ..message("a", "d", 10, 5) };
     feeds.apply(&change(ChangeKind::Deleted, tombstone));
     assert_eq!(told(feeds.changes("", 0, 9)), ["", "", "b at 3", "", ""]);
-    let first = feeds.changes("", 0, 1).unwrap().items.remove(0);
+    let first = feeds.changes("", 0, 1).unwrap().written().items.remove(0);
     let first: serde_json::Value = serde_json::from_slice(&first.json()).unwrap();
     assert_eq!((&first["seq"], &first["deleted"]), (&1.into(), &true.into()));
 }
@@ -140,12 +142,15 @@ fn a_deletion_takes_the_errors_of_earlier_changes_with_it() {
     let failed = v1::Message { bot_params: Some(params), ..message("a", "d", 10, 2) };
     feeds.apply(&posted("a", "d", 10, 1));
     feeds.apply(&change(ChangeKind::Failed, failed));
-    assert!(String::from_utf8_lossy(&feeds.changes("d", 1, 1).unwrap().items[0].json()).contains("secret"));
+    assert!(
+        String::from_utf8_lossy(&feeds.changes("d", 1, 1).unwrap().written().items[0].json())
+            .contains("secret")
+    );
     let params = Some(v1::BotParams::default());
     let tombstone =
         v1::Message { text: String::new(), deleted: true, bot_params: params, ..message("a", "d", 10, 3) };
     feeds.apply(&change(ChangeKind::Deleted, tombstone));
-    for told in feeds.changes("d", 0, 9).unwrap().items {
+    for told in feeds.changes("d", 0, 9).unwrap().written().items {
         assert!(!String::from_utf8_lossy(&told.event()).contains("secret"));
     }
 }
