@@ -91,6 +91,7 @@ impl Ceilings {
                 | Scenario::Mixed
                 | Scenario::Sse
                 | Scenario::IdlePolls
+                | Scenario::Growth
                 | Scenario::Restart,
                 _,
             ) => return Ok(None),

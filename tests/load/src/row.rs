@@ -178,6 +178,7 @@ pub(crate) mod tests {
             limit,
             text_bytes: 1_024,
             users: 0,
+            distinct: crate::seed::Distinct::default(),
         };
         let mut measured = Measured::new();
         let now = Instant::now();

@@ -1,8 +1,8 @@
 //! Messages that are there before a measurement, posted in batches.
 
 use repartee_proto::v1::{
-    BotAddress, MessageType, NewMessage, PostMessageRequest, PostMessagesRequest,
-    post_outcome::Outcome as Posted,
+    BotAddress, ClaimNextRequest, CompleteMessageRequest, LeaseRef, MessageType, NewMessage,
+    PostMessageRequest, PostMessagesRequest, post_outcome::Outcome as Posted,
 };
 use tokio::task::JoinSet;
 
@@ -16,6 +16,10 @@ pub(crate) const ENTITY: &str = "load";
 const BATCH: u64 = 256;
 /// Messages that have a timestamp of their own, so that the newest page is as long as asked for.
 const NEWEST: u64 = 50;
+/// Messages that wait at the same time while many are stored and worked off.
+const ROUND: u64 = 20_000;
+/// Those who work them off.
+const WORKERS: usize = 64;
 /// Batches that are on their way at the same time.
 const AT_ONCE: u64 = 4;
 
@@ -51,6 +55,82 @@ pub(crate) async fn pending(world: &World, count: u64, text_bytes: u32) -> Resul
 /// Where one is refused.
 pub(crate) async fn conversation(world: &World, count: u64, text_bytes: u32) -> Result<(), Error> {
     many(world, count, move |_| question("Human 0", text_bytes)).await
+}
+
+/// What is different in each of many messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Distinct {
+    /// The domain.
+    #[default]
+    Domain,
+    /// The author.
+    Author,
+    /// The entity that is asked, and with it the conversation.
+    Entity,
+    /// The conversation with one entity.
+    Conversation,
+}
+
+impl Distinct {
+    /// The message with this name at that place.
+    pub(crate) fn message(self, name: &str, text_bytes: u32) -> NewMessage {
+        match self {
+            Self::Domain => {
+                NewMessage { domain: format!("{name}.example"), ..platform_post("Human", text_bytes) }
+            }
+            Self::Author => platform_post(name, text_bytes),
+            Self::Entity => {
+                let bot = BotAddress { entity: name.to_owned(), ..BotAddress::default() };
+                NewMessage { bot: Some(bot), ..platform_post("Human", text_bytes) }
+            }
+            Self::Conversation => question(name, text_bytes),
+        }
+    }
+
+    fn asks_a_bot(self) -> bool {
+        matches!(self, Self::Entity | Self::Conversation)
+    }
+}
+
+/// Stores `count` messages of which each is different there. Those for a bot are worked off, so that only what is
+/// remembered of them is left.
+///
+/// # Errors
+/// Where one is refused.
+pub(crate) async fn distinct(
+    world: &World,
+    what: Distinct,
+    count: u64,
+    text_bytes: u32,
+) -> Result<(), Error> {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    for first in (0..count).step_by(ROUND as usize) {
+        let unique = unique.clone();
+        let message = move |number| what.message(&format!("{unique} {}", first + number), text_bytes);
+        many(world, ROUND.min(count - first), message).await?;
+        if what.asks_a_bot() {
+            work_off(world).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Completes all that waits, whoever is asked.
+async fn work_off(world: &World) -> Result<(), Error> {
+    let mut workers = JoinSet::new();
+    for mut queue in world.grpc(WORKERS).await? {
+        workers.spawn(async move {
+            let claim = ClaimNextRequest { worker_id: "seed".to_owned(), ..ClaimNextRequest::default() };
+            while let Some(work) = queue.claim_next(claim.clone()).await?.into_inner().work {
+                let message_id = work.message.map(|message| message.id).unwrap_or_default();
+                let lease_token = work.lease.map(|lease| lease.token).unwrap_or_default();
+                let lease = Some(LeaseRef { message_id, lease_token, worker_id: String::new() });
+                queue.complete_message(CompleteMessageRequest { lease, reply: None }).await?;
+            }
+            Ok(())
+        });
+    }
+    workers.join_all().await.into_iter().collect()
 }
 
 async fn many<M>(world: &World, count: u64, message: M) -> Result<(), Error>

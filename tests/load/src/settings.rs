@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use tempfile::TempDir;
 
-use crate::{error::Error, scenario::Scenario, wire::Over};
+use crate::{error::Error, scenario::Scenario, seed::Distinct, wire::Over};
 
 /// Load, ceilings, costs: what Repartee does on this machine, in numbers.
 #[derive(Debug, Clone, Parser)]
@@ -81,6 +81,13 @@ pub struct Run {
     /// Users of the day in `mixed`.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) users: u32,
+    /// What is new in each message of `growth`.
+    #[arg(long, value_enum, default_value = "domain")]
+    pub(crate) distinct: Distinct,
+    /// Messages of `growth` that are stored before the measurement, each with a name of its own; those for a bot are worked
+    /// off.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) grown: u64,
     /// A setting for the queue-service that is started, as it takes it: --queue-setting=--retention=10s. May be given
     /// several times.
     #[arg(long, allow_hyphen_values = true, conflicts_with = "queue_url")]
@@ -111,6 +118,9 @@ pub struct Report {
     /// Messages that are posted, claimed and completed for the row of the disk.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) churned: u64,
+    /// Domains, authors, entities and conversations that are stored for the rows of growth.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) grown: u64,
     /// Markdown file whose part between the marks `measured:begin` and `measured:end` is replaced by the tables.
     #[arg(long)]
     pub(crate) write: Option<PathBuf>,

@@ -14,6 +14,7 @@ use crate::{
     resources::{load_average, machine},
     row::Row,
     scenario::{Load, Scenario},
+    seed::Distinct,
     settings::Report,
     table::{number, results},
     wire::Over,
@@ -47,6 +48,8 @@ pub(super) struct Size {
     pub(super) stored: u64,
     /// Messages that go through the whole life for the row of the disk.
     pub(super) churned: u64,
+    /// Domains, authors, entities and conversations that are stored for the rows of growth.
+    pub(super) grown: u64,
     /// How long the compressed day is watched.
     pub(super) day: Duration,
     /// How long messages come under retention.
@@ -150,6 +153,7 @@ impl Size {
                 backlog: 8_000,
                 stored,
                 churned,
+                grown: settings.grown.min(20_000),
                 day,
                 steady,
             };
@@ -161,6 +165,7 @@ impl Size {
             backlog: 40_000,
             stored: settings.stored,
             churned: settings.churned,
+            grown: settings.grown,
             day: Duration::from_secs(60),
             steady: Duration::from_secs(120),
         }
@@ -195,7 +200,16 @@ impl Matrix {
     /// A load in a closed loop, for as long as a row takes.
     pub(super) fn load(&self, scenario: Scenario, over: Over, clients: u32) -> Load {
         let limit = Limit { operations: u64::MAX, time: self.size.time };
-        Load { scenario, over, clients, pace: Pace::Closed, limit, text_bytes: TEXT_BYTES, users: 0 }
+        Load {
+            scenario,
+            over,
+            clients,
+            pace: Pace::Closed,
+            limit,
+            text_bytes: TEXT_BYTES,
+            users: 0,
+            distinct: Distinct::default(),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) async fn one(settings: Run) -> Result<(), Error> {
     let mut world = World::open(&settings.place, &queue_settings).await?;
     seed::stored(&world, settings.stored, settings.text_bytes).await?;
     seed::pending(&world, settings.pending, settings.text_bytes).await?;
+    seed::distinct(&world, settings.distinct, settings.grown, settings.text_bytes).await?;
     let load = Load {
         scenario: settings.scenario,
         over: settings.over,
@@ -47,6 +48,7 @@ pub(crate) async fn one(settings: Run) -> Result<(), Error> {
         limit: Limit { operations: settings.operations, time: Duration::from_secs_f64(settings.seconds) },
         text_bytes: settings.text_bytes,
         users: settings.users,
+        distinct: settings.distinct,
     };
     let ceiling = if settings.no_ceiling {
         None

@@ -13,7 +13,7 @@ use crate::{
     resources::on_disk,
     row::Row,
     scenario::{Load, Scenario},
-    seed,
+    seed::{self, Distinct},
     table::number,
     wire::Over,
     world::World,
@@ -191,7 +191,38 @@ async fn growth(matrix: &mut Matrix) -> Result<(), Error> {
         let load = matrix.load(Scenario::Pending, Over::Json, 1);
         matrix.row(&mut world, &load, waiting, None).await?;
     }
+    world.close().await?;
+    for what in [Distinct::Domain, Distinct::Author, Distinct::Entity, Distinct::Conversation] {
+        names(matrix, what).await?;
+    }
+    Ok(())
+}
+
+/// Posts with a name that is new, after a few such names and after very many: memory and latency have to stay flat.
+async fn names(matrix: &mut Matrix, what: Distinct) -> Result<(), Error> {
+    let many = matrix.size.grown;
+    let mut world = World::open(&matrix.settings.place, &[]).await?;
+    let mut stored = 0;
+    // The first of both is as many as fill the caches.
+    for names in [CACHED.min(many / 4), many] {
+        seed::distinct(&world, what, names - stored, DAY_TEXT_BYTES).await?;
+        stored = names;
+        let limit = Limit { operations: 1_000, time: matrix.size.time };
+        let load = matrix.load(Scenario::Growth, Over::Grpc, 1);
+        let load = Load { limit, text_bytes: DAY_TEXT_BYTES, distinct: what, ..load };
+        let given = format!("{} {}", number(names as f64), words(what));
+        matrix.row(&mut world, &load, &given, None).await?;
+    }
     world.close().await
+}
+
+fn words(what: Distinct) -> &'static str {
+    match what {
+        Distinct::Domain => "domains",
+        Distinct::Author => "authors",
+        Distinct::Entity => "entities, worked off",
+        Distinct::Conversation => "conversations, worked off",
+    }
 }
 
 async fn day(matrix: &mut Matrix) -> Result<(), Error> {

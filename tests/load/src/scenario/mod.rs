@@ -2,6 +2,7 @@
 
 mod claim;
 mod deliver;
+mod growth;
 mod idle;
 mod mixed;
 mod poll;
@@ -21,6 +22,7 @@ use crate::{
     drive::{Client, Limit, Measured, drive},
     error::Error,
     pace::Pace,
+    seed::Distinct,
     wire::Over,
     world::World,
 };
@@ -53,6 +55,8 @@ pub(crate) enum Scenario {
     Sse,
     /// Polls that find nothing new, by time stamp and by cursor; 100,000 a minute where no rate is given.
     IdlePolls,
+    /// Store one message that names a domain, an author, an entity or a conversation which nobody has named before.
+    Growth,
     /// Stop the queue-service and start it again: until it serves.
     Restart,
 }
@@ -69,6 +73,8 @@ pub(crate) struct Load {
     pub(crate) text_bytes: u32,
     /// Users of the day, where the scenario is one.
     pub(crate) users: u32,
+    /// What is new in each message, where the scenario is growth.
+    pub(crate) distinct: Distinct,
 }
 
 impl Scenario {
@@ -95,6 +101,7 @@ impl Scenario {
             Self::Mixed => "the real day",
             Self::Sse => "post → the last stream has it",
             Self::IdlePolls => "poll, nothing new",
+            Self::Growth => "post, a name that is new",
             Self::Restart => "restart until ready",
         }
     }
@@ -124,6 +131,7 @@ pub(crate) async fn measure(world: &mut World, load: &Load) -> Result<Measured, 
         (Scenario::Mixed, _) => mixed::measure(world, load).await,
         (Scenario::Sse, _) => sse::measure(world, load).await,
         (Scenario::IdlePolls, _) => idle::measure(world, load).await,
+        (Scenario::Growth, _) => go(load, growth::over_grpc(world, load).await?).await,
         (Scenario::Restart, _) => restart::measure(world, load).await,
     }
 }

@@ -58,6 +58,13 @@ fn posts_in_an_open_loop_are_as_many_as_are_due() {
 }
 
 #[test]
+fn names_that_nobody_has_named_before_are_posted_and_worked_off() {
+    for distinct in ["domain", "author", "entity", "conversation"] {
+        row("growth", 20, &["--clients", "2", "--distinct", distinct, "--grown", "300"]);
+    }
+}
+
+#[test]
 fn polls_read_nothing_from_the_storage() {
     for scenario in ["poll", "poll-newest", "pending"] {
         for over in ["grpc", "json"] {
