@@ -20,7 +20,6 @@ use tonic::Code;
 use crate::{
     domain::Millis,
     grpc::QueueGrpc,
-    views::EntityDepth,
     writer::{Clock, SystemClock},
 };
 
@@ -72,11 +71,11 @@ pub(crate) async fn metrics(State(grpc): State<QueueGrpc>) -> impl IntoResponse 
 fn measure(grpc: &QueueGrpc, now: Millis) {
     let views = &grpc.reads.views;
     // Sums only: entities are named by clients and would be labels without end. GetStats tells them apart.
-    let depths = views.depths(now);
-    let sum = |count: fn(&EntityDepth) -> u64| depths.iter().map(count).sum::<u64>() as f64;
-    gauge!("repartee_pending").set(sum(|depth| depth.pending));
-    gauge!("repartee_delayed").set(sum(|depth| depth.delayed));
-    gauge!("repartee_processing").set(sum(|depth| depth.processing));
+    let totals = views.totals(now);
+    gauge!("repartee_pending").set(totals.pending as f64);
+    gauge!("repartee_delayed").set(totals.delayed as f64);
+    gauge!("repartee_processing").set(totals.processing as f64);
+    gauge!("repartee_pending_entities").set(totals.entities as f64);
     for (kind, count) in views.counts() {
         counter!("repartee_changes_total", "kind" => format!("{kind:?}")).absolute(count);
     }
@@ -89,5 +88,5 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
     gauge!("repartee_log_begins_seq").set(begins.seq as f64);
     gauge!("repartee_log_begins_timestamp_seconds").set(begins.stamp as f64 / 1_000.0);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
-    grpc.fills(&depths).into_iter().for_each(Fill::show);
+    grpc.fills(&totals).into_iter().for_each(Fill::show);
 }

@@ -4,8 +4,13 @@
 
 mod feed;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +21,9 @@ use crate::{
 
 pub(crate) use feed::{Listed, Lost};
 
+/// Deleted messages of a conversation that one read passes over.
+const DELETED: usize = 1_000;
+
 /// Everything that readers read from; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Reads {
@@ -25,6 +33,16 @@ pub(crate) struct Reads {
     pub store: SledStore,
     /// Where storage calls are counted.
     pub costs: Costs,
+    /// How many messages were failed when they were counted last.
+    pub failures: Arc<Mutex<Option<FailureCount>>>,
+}
+
+/// A count that may have taken long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailureCount {
+    count: u64,
+    took: Duration,
+    at: Instant,
 }
 
 /// A position in the feed, opaque to clients.
@@ -83,7 +101,8 @@ impl Reads {
     }
 
     /// The last messages of a conversation that were posted before number `before`, oldest first: one range read, and
-    /// one read for each message that has left the cache.
+    /// one read for each message that has left the cache. Behind [`DELETED`] deleted ones nothing is looked for: what
+    /// somebody posts and deletes again does not make a conversation dear to read.
     pub(crate) async fn conversation(
         &self,
         call: &'static str,
@@ -93,14 +112,16 @@ impl Reads {
     ) -> Result<(Vec<Arc<Record>>, u64), JournalError> {
         let before = before.min(self.tail().saturating_add(1));
         let find = move |reads: &Self, tally: &Tally| {
-            let mut records = Vec::new();
+            let (mut records, mut deleted) = (Vec::new(), 0);
             for posted in reads.store.conversation(conversation, before, tally) {
                 // Retention may have taken a message that a run still names.
                 let Some(record) = reads.posted(posted?, tally)? else { continue };
-                if !record.state.deleted {
+                if record.state.deleted {
+                    deleted += 1;
+                } else {
                     records.push(record);
                 }
-                if records.len() == limit {
+                if records.len() == limit || deleted == DELETED {
                     break;
                 }
             }
@@ -140,9 +161,20 @@ impl Reads {
         Ok((failed, reads))
     }
 
-    /// How many messages are failed.
+    /// How many messages are failed. All of them are gone through for it: where that took long, the number is kept for as
+    /// long as it costs 5 % of the time.
     pub(crate) async fn count_failed(&self) -> Result<u64, JournalError> {
-        Ok(self.on_disk("GetStats", |reads, tally| reads.store.count_failed(tally)).await?.0)
+        const LONG: Duration = Duration::from_millis(50);
+        if let Some(last) = self.failures.lock().as_ref()
+            && last.took > LONG
+            && last.at.elapsed() < 20 * last.took
+        {
+            return Ok(last.count);
+        }
+        let began = Instant::now();
+        let (count, _) = self.on_disk("GetStats", |reads, tally| reads.store.count_failed(tally)).await?;
+        *self.failures.lock() = Some(FailureCount { count, took: began.elapsed(), at: Instant::now() });
+        Ok(count)
     }
 
     /// Runs a look into the storage on a thread that may block, and counts it.

@@ -187,7 +187,7 @@ fn open<J: Journal>(
     let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
     let grpc = QueueGrpc {
         queue,
-        reads: Reads { views, store, costs },
+        reads: Reads { views, store, costs, failures: Arc::default() },
         limits: Arc::new(settings.limits.clone()),
         rights: Arc::new(Rights { admin: settings.admin_token.clone(), edits }),
         streams: StreamRules {

@@ -5,6 +5,7 @@ mod span;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use bytesize::ByteSize;
 use clap::Parser;
 use repartee_process::Secret;
 use serde::Serialize;
@@ -54,6 +55,10 @@ pub struct Settings {
     /// absent 10,000, or --max-pending if that is less.
     #[arg(long, env = "REPARTEE_MAX_PENDING_PER_ENTITY", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_pending_per_entity: Option<u32>,
+    /// Most bytes that unfinished messages may hold in memory, waiting or in work, by estimate, as 256MiB; at least 1MiB.
+    /// More are refused with RESOURCE_EXHAUSTED. This comes on top of the cache.
+    #[arg(long, env = "REPARTEE_MAX_PENDING_BYTES", value_name = "SIZE", default_value = "256MiB")]
+    pub max_pending_bytes: ByteSize,
     /// Most commands that may wait for the writer; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_COMMANDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_commands: u32,
@@ -145,6 +150,10 @@ impl repartee_process::Settings for Settings {
                 self.max_pending
             ));
         }
+        if self.max_pending_bytes < ByteSize::mib(1) {
+            let given = self.max_pending_bytes;
+            return Err(format!("--max-pending-bytes must be at least 1MiB, is {given}"));
+        }
         self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))
     }
 }
@@ -159,6 +168,7 @@ impl Settings {
                 .max_pending_per_entity
                 .unwrap_or(PENDING_PER_ENTITY.min(self.max_pending))
                 as usize,
+            max_pending_bytes: usize::try_from(self.max_pending_bytes.as_u64()).unwrap_or(usize::MAX),
             max_failures: self.max_failures,
             max_expiries: self.max_expiries,
             max_attempts: self.max_attempts,

@@ -13,6 +13,8 @@ const PRICES = "repartee.prices";
 const LISTED = 50;
 
 const at = (id) => document.getElementById(id);
+/** Where the lists that come by page begin: the position of each page that led to the one that is shown. */
+const pages = { entities: [], workers: [] };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let known = null;
 let charted = "";
@@ -33,7 +35,7 @@ async function look() {
   clearTimeout(timer);
   try {
     const [stats, history, failed, waiting] = await Promise.all([
-      read("api/stats"), read("api/admin/history"), read(`api/queue/failed?limit=${LISTED}`), read(`api/queue/pending?limit=${LISTED}`),
+      read(statsPath()), read("api/admin/history"), read(`api/queue/failed?limit=${LISTED}`), read(`api/queue/pending?limit=${LISTED}`),
     ]);
     known = { stats, history, failed: failed.failed, waiting: waiting.pending };
     at("login").hidden = true;
@@ -47,6 +49,13 @@ async function look() {
   }
   timer = setTimeout(look, EVERY);
   return undefined;
+}
+
+/** The statistics, with the pages that are shown. */
+function statsPath() {
+  const [entities, sessions] = [pages.entities.at(-1), pages.workers.at(-1)];
+  const query = new URLSearchParams({ ...(entities && { entitiesAfter: entities }), ...(sessions && { sessionsAfter: sessions }) });
+  return query.size > 0 ? `api/stats?${query}` : "api/stats";
 }
 
 /** Asks for the token; nothing is shown without it. */
@@ -77,12 +86,11 @@ function showTiles() {
   const { stats, history } = known;
   const last = history.points.at(-1);
   const perSecond = (value) => (value === null || value === undefined ? "–" : (value / (history.intervalMs / 1_000)).toFixed(1));
-  const oldest = Math.max(0, ...stats.entities.map((entity) => entity.oldestAgeMs ?? 0));
   const tiles = [
     ["Waiting", count(stats.pending)],
     ["In work", count(stats.processing)],
     ["Failed", count(stats.failed), stats.failed > 0],
-    ["Oldest waits", stats.pending > 0 ? age(oldest) : "–"],
+    ["Oldest waits", stats.pending > 0 ? age(stats.oldestAgeMs) : "–"],
     ["Posted / s", perSecond(last?.posted)],
     ["Answered / s", perSecond(last?.answered)],
     ["SSE clients", count(history.now.sseClients)],
@@ -96,7 +104,10 @@ function showTiles() {
 
 function showWorkers() {
   const now = known.history.serverTime;
-  const rows = known.stats.sessions.map((session) => {
+  const { sessions, sessionsTotal, nextSessionsAfter } = known.stats;
+  at("of-workers").textContent = titled("In work, by worker", "In work, by worker,", sessions.length, sessionsTotal);
+  showPages("workers", nextSessionsAfter);
+  const rows = sessions.map((session) => {
     const { quiet, silent, lastRenewAt, ...worker } = judged(session, now);
     return [
       worker.workerId,
@@ -109,10 +120,30 @@ function showWorkers() {
 }
 
 function showEntities() {
-  const rows = known.stats.entities.map((entity) => [
+  const { entities, entitiesTotal, nextEntitiesAfter } = known.stats;
+  at("of-entities").textContent = titled("Queue, by entity", "Queue, by entity,", entities.length, entitiesTotal);
+  showPages("entities", nextEntitiesAfter);
+  const rows = entities.map((entity) => [
     entity.entity, number(count(entity.pending)), number(count(entity.processing)), number(age(entity.oldestAgeMs)),
   ]);
   fill("entities", ["Entity", number("Waiting"), number("In work"), number("Oldest waits")], rows, "Nothing waits for a bot.");
+}
+
+/** The ways from the page of a list to the next one, and back. */
+function showPages(name, next) {
+  const turn = (words, change) => {
+    const button = h("button", { type: "button" }, words);
+    button.dataset.key = `${words} ${name}`;
+    button.addEventListener("click", () => {
+      change();
+      look();
+    });
+    return button;
+  };
+  const back = pages[name].length > 0 ? [turn("First page", () => pages[name].splice(0)), turn("Page before", () => pages[name].pop())] : [];
+  const on = next ? [turn("Next page", () => pages[name].push(next))] : [];
+  keepFocus(at(`pages-${name}`), () => at(`pages-${name}`).replaceChildren(...back, ...on));
+  at(`pages-${name}`).hidden = back.length + on.length === 0;
 }
 
 function showFailed() {
@@ -163,13 +194,16 @@ function words(text, below) {
   return h("div", { className: "words" }, h("p", {}, text), h("span", { className: "soft" }, below));
 }
 
+/** A button that is being used stays in use: what is under a finger is not exchanged. */
+function keepFocus(part, change) {
+  const focused = part.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  change?.();
+  if (focused !== undefined) requestAnimationFrame(() => part.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus());
+}
+
 function fill(id, heads, rows, none) {
   const table = at(id);
-  // A button that is being used stays: what is under a finger is not exchanged.
-  if (table.contains(document.activeElement)) {
-    const focused = document.activeElement.dataset.key;
-    requestAnimationFrame(() => table.querySelector(`[data-key="${CSS.escape(focused ?? "")}"]`)?.focus());
-  }
+  keepFocus(table);
   if (rows.length === 0) {
     table.replaceChildren(h("tbody", {}, h("tr", {}, h("td", { className: "none" }, none))));
     return;

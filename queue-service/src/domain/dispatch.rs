@@ -1,6 +1,6 @@
 //! Handing out work: streams and claims that wait take from the same index, in turn.
 
-use super::{At, Event, Leased, Millis, Queue, Record, SessionView, Taker, TakerId};
+use super::{At, Event, Leased, Millis, Queue, Record, SessionView, SessionsAfter, Taker, TakerId};
 
 impl Queue {
     /// Lets a taker take work from now on. What its session holds and no other stream of it has is sent again, with
@@ -43,7 +43,7 @@ impl Queue {
             return;
         }
         let mut served = true;
-        while served && !self.lines.is_empty() {
+        while served && self.takers.is_hungry_for(self.lines.offered()) {
             served = false;
             for id in self.takers.in_turn() {
                 if self.lines.is_empty() {
@@ -55,9 +55,17 @@ impl Queue {
     }
 
     /// The sessions that stream or hold leases, in the order of their ids; then what workers hold without a session, in
-    /// the order of their names.
-    pub fn sessions(&self) -> Vec<SessionView> {
-        self.takers.views()
+    /// the order of their names: those behind a position, each with its own.
+    pub fn sessions<'a>(
+        &'a self,
+        after: &'a SessionsAfter,
+    ) -> impl Iterator<Item = (SessionsAfter, SessionView)> + 'a {
+        self.takers.views(after)
+    }
+
+    /// How many there are in all.
+    pub fn count_sessions(&self) -> usize {
+        self.takers.count()
     }
 
     fn serve(&mut self, id: TakerId, at: &mut At<'_>) -> bool {

@@ -157,6 +157,11 @@ impl Lines {
         first.map(|place| place.posted)
     }
 
+    /// What is offered, by entity.
+    pub(super) fn offered(&self) -> &HashMap<String, BTreeSet<Place>> {
+        &self.by_entity
+    }
+
     /// True where nothing is offered to anybody.
     pub(super) fn is_empty(&self) -> bool {
         self.offered.is_empty()

@@ -35,7 +35,7 @@ pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
 pub use queue::{At, Millis, Queue, QueueRules};
 pub use rejection::Rejection;
 pub use sender::{Sender, SenderKey};
-pub use takers::{Event, SessionView, Taker, TakerId};
+pub use takers::{Event, SessionView, SessionsAfter, Taker, TakerId};
 
 #[cfg(test)]
 pub(crate) mod tests;

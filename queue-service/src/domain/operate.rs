@@ -53,6 +53,7 @@ impl Queue {
         if let Some(Step::Retry) = step {
             self.check_room(entity(&record))?;
         }
+        let waits_again = matches!(step, Some(Step::Retry));
         let before = record.clone();
         if let Some(text) = update.text.filter(|text| *text != record.content.text) {
             Arc::make_mut(&mut record.content).text = text;
@@ -62,6 +63,14 @@ impl Queue {
         }
         if let Some(priority) = update.priority {
             set_priority(&mut record, priority)?;
+        }
+        // What waits is bounded in bytes also where it gets longer later.
+        if record.is_unfinished() || waits_again {
+            let had = if waits_again { 0 } else { before.unfinished_bytes() };
+            let more = record.unfinished_bytes().saturating_sub(had);
+            if more > 0 {
+                self.check_bytes(more)?;
+            }
         }
         if record != before {
             if editor == Editor::Author {
@@ -136,6 +145,7 @@ impl Queue {
             Status::Failed if record.state.deleted => Err(Rejection::Cancelled),
             Status::Failed => {
                 self.check_room(entity(&record))?;
+                self.check_bytes(record.unfinished_bytes())?;
                 Ok(self.retried(record, now))
             }
             Status::Complete => Err(Rejection::AlreadyCompleted),

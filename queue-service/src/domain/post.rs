@@ -19,7 +19,7 @@ const NOT_BEFORE_MS: Millis = 30 * 24 * 60 * 60 * 1_000;
 const EXPIRES_MS: Millis = 2 * NOT_BEFORE_MS;
 
 /// A client that finds the queue full may come back after this.
-const FULL_RETRY_MS: Millis = 1_000;
+pub(super) const FULL_RETRY_MS: Millis = 1_000;
 
 /// A message to be stored; its fields were checked against the limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +129,9 @@ impl Queue {
         let id = self.ids.seal(posted);
         let work = self.new_work(&new, at.stamp);
         let record = record_of(new, conversation, id, posted, at.stamp, work);
+        if record.is_unfinished() {
+            self.check_bytes(record.unfinished_bytes())?;
+        }
         let request = request.map(|Request { key, fingerprint }| Requested {
             key,
             fingerprint,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Change, ChangeKind, Content, Event, Ids, Record, Rejection, RequestKey, Requested, State, Status,
-    TakerId, Work, lines::Lines, shares::Shares, takers::Takers,
+    TakerId, Work, lines::Lines, post::FULL_RETRY_MS, shares::Shares, takers::Takers,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.
@@ -51,6 +51,8 @@ pub struct QueueRules {
     pub max_pending: usize,
     /// Most messages that may wait for one entity.
     pub max_pending_per_entity: usize,
+    /// Most bytes that unfinished messages may hold in memory, by estimate.
+    pub max_pending_bytes: usize,
     /// Give up after this many failures.
     pub max_failures: u32,
     /// Give up after this many leases that ended without a result.
@@ -72,6 +74,7 @@ impl Default for QueueRules {
             one_per_conversation: true,
             max_pending: 100_000,
             max_pending_per_entity: 10_000,
+            max_pending_bytes: 256 * 1024 * 1024,
             max_failures: 5,
             max_expiries: 3,
             max_attempts: 20,
@@ -115,6 +118,8 @@ pub struct Queue {
     expiring: BTreeSet<(Millis, u64)>,
     waiting: HashMap<String, usize>,
     waiting_in_all: usize,
+    /// Bytes of all live messages.
+    live_bytes: usize,
     leases: BTreeSet<(Millis, u64)>,
     pub(super) takers: Takers,
     changes: Vec<Change>,
@@ -139,6 +144,7 @@ impl Queue {
             requests: HashMap::new(),
             waiting: HashMap::new(),
             waiting_in_all: 0,
+            live_bytes: 0,
             leases: BTreeSet::new(),
             takers: Takers::default(),
             changes: Vec::new(),
@@ -220,6 +226,21 @@ impl Queue {
         (self.waiting_in_all, self.waiting.get(entity).copied().unwrap_or(0))
     }
 
+    /// Bytes that unfinished messages hold in memory, by estimate.
+    #[cfg(test)]
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// Checks that unfinished messages may hold so many bytes more. One that is larger than the limit is let in alone.
+    pub(super) fn check_bytes(&self, more: usize) -> Result<(), Rejection> {
+        let (bytes, limit) = (self.live_bytes, self.rules.max_pending_bytes);
+        if bytes > 0 && bytes.saturating_add(more) > limit {
+            return Err(Rejection::PendingBytes { bytes, limit, retry_after_ms: FULL_RETRY_MS });
+        }
+        Ok(())
+    }
+
     /// Makes a change: gives it the next number, applies it, and keeps it for the commit.
     pub(super) fn change(&mut self, kind: ChangeKind, content: Arc<Content>, mut state: State) -> Record {
         state.seq = self.last_seq + 1;
@@ -251,6 +272,8 @@ impl Queue {
         if let Some(live) = self.live.get_mut(&record.content.posted)
             && goes_on(&live.record, &record)
         {
+            self.live_bytes -= live.record.unfinished_bytes();
+            self.live_bytes += record.unfinished_bytes();
             live.record = record;
             return;
         }
@@ -316,6 +339,7 @@ impl Queue {
             }
         };
         self.live_ids.insert(id, posted);
+        self.live_bytes += record.unfinished_bytes();
         self.live.insert(posted, Live { record, term });
     }
 
@@ -334,6 +358,7 @@ impl Queue {
             return;
         };
         let Live { record, term } = live;
+        self.live_bytes -= record.unfinished_bytes();
         let posted = record.content.posted;
         let work = record.state.work.as_ref().expect("live messages have work");
         if let Some(term) = term {

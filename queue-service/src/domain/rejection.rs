@@ -55,6 +55,19 @@ pub enum Rejection {
         /// When to try again.
         retry_after_ms: Millis,
     },
+    /// Unfinished messages hold too many bytes already.
+    #[error(
+        "unfinished messages hold {bytes} bytes, the limit (--max-pending-bytes) is {limit}; nothing was changed, try \
+         again later"
+    )]
+    PendingBytes {
+        /// How many bytes they hold.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+        /// When to try again.
+        retry_after_ms: Millis,
+    },
     /// The clock is behind the time stamps that were given out: it has stepped back.
     #[error(
         "the server's clock is {behind_ms} ms behind its newest message; nothing was stored, try again once it has \

@@ -3,7 +3,10 @@
 //! All of it lives in memory: a taker is gone with its connection. A session outlives its streams as long as it holds
 //! leases, so that a worker that reconnects gets back what it was working on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use super::{Claim, ClaimBy, LeaseRef, Leased, Millis};
 
@@ -79,6 +82,18 @@ pub struct SessionView {
     pub last_renew_at: Option<Millis>,
 }
 
+/// A position in the list of sessions: first come those with an id, in the order of their ids, then the workers that hold
+/// something without one, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionsAfter {
+    /// Before all.
+    Start,
+    /// Behind the session with this id.
+    Session(String),
+    /// Behind the worker with this name.
+    Worker(String),
+}
+
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) taker: Taker,
@@ -120,6 +135,10 @@ pub(super) struct Takers {
     pub(super) seats: BTreeMap<TakerId, Seat>,
     /// Takers that may take more.
     hungry: BTreeSet<TakerId>,
+    /// How many of them answer each entity.
+    hungry_for: HashMap<String, usize>,
+    /// How many of them answer all.
+    hungry_for_all: usize,
     pub(super) last_served: TakerId,
     pub(super) deadlines: BTreeSet<(Millis, TakerId)>,
     pub(super) sessions: BTreeMap<String, Session>,
@@ -153,12 +172,42 @@ impl Takers {
     /// Notes which streams of a session may take more.
     fn recount(&mut self, session_id: &str) {
         let Some(session) = self.sessions.get(session_id) else { return };
-        for id in &session.streams {
-            if self.seats.get(id).is_some_and(|seat| self.has_room(seat)) {
-                self.hungry.insert(*id);
-            } else {
-                self.hungry.remove(id);
+        for id in session.streams.clone() {
+            let has_room = self.seats.get(&id).is_some_and(|seat| self.has_room(seat));
+            self.set_hungry(id, has_room);
+        }
+    }
+
+    /// Notes whether a taker may take more.
+    fn set_hungry(&mut self, id: TakerId, is_hungry: bool) {
+        let changed = if is_hungry { self.hungry.insert(id) } else { self.hungry.remove(&id) };
+        let Some(seat) = self.seats.get(&id).filter(|_| changed) else { return };
+        let entities = &seat.taker.entities;
+        if entities.is_empty() {
+            self.hungry_for_all = if is_hungry { self.hungry_for_all + 1 } else { self.hungry_for_all - 1 };
+        }
+        for entity in entities {
+            let takers = self.hungry_for.get(entity).copied().unwrap_or(0);
+            match if is_hungry { takers + 1 } else { takers.saturating_sub(1) } {
+                0 => drop(self.hungry_for.remove(entity)),
+                takers => match self.hungry_for.get_mut(entity) {
+                    Some(of) => *of = takers,
+                    None => drop(self.hungry_for.insert(entity.clone(), takers)),
+                },
             }
+        }
+    }
+
+    /// True where a taker may take more of one of these entities. Costs as much as the shorter of both lists is long: what
+    /// is offered to nobody does not make each commit ask everybody.
+    pub(super) fn is_hungry_for<T>(&self, offered: &HashMap<String, T>) -> bool {
+        if self.hungry_for_all > 0 {
+            return !offered.is_empty();
+        }
+        if offered.len() < self.hungry_for.len() {
+            offered.keys().any(|entity| self.hungry_for.contains_key(entity))
+        } else {
+            self.hungry_for.keys().any(|entity| offered.contains_key(entity))
         }
     }
 
@@ -222,8 +271,8 @@ impl Takers {
         }
         let session_id = taker.by.session_id.clone();
         let superseded = session_id.as_ref().map(|session_id| self.enter_session(session_id, id, &taker));
-        self.hungry.insert(id);
         self.seats.insert(id, Seat { taker, held: BTreeSet::new(), superseded: false });
+        self.set_hungry(id, true);
         if let Some(session_id) = &session_id {
             self.recount(session_id);
         }
@@ -247,8 +296,8 @@ impl Takers {
 
     /// Takes a seat away. Where it had superseded another stream, the newest such takes work again.
     pub(super) fn remove(&mut self, id: TakerId) -> Option<Seat> {
+        self.set_hungry(id, false);
         let seat = self.seats.remove(&id)?;
-        self.hungry.remove(&id);
         if let Some(until) = seat.taker.until {
             self.deadlines.remove(&(until, id));
         }
@@ -282,8 +331,24 @@ impl Takers {
         after.chain(before).copied().collect()
     }
 
-    pub(super) fn views(&self) -> Vec<SessionView> {
-        let sessions = self.sessions.iter().map(|(session_id, session)| session.view(session_id));
-        sessions.chain(self.alone.values().map(|alone| alone.view(""))).collect()
+    /// How many [`Self::views`] there are from the start on.
+    pub(super) fn count(&self) -> usize {
+        self.sessions.len() + self.alone.len()
+    }
+
+    pub(super) fn views<'a>(
+        &'a self,
+        after: &'a SessionsAfter,
+    ) -> impl Iterator<Item = (SessionsAfter, SessionView)> + 'a {
+        let (of_sessions, of_workers) = match after {
+            SessionsAfter::Start => (Some(Unbounded), Unbounded),
+            SessionsAfter::Session(id) => (Some(Excluded(id.as_str())), Unbounded),
+            SessionsAfter::Worker(name) => (None, Excluded(name.as_str())),
+        };
+        let sessions = of_sessions.map(|from| self.sessions.range::<str, _>((from, Unbounded)));
+        let sessions = sessions.into_iter().flatten();
+        let sessions = sessions.map(|(id, session)| (SessionsAfter::Session(id.clone()), session.view(id)));
+        let alone = self.alone.range::<str, _>((of_workers, Unbounded));
+        sessions.chain(alone.map(|(name, alone)| (SessionsAfter::Worker(name.clone()), alone.view(""))))
     }
 }

@@ -3,7 +3,7 @@
 use repartee_process::{Bound, Fill, refusals};
 
 use super::QueueGrpc;
-use crate::{domain::QueueRules, views::EntityDepth};
+use crate::{domain::QueueRules, views::Totals};
 
 /// Bounds that belong to no part of the service alone.
 #[derive(Debug, Clone)]
@@ -12,12 +12,20 @@ pub(crate) struct Bounds {
     pub(crate) connections: Bound,
     /// Calls that are being answered.
     pub(crate) calls: Bound,
-    /// Messages that may wait in all, and for one entity.
-    pub(crate) pending: [usize; 2],
+    /// Messages that may wait in all, and for one entity; bytes that unfinished ones may hold.
+    pub(crate) pending: [usize; 3],
 }
 
-/// Names of the bounds that the queue's rules keep: in all, and for one entity.
-const PENDING: [&str; 2] = ["pending", "pending_of_entity"];
+/// Names of the bounds that the queue's rules keep, in the order of [`FullQueue`].
+const PENDING: [&str; 3] = ["pending", "pending_of_entity", "pending_bytes"];
+
+/// Which bound of the queue's rules refused something.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FullQueue {
+    All,
+    Entity,
+    Bytes,
+}
 
 impl Bounds {
     pub(crate) fn new(connections: Bound, max_calls: u32, rules: &QueueRules) -> Self {
@@ -25,27 +33,29 @@ impl Bounds {
         for name in PENDING {
             refusals(name).increment(0);
         }
-        let pending = [rules.max_pending, rules.max_pending_per_entity];
+        let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
         Self { connections, calls: Bound::new("calls", max_calls), pending }
     }
 }
 
 /// Counts a refusal by the queue's rules.
-pub(super) fn note_full_queue(of_entity: bool) {
-    refusals(PENDING[usize::from(of_entity)]).increment(1);
+pub(super) fn note_full_queue(full: FullQueue) {
+    let name = match full {
+        FullQueue::All => PENDING[0],
+        FullQueue::Entity => PENDING[1],
+        FullQueue::Bytes => PENDING[2],
+    };
+    refusals(name).increment(1);
 }
 
 impl QueueGrpc {
     /// How full every bound is.
-    pub(crate) fn fills(&self, depths: &[EntityDepth]) -> Vec<Fill> {
-        let waiting = [
-            depths.iter().map(|depth| depth.pending).sum(),
-            depths.iter().map(|depth| depth.pending).max().unwrap_or(0),
-        ];
+    pub(crate) fn fills(&self, totals: &Totals) -> Vec<Fill> {
+        let waiting = [totals.pending, totals.fullest, totals.bytes];
         let cache = self.reads.views.fill();
         let kept = |name, held: u64, limit: usize| Fill { name, held, limit: limit as u64 };
         let mut fills = Vec::from(self.queue.waiting());
-        fills.extend((0..2).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
+        fills.extend((0..PENDING.len()).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
         fills.push(kept("cache_messages", cache.messages as u64, cache.limits.messages));
         fills.push(kept("cache_bytes", cache.bytes as u64, cache.limits.bytes));
         fills

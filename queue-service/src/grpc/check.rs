@@ -8,7 +8,9 @@ use prost_types::Duration;
 use repartee_proto::v1;
 use uuid::Uuid;
 
-use crate::domain::{Checks, Failure, LeaseRef, Limits, Millis, Rejection, Reply, Status, Token, Update};
+use crate::domain::{
+    Checks, Failure, LeaseRef, Limits, Millis, Rejection, Reply, SessionsAfter, Status, Token, Update,
+};
 
 pub(super) use post::post;
 
@@ -34,6 +36,8 @@ const WORKER_SESSION_CHARS: u32 = 64;
 const RENEWALS: usize = 1_000;
 /// Most messages a page may be asked for.
 const PAGE: u32 = 1_000;
+/// Most entities, and most sessions, of a page of statistics, and how many are listed where nothing is said.
+const STATS_PAGE: (u32, u32) = (500, 100);
 /// Most context messages a worker may ask for.
 const CONTEXT: u32 = 100;
 
@@ -236,6 +240,38 @@ pub(super) fn page(
     checks.done()?;
     let limit = if limit == 0 { usual } else { limit };
     Ok(((!domain.is_empty()).then(|| domain.to_owned()), limit as usize))
+}
+
+/// Which part of the lists is asked for with the statistics.
+#[derive(Debug)]
+pub(super) struct StatsPage {
+    /// Most rows of each list.
+    pub(super) most: usize,
+    /// Only entities behind this name.
+    pub(super) entities_after: String,
+    /// Only sessions behind this position.
+    pub(super) sessions_after: SessionsAfter,
+}
+
+/// A page of statistics.
+pub(super) fn stats(request: &v1::GetStatsRequest) -> Result<StatsPage, Rejection> {
+    let (most, usual) = STATS_PAGE;
+    let page_size = request.page_size.unwrap_or(usual);
+    if page_size > most {
+        return Err(Rejection::field("page_size", format!("must be 0 to {most}, is {page_size}")));
+    }
+    let sessions_after = match request.sessions_after.split_at_checked(2) {
+        None if request.sessions_after.is_empty() => SessionsAfter::Start,
+        Some(("s:", id)) => SessionsAfter::Session(id.to_owned()),
+        Some(("w:", name)) => SessionsAfter::Worker(name.to_owned()),
+        _ => {
+            let shown: String = request.sessions_after.chars().take(80).collect();
+            let wanted = "must be next_sessions_after of an earlier answer";
+            return Err(Rejection::field("sessions_after", format!("{wanted}, is {shown:?}")));
+        }
+    };
+    let entities_after = request.entities_after.clone();
+    Ok(StatsPage { most: page_size as usize, entities_after, sessions_after })
 }
 
 /// A conversation's parts.

@@ -1,27 +1,65 @@
-//! GetStats: the queue, its sessions, the cache, and the cost of the calls.
+//! GetStats: the queue, its sessions, the cache, and the cost of the calls. Entities and sessions come by page.
 
 use repartee_process::Fill;
 use repartee_proto::v1;
 use tonic::Status;
 
-use super::{QueueGrpc, answer, status};
+use super::{QueueGrpc, answer, check, service::refused, status};
 use crate::{
-    domain::{Millis, SessionView},
+    domain::{Millis, Queue, SessionView, SessionsAfter},
     journal::CallCost,
     views::{CacheFill, EntityDepth},
     writer::{Clock, SystemClock},
 };
 
+/// Most bytes of one list: together with the other one, an answer stays below 1 MiB, in JSON too.
+const LIST_BYTES: usize = 320 * 1024;
+/// What a row of a list takes beside its names.
+const ROW_BYTES: usize = 160;
+
+/// A part of a list, and whether there is more.
+struct Part<T> {
+    rows: Vec<T>,
+    more: bool,
+}
+
+impl<T> Part<T> {
+    /// At most `most` rows of a list, and no more than fit into an answer; `names` says how long the names of a row are.
+    fn of(list: impl Iterator<Item = T>, most: usize, names: impl Fn(&T) -> usize) -> Self {
+        let (mut part, mut bytes) = (Self { rows: Vec::new(), more: false }, 0);
+        for row in list {
+            bytes += ROW_BYTES + names(&row);
+            if part.rows.len() == most || bytes > LIST_BYTES {
+                part.more = true;
+                break;
+            }
+            part.rows.push(row);
+        }
+        part
+    }
+}
+
 impl QueueGrpc {
     pub(super) async fn stats(&self, request: v1::GetStatsRequest) -> Result<v1::GetStatsResponse, Status> {
+        let check::StatsPage { most, entities_after, sessions_after } =
+            check::stats(&request).map_err(refused)?;
         let now = SystemClock.now();
-        let sessions = self.queue.sessions().await.map_err(status::command)?;
+        let sessions = move |queue: &Queue| {
+            let names = |(_, view): &(_, SessionView)| view.worker_id.len() + view.session_id.len();
+            (Part::of(queue.sessions(&sessions_after), most, names), queue.count_sessions())
+        };
+        let (sessions, sessions_total) =
+            self.queue.read("Sessions", sessions).await.map_err(status::command)?;
         let failed = match request.only_in_memory {
             true => 0,
             false => self.reads.count_failed().await.map_err(status::storage)?,
         };
-        let (views, depths) = (&self.reads.views, self.reads.views.depths(now));
-        let sum = |count: fn(&EntityDepth) -> u64| depths.iter().map(count).sum();
+        let views = &self.reads.views;
+        let totals = views.totals(now);
+        let entities =
+            views.depths(&entities_after, |depths| Part::of(depths, most, |depth| depth.entity.len()));
+        let next_entity = entities.rows.last().filter(|_| entities.more && most > 0);
+        let next_session = sessions.rows.last().filter(|_| sessions.more && most > 0);
         let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };
         let begins = self.reads.store.begins();
         Ok(v1::GetStatsResponse {
@@ -29,18 +67,32 @@ impl QueueGrpc {
             begins_after_timestamp: begins.stamp,
             epoch: self.reads.store.epoch().to_string(),
             tail_seq: self.reads.tail(),
-            pending: sum(|depth| depth.pending),
-            delayed: sum(|depth| depth.delayed),
-            processing: sum(|depth| depth.processing),
+            pending: totals.pending,
+            delayed: totals.delayed,
+            processing: totals.processing,
+            oldest_age: answer::age(totals.oldest, now),
             failed,
             changes_since_start: views.counts().into_iter().map(count).collect(),
             calls: self.reads.costs.by_call().into_iter().map(call).collect(),
-            sessions: sessions.into_iter().map(session).collect(),
+            entities_total: totals.entities,
+            next_entities_after: next_entity.map(|depth| depth.entity.clone()).unwrap_or_default(),
+            sessions_total: sessions_total as u64,
+            next_sessions_after: next_session.map(|(at, _)| written(at)).unwrap_or_default(),
+            sessions: sessions.rows.into_iter().map(|(_, view)| session(view)).collect(),
             cache: Some(cache(views.fill())),
             watchers: self.streams.watchers.held().into(),
-            bounds: self.fills(&depths).into_iter().map(bound).collect(),
-            entities: depths.into_iter().map(|depth| entity(depth, now)).collect(),
+            bounds: self.fills(&totals).into_iter().map(bound).collect(),
+            entities: entities.rows.into_iter().map(|depth| entity(depth, now)).collect(),
         })
+    }
+}
+
+/// A position in the list of sessions as clients give it back.
+fn written(at: &SessionsAfter) -> String {
+    match at {
+        SessionsAfter::Start => String::new(),
+        SessionsAfter::Session(id) => format!("s:{id}"),
+        SessionsAfter::Worker(name) => format!("w:{name}"),
     }
 }
 
@@ -79,5 +131,24 @@ fn cache(fill: CacheFill) -> v1::CacheStats {
         bytes: fill.bytes as u64,
         max_messages: fill.limits.messages as u64,
         max_bytes: fill.limits.bytes as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIST_BYTES, Part};
+
+    #[test]
+    fn a_part_of_a_list_ends_with_its_rows_or_its_bytes_and_says_so() {
+        let part = |rows: usize, most, bytes| {
+            let part = Part::of(0..rows, most, |_| bytes);
+            (part.rows.len(), part.more)
+        };
+        assert_eq!(part(5, 5, 10), (5, false));
+        assert_eq!(part(6, 5, 10), (5, true));
+        assert_eq!(part(6, 0, 10), (0, true));
+        assert_eq!(part(0, 5, 10), (0, false));
+        let (rows, more) = part(500, 500, 4_096);
+        assert!(more && rows > 70 && rows * 4_096 < LIST_BYTES, "{rows}");
     }
 }

@@ -7,7 +7,7 @@ use repartee_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::bounds::note_full_queue;
+use super::bounds::{FullQueue, note_full_queue};
 use crate::{
     domain::{Rejection, Violation},
     journal::JournalError,
@@ -54,7 +54,12 @@ impl Refusal {
             Rejection::Failed => Self::new(Code::FailedPrecondition, "FAILED"),
             Rejection::WrongStatus(_) => Self::new(Code::FailedPrecondition, "WRONG_STATUS"),
             Rejection::QueueFull { retry_after_ms, of, .. } => {
-                note_full_queue(of.is_some());
+                note_full_queue(if of.is_some() { FullQueue::Entity } else { FullQueue::All });
+                let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
+                Self { retry_after, ..Self::new(Code::ResourceExhausted, "QUEUE_FULL") }
+            }
+            Rejection::PendingBytes { retry_after_ms, .. } => {
+                note_full_queue(FullQueue::Bytes);
                 let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
                 Self { retry_after, ..Self::new(Code::ResourceExhausted, "QUEUE_FULL") }
             }

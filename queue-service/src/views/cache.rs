@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    BeforeCache, EntityDepth, Floor, Page,
+    BeforeCache, EntityDepth, Floor, Page, Totals,
     domains::Domains,
     feed::{Feed, Post, Shown},
     pending::Pending,
 };
-use crate::domain::{ChangeKind, Millis, Record, State, Status};
+use crate::domain::{ChangeKind, Millis, Record, State};
 
 /// Changes kept for each message that may be cached: a message is posted, claimed and finished, some are retried.
 const CHANGES_A_MESSAGE: usize = 4;
@@ -207,16 +207,30 @@ impl Cache {
         }
     }
 
-    pub(super) fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
-        self.pending.first(entity, limit, now)
+    pub(super) fn pending(&mut self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+        self.pending.wake(now);
+        self.pending.first(entity, limit)
+    }
+
+    pub(super) fn waiting(&self) -> Vec<Arc<Record>> {
+        self.pending.waiting()
     }
 
     pub(super) fn depth(&self, entities: &[String]) -> (u64, Option<Millis>) {
         self.pending.depth(entities)
     }
 
-    pub(super) fn depths(&self, now: Millis) -> Vec<EntityDepth> {
-        self.pending.depths(now)
+    pub(super) fn depths<T>(
+        &self,
+        after: &str,
+        read: impl FnOnce(&mut dyn Iterator<Item = EntityDepth>) -> T,
+    ) -> T {
+        read(&mut self.pending.depths(after))
+    }
+
+    pub(super) fn totals(&mut self, now: Millis) -> Totals {
+        self.pending.wake(now);
+        self.pending.totals()
     }
 
     pub(super) fn counts(&self) -> Vec<(ChangeKind, u64)> {
@@ -283,7 +297,7 @@ impl Cache {
     /// Forgets a message that nothing keeps any more.
     fn forget(&mut self, record: &Record) {
         self.bytes -= message_bytes(record);
-        if !is_live(record) {
+        if !record.is_unfinished() {
             self.records.remove(&record.content.posted);
         }
     }
@@ -339,11 +353,6 @@ impl Cache {
 
 fn post(record: &Record) -> Post {
     Post { stamp: record.content.timestamp, posted: record.content.posted }
-}
-
-fn is_live(record: &Record) -> bool {
-    let status = record.state.work.as_ref().map(|work| work.status);
-    matches!(status, Some(Status::Pending | Status::Processing))
 }
 
 /// What a change takes in memory, by estimate; with its message, where it posted that.

@@ -18,7 +18,7 @@ use crate::domain::{Change, ChangeKind, Millis, Record};
 pub(crate) use cache::bytes;
 pub use cache::{CacheFill, CacheLimits};
 pub use feed::{Floor, Shown};
-pub use pending::EntityDepth;
+pub use pending::{EntityDepth, Totals};
 
 use cache::Cache;
 
@@ -142,7 +142,12 @@ impl Views {
     /// The first `limit` pending messages in the order in which they are handed out, of one entity or of all; those
     /// that wait for a retry at `now` are left out.
     pub fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
-        self.cache.read().pending(entity, limit, now)
+        self.cache.write().pending(entity, limit, now)
+    }
+
+    /// All that waits, also what waits for its time.
+    pub fn waiting(&self) -> Vec<Arc<Record>> {
+        self.cache.read().waiting()
     }
 
     /// The queue of one entity or of all these: how many wait, and since when the oldest.
@@ -150,9 +155,14 @@ impl Views {
         self.cache.read().depth(entities)
     }
 
-    /// The queues by entity, in the order of their names.
-    pub fn depths(&self, now: Millis) -> Vec<EntityDepth> {
-        self.cache.read().depths(now)
+    /// Reads the queues of the entities behind this name, in the order of their names. Short: everybody waits meanwhile.
+    pub fn depths<T>(&self, after: &str, read: impl FnOnce(&mut dyn Iterator<Item = EntityDepth>) -> T) -> T {
+        self.cache.read().depths(after, read)
+    }
+
+    /// All queues together. Costs the same however many there are.
+    pub fn totals(&self, now: Millis) -> Totals {
+        self.cache.write().totals(now)
     }
 
     /// How full the cache is.

@@ -1,7 +1,9 @@
-//! The pending work as readers see it.
+//! The pending work as readers see it. Sums are kept as it changes: nothing is counted when somebody asks. What waits for
+//! its time stands apart until that has come, so that a list of what is due looks at nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
     sync::Arc,
 };
 
@@ -14,17 +16,36 @@ pub struct EntityDepth {
     pub entity: String,
     /// Messages that wait, those that wait for a retry included.
     pub pending: u64,
-    /// Of these, those that wait for a retry.
-    pub delayed: u64,
     /// Messages under a lease.
     pub processing: u64,
     /// Time stamp of the oldest message that waits.
     pub oldest: Option<Millis>,
 }
 
+/// The queues of all entities together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Entities for which messages wait or are in work.
+    pub entities: u64,
+    /// Messages that wait, those that wait for a retry included.
+    pub pending: u64,
+    /// Of these, those that wait for a retry.
+    pub delayed: u64,
+    /// Messages under a lease.
+    pub processing: u64,
+    /// Messages that wait for the entity with the most of them.
+    pub fullest: u64,
+    /// Time stamp of the oldest message that waits.
+    pub oldest: Option<Millis>,
+    /// Bytes that all of these messages hold, by estimate.
+    pub bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct Line {
+    /// What is due.
     places: BTreeMap<Place, Arc<Record>>,
+    /// What is due, and what is not.
     ages: BTreeSet<(Millis, u64)>,
     processing: u64,
 }
@@ -32,49 +53,121 @@ struct Line {
 #[derive(Debug)]
 pub(super) struct Pending {
     aging_ms: Millis,
+    /// What is due, of all entities.
     all: BTreeMap<Place, Arc<Record>>,
     lines: BTreeMap<String, Line>,
+    ages: BTreeSet<(Millis, u64)>,
+    /// What waits for its time, by when that is; some are due by now.
+    delays: BTreeMap<(Millis, u64), Arc<Record>>,
+    /// For how many entities so many messages wait.
+    lengths: BTreeMap<usize, usize>,
+    processing: u64,
+    bytes: u64,
 }
 
 impl Pending {
     pub(super) fn new(aging_ms: Millis) -> Self {
-        Self { aging_ms, all: BTreeMap::new(), lines: BTreeMap::new() }
+        Self {
+            aging_ms,
+            all: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            ages: BTreeSet::new(),
+            delays: BTreeMap::new(),
+            lengths: BTreeMap::new(),
+            processing: 0,
+            bytes: 0,
+        }
     }
 
     pub(super) fn add(&mut self, record: &Arc<Record>) {
         let Some((entity, work)) = entity_and_work(record) else { return };
-        match work.status {
-            Status::Pending => {
-                let place = Place::of(record, work, self.aging_ms);
-                self.all.insert(place, Arc::clone(record));
-                let line = self.lines.entry(entity.to_owned()).or_default();
-                line.places.insert(place, Arc::clone(record));
-                line.ages.insert((record.content.timestamp, record.content.posted));
-            }
-            Status::Processing => self.lines.entry(entity.to_owned()).or_default().processing += 1,
-            Status::Complete | Status::Failed => {}
+        if !record.is_unfinished() {
+            return;
+        }
+        self.bytes += record.unfinished_bytes() as u64;
+        if !self.lines.contains_key(entity) {
+            self.lines.insert(entity.to_owned(), Line::default());
+        }
+        let line = self.lines.get_mut(entity).expect("it is there or was just inserted");
+        if work.status == Status::Processing {
+            line.processing += 1;
+            self.processing += 1;
+            return;
+        }
+        let age = age(record);
+        self.ages.insert(age);
+        let before = line.ages.len();
+        line.ages.insert(age);
+        let now = line.ages.len();
+        match work.not_before {
+            Some(due) => drop(self.delays.insert((due, age.1), Arc::clone(record))),
+            None => self.offer(Arc::clone(record)),
+        }
+        self.grow(before, now);
+    }
+
+    /// A message is due.
+    fn offer(&mut self, record: Arc<Record>) {
+        let Some((entity, work)) = entity_and_work(&record) else { return };
+        let place = Place::of(&record, work, self.aging_ms);
+        if let Some(line) = self.lines.get_mut(entity) {
+            line.places.insert(place, Arc::clone(&record));
+        }
+        self.all.insert(place, record);
+    }
+
+    /// What is due by now is listed from now on.
+    pub(super) fn wake(&mut self, now: Millis) {
+        while let Some(delayed) = self.delays.first_entry().filter(|delayed| delayed.key().0 <= now) {
+            let record = delayed.remove();
+            self.offer(record);
         }
     }
 
     pub(super) fn remove(&mut self, record: &Record) {
         let Some((entity, work)) = entity_and_work(record) else { return };
-        let Some(line) = self.lines.get_mut(entity) else { return };
-        match work.status {
-            Status::Pending => {
-                let place = Place::of(record, work, self.aging_ms);
-                self.all.remove(&place);
-                line.places.remove(&place);
-                line.ages.remove(&(record.content.timestamp, record.content.posted));
+        let Some(line) = self.lines.get_mut(entity).filter(|_| record.is_unfinished()) else { return };
+        self.bytes = self.bytes.saturating_sub(record.unfinished_bytes() as u64);
+        let before = line.ages.len();
+        if work.status == Status::Processing {
+            line.processing = line.processing.saturating_sub(1);
+            self.processing = self.processing.saturating_sub(1);
+        } else {
+            let (place, age) = (Place::of(record, work, self.aging_ms), age(record));
+            self.all.remove(&place);
+            self.ages.remove(&age);
+            if let Some(due) = work.not_before {
+                self.delays.remove(&(due, age.1));
             }
-            Status::Processing => line.processing = line.processing.saturating_sub(1),
-            Status::Complete | Status::Failed => {}
+            // It may have become due since.
+            line.places.remove(&place);
+            line.ages.remove(&age);
         }
-        if line.places.is_empty() && line.processing == 0 {
+        let now = line.ages.len();
+        if now == 0 && line.processing == 0 {
             self.lines.remove(entity);
+        }
+        self.grow(before, now);
+    }
+
+    /// For one entity so many messages waited, and now so many do.
+    fn grow(&mut self, before: usize, now: usize) {
+        if before == now {
+            return;
+        }
+        if let Some(entities) = self.lengths.get_mut(&before) {
+            *entities -= 1;
+            if *entities == 0 {
+                self.lengths.remove(&before);
+            }
+        }
+        if now > 0 {
+            *self.lengths.entry(now).or_default() += 1;
         }
     }
 
-    pub(super) fn first(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+    /// The first of what is due since [`Self::wake`].
+    pub(super) fn first(&self, entity: Option<&str>, limit: usize) -> Vec<Arc<Record>> {
         let places = match entity {
             Some(entity) => match self.lines.get(entity) {
                 Some(line) => &line.places,
@@ -82,34 +175,57 @@ impl Pending {
             },
             None => &self.all,
         };
-        places.values().filter(|record| !is_delayed(record, now)).take(limit).cloned().collect()
+        places.values().take(limit).cloned().collect()
     }
 
+    /// All that waits, whether it is due or not.
+    pub(super) fn waiting(&self) -> Vec<Arc<Record>> {
+        self.all.values().chain(self.delays.values()).cloned().collect()
+    }
+
+    /// How many wait for these entities, for all where none is named, and since when the oldest.
     pub(super) fn depth(&self, entities: &[String]) -> (u64, Option<Millis>) {
-        let chosen = |entity: &String| entities.is_empty() || entities.contains(entity);
-        let lines = self.lines.iter().filter(|(entity, _)| chosen(entity)).map(|(_, line)| line);
+        if entities.is_empty() {
+            return (self.ages.len() as u64, self.ages.first().map(|(stamp, _)| *stamp));
+        }
+        // One that is named twice counts once.
+        let entities: BTreeSet<_> = entities.iter().collect();
+        let lines = entities.into_iter().filter_map(|entity| self.lines.get(entity));
         lines.fold((0, None), |(count, oldest): (u64, Option<Millis>), line| {
             let of_line = line.ages.first().map(|(stamp, _)| *stamp);
-            (count + line.places.len() as u64, oldest.into_iter().chain(of_line).min())
+            (count + line.ages.len() as u64, oldest.into_iter().chain(of_line).min())
         })
     }
 
-    pub(super) fn depths(&self, now: Millis) -> Vec<EntityDepth> {
+    /// The queues of the entities behind this name, in the order of their names.
+    pub(super) fn depths(&self, after: &str) -> impl Iterator<Item = EntityDepth> {
         let depth = |(entity, line): (&String, &Line)| EntityDepth {
             entity: entity.clone(),
-            pending: line.places.len() as u64,
-            delayed: line.places.values().filter(|record| is_delayed(record, now)).count() as u64,
+            pending: line.ages.len() as u64,
             processing: line.processing,
             oldest: line.ages.first().map(|(stamp, _)| *stamp),
         };
-        self.lines.iter().map(depth).collect()
+        self.lines.range::<str, _>((Excluded(after), Unbounded)).map(depth)
     }
+
+    /// All queues together, as of the last [`Self::wake`].
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            entities: self.lines.len() as u64,
+            pending: self.ages.len() as u64,
+            delayed: self.delays.len() as u64,
+            processing: self.processing,
+            fullest: self.lengths.last_key_value().map_or(0, |(length, _)| *length as u64),
+            oldest: self.ages.first().map(|(stamp, _)| *stamp),
+            bytes: self.bytes,
+        }
+    }
+}
+
+fn age(record: &Record) -> (Millis, u64) {
+    (record.content.timestamp, record.content.posted)
 }
 
 fn entity_and_work(record: &Record) -> Option<(&str, &Work)> {
     Some((record.content.address.as_ref()?.entity.as_str(), record.state.work.as_ref()?))
-}
-
-fn is_delayed(record: &Record, now: Millis) -> bool {
-    record.state.work.as_ref().and_then(|work| work.not_before).is_some_and(|due| due > now)
 }

@@ -15,11 +15,13 @@ use super::{
     room::{Waiting, of_completion, of_lease, of_post, of_update},
     seat::{Claimed, Returns, Seat},
 };
+#[cfg(test)]
+use crate::domain::{SessionView, SessionsAfter};
 use crate::{
     disk::{DiskFull, DiskRoom},
     domain::{
         At, ClaimBy, Completed, Editor, Failed, Failure, LeaseRef, Millis, NewMessage, Posted, Queue, Record,
-        Rejection, Reply, Request, SessionView, Taker, Update,
+        Rejection, Reply, Request, Taker, Update,
     },
 };
 
@@ -184,12 +186,23 @@ impl QueueHandle {
         self.decide("CancelMessage", vec![id], 0, move |queue, _| queue.cancel(id)).await
     }
 
-    /// The sessions that stream or hold leases.
-    pub async fn sessions(&self) -> Result<Vec<SessionView>, CommandError> {
-        let (reply, sessions) = oneshot::channel();
+    /// Reads the queue, between two commands: short, the writer waits meanwhile.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        read: impl FnOnce(&Queue) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (reply, found) = oneshot::channel();
         // It changes nothing, and an operator wants to see a full queue most of all.
-        self.send(Job::Command(Command::new("Sessions", reply, |queue, _| queue.sessions())))?;
-        sessions.await.map_err(|_| CommandError::Stopped)
+        self.send(Job::Command(Command::new(call, reply, |queue, _| read(queue))))?;
+        found.await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// All sessions that stream or hold leases.
+    #[cfg(test)]
+    pub(super) async fn sessions(&self) -> Result<Vec<SessionView>, CommandError> {
+        let all = |queue: &Queue| queue.sessions(&SessionsAfter::Start).map(|(_, view)| view).collect();
+        self.read("Sessions", all).await
     }
 
     /// Lets somebody take work. Work and news come over the returned seat until it is dropped; the seat ends by itself

@@ -81,9 +81,10 @@ impl History {
         if let Some(now) = stats {
             point.pending = Some(now.pending);
             point.processing = Some(now.processing);
-            let ages = now.entities.iter().filter_map(|entity| entity.oldest_age);
-            let in_ms = ages.map(|age| age.seconds.saturating_mul(1_000) + i64::from(age.nanos) / 1_000_000);
-            point.oldest_age_ms = Some(in_ms.max().unwrap_or_default());
+            let in_ms = |age: prost_types::Duration| {
+                age.seconds.saturating_mul(1_000) + i64::from(age.nanos) / 1_000_000
+            };
+            point.oldest_age_ms = Some(now.oldest_age.map(in_ms).unwrap_or_default());
             point.watchers = Some(now.watchers);
             if let Some(before) = &self.last {
                 let counted = |kind| Some(since(count(before, kind), count(&now, kind)));
@@ -159,23 +160,19 @@ fn calls_since(before: &v1::GetStatsResponse, now: &v1::GetStatsResponse) -> Vec
 mod tests {
     use std::time::Duration;
 
-    use repartee_proto::v1::{CallStats, ChangeCount, ChangeKind, EntityStats, GetStatsResponse};
+    use repartee_proto::v1::{CallStats, ChangeCount, ChangeKind, GetStatsResponse};
 
     use super::{History, KEPT, Latencies, Sample};
 
     fn stats(posted: u64, writes: u64) -> GetStatsResponse {
         let changes = [(ChangeKind::Posted, posted), (ChangeKind::Completed, posted / 2)];
-        let age = |seconds| EntityStats {
-            oldest_age: Some(prost_types::Duration { seconds, nanos: 500_000_000 }),
-            ..EntityStats::default()
-        };
         GetStatsResponse {
             pending: 3,
             changes_since_start: changes
                 .map(|(kind, count)| ChangeCount { kind: kind.into(), count })
                 .to_vec(),
             calls: vec![CallStats { call: "PostMessage".to_owned(), calls: posted, reads: 0, writes }],
-            entities: vec![age(7), age(9), EntityStats::default()],
+            oldest_age: Some(prost_types::Duration { seconds: 9, nanos: 500_000_000 }),
             ..GetStatsResponse::default()
         }
     }

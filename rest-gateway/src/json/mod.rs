@@ -23,7 +23,7 @@ pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Renewed};
 pub(crate) use page::{ConversationQuery, FailedQuery, ListQuery, Listing, PendingQuery};
 pub(crate) use pending::{FailedList, PendingList, StorageReads};
 pub(crate) use post::{NewComment, Posted};
-pub(crate) use stats::Stats;
+pub(crate) use stats::{Stats, StatsQuery};
 pub(crate) use steps::{Claim, ClaimNext, Complete, Fail, MessageRef, Release, Renew};
 
 use crate::problem::Problem;

@@ -3,8 +3,48 @@
 use std::collections::BTreeMap;
 
 use repartee_proto::v1::{self, ChangeKind};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, Unexpected},
+};
+use utoipa::{IntoParams, ToSchema};
+
+/// Most rows of a page, as the queue-service has it.
+const MOST: u32 = 500;
+
+/// Which page of the entities, and of the sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// Most entities, and most sessions: 1 to 500; 100 where absent. There are fewer where their names are very long.
+    #[serde(default, deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Only entities behind this name: `nextEntitiesAfter` of an earlier answer.
+    #[serde(default)]
+    #[param(required = false)]
+    entities_after: String,
+    /// Only sessions behind this position: `nextSessionsAfter` of an earlier answer.
+    #[serde(default)]
+    #[param(required = false)]
+    sessions_after: String,
+}
+
+impl From<StatsQuery> for v1::GetStatsRequest {
+    fn from(query: StatsQuery) -> Self {
+        let StatsQuery { limit, entities_after, sessions_after } = query;
+        Self { only_in_memory: false, page_size: limit, entities_after, sessions_after }
+    }
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    limit
+        .map(Some)
+        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a whole number from 1 to 500"))
+}
 
 /// Depth and age of the queue, its sessions, the fill of the cache, and what each call cost in storage.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,14 +66,28 @@ pub(crate) struct Stats {
     processing: u64,
     /// Messages that were given up or cancelled and not retried since.
     failed: u64,
-    /// The queue by entity, in the order of their names.
+    /// Age of the oldest message that waits, milliseconds; null where none waits.
+    #[schema(required)]
+    oldest_age_ms: Option<i64>,
+    /// The queue by entity, in the order of their names: one page.
     entities: Vec<EntityStats>,
+    /// How many entities there are.
+    entities_total: u64,
+    /// `entitiesAfter` of the next page; null where this is the last one.
+    #[schema(required)]
+    next_entities_after: Option<String>,
     /// How many changes of each kind were committed since the process started.
     changes_since_start: BTreeMap<&'static str, u64>,
     /// What each call cost in storage since the process started.
     calls: Vec<CallStats>,
-    /// The sessions of workers that stream or hold leases; then what workers hold without a session, one entry a worker.
+    /// The sessions of workers that stream or hold leases; then what workers hold without a session, one entry a worker:
+    /// one page.
     sessions: Vec<SessionStats>,
+    /// How many there are.
+    sessions_total: u64,
+    /// `sessionsAfter` of the next page; null where this is the last one.
+    #[schema(required)]
+    next_sessions_after: Option<String>,
     /// The fill of the cache.
     cache: CacheStats,
     /// Open watches of the feed.
@@ -131,6 +185,11 @@ impl From<v1::GetStatsResponse> for Stats {
             delayed: stats.delayed,
             processing: stats.processing,
             failed: stats.failed,
+            oldest_age_ms: stats.oldest_age.map(in_ms),
+            entities_total: stats.entities_total,
+            next_entities_after: Some(stats.next_entities_after).filter(|next| !next.is_empty()),
+            sessions_total: stats.sessions_total,
+            next_sessions_after: Some(stats.next_sessions_after).filter(|next| !next.is_empty()),
             entities: stats.entities.into_iter().map(EntityStats::from).collect(),
             calls: stats.calls.into_iter().map(CallStats::from).collect(),
             sessions: stats.sessions.into_iter().map(SessionStats::from).collect(),
@@ -147,9 +206,7 @@ impl From<v1::EntityStats> for EntityStats {
             entity: stats.entity,
             pending: stats.pending,
             processing: stats.processing,
-            oldest_age_ms: stats
-                .oldest_age
-                .map(|age| age.seconds.saturating_mul(1_000) + i64::from(age.nanos) / 1_000_000),
+            oldest_age_ms: stats.oldest_age.map(in_ms),
         }
     }
 }
@@ -189,6 +246,10 @@ impl From<v1::CacheStats> for CacheStats {
             max_bytes: stats.max_bytes,
         }
     }
+}
+
+fn in_ms(age: prost_types::Duration) -> i64 {
+    age.seconds.saturating_mul(1_000) + i64::from(age.nanos) / 1_000_000
 }
 
 /// The word of a change, as DESIGN uses it.

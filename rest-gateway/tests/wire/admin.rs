@@ -108,6 +108,7 @@ async fn the_history_has_a_point_for_each_interval() {
     assert_eq!(page["intervalMs"], 10);
     let asked: v1::GetStatsRequest = world.queue.asked();
     assert!(asked.only_in_memory, "a point costs no storage read");
+    assert_eq!(asked.page_size, Some(0), "nor a list of entities or sessions");
 }
 
 #[tokio::test]

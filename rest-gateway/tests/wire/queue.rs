@@ -198,4 +198,29 @@ async fn statistics_use_the_words_of_the_design() {
     assert_eq!(stats["changesSinceStart"], json!({"retryScheduled": 3}));
     assert_eq!(stats["calls"][0], json!({"call": "ListMessages", "calls": 5, "reads": 0, "writes": 0}));
     assert_eq!(stats["cache"]["maxMessages"], 0);
+    assert!(stats["nextEntitiesAfter"].is_null() && stats["nextSessionsAfter"].is_null());
+}
+
+#[tokio::test]
+async fn statistics_are_read_by_page() {
+    let world = World::start().await;
+    world.queue.answer(v1::GetStatsResponse {
+        entities_total: 7,
+        next_entities_after: "b".to_owned(),
+        sessions_total: 9,
+        next_sessions_after: "s:2".to_owned(),
+        oldest_age: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+        ..Default::default()
+    });
+    let stats = world.get("/api/stats?limit=2&entitiesAfter=a%20b&sessionsAfter=s:1").await.json(200);
+    let asked: v1::GetStatsRequest = world.queue.asked();
+    assert_eq!(asked.page_size, Some(2));
+    assert_eq!((&*asked.entities_after, &*asked.sessions_after), ("a b", "s:1"));
+    assert_eq!((&stats["entitiesTotal"], &stats["nextEntitiesAfter"]), (&json!(7), &json!("b")));
+    assert_eq!((&stats["sessionsTotal"], &stats["nextSessionsAfter"]), (&json!(9), &json!("s:2")));
+    assert_eq!(stats["oldestAgeMs"], 1_500);
+    for limit in ["0", "501", "ten"] {
+        let problem = world.get(&format!("/api/stats?limit={limit}")).await.problem(400);
+        assert!(problem["detail"].as_str().unwrap().contains("from 1 to 500"), "{problem}");
+    }
 }

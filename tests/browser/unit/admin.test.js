@@ -20,7 +20,7 @@ test("a chart that failed is fetched again with the next look, and one that is s
   const elements = new Map();
   const at = (id) => elements.get(id) ?? elements.set(id, element()).get(id);
   const answers = {
-    "api/stats": { pending: 0, processing: 0, failed: 0, watchers: 0, sessions: [], entities: [] },
+    "api/stats": { pending: 0, processing: 0, failed: 0, watchers: 0, sessions: [], sessionsTotal: 0, nextSessionsAfter: null, entities: [], entitiesTotal: 0, nextEntitiesAfter: null, oldestAgeMs: null },
     "api/admin/history": { points: [{ time: 1 }], intervalMs: 1_000, spanMs: 1_000, serverTime: 1, calls: [], now: { sseClients: 0, longPolls: 0 } },
     "api/queue/failed?limit=50": { failed: [] },
     "api/queue/pending?limit=50": { pending: [] },

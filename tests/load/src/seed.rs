@@ -17,7 +17,7 @@ const BATCH: u64 = 256;
 /// Messages that have a timestamp of their own, so that the newest page is as long as asked for.
 const NEWEST: u64 = 50;
 /// Messages that wait at the same time while many are stored and worked off.
-const ROUND: u64 = 20_000;
+const ROUND: u64 = 10_000;
 /// Those who work them off.
 const WORKERS: usize = 64;
 /// Batches that are on their way at the same time.

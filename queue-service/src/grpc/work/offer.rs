@@ -67,7 +67,7 @@ impl WorkStream {
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
         let mut seq = *tail.borrow_and_update();
         let mut offers = Offers::default();
-        for record in self.grpc.reads.views.pending(None, usize::MAX, Millis::MAX) {
+        for record in self.grpc.reads.views.waiting() {
             self.note(&record, &mut offers).await?;
         }
         loop {

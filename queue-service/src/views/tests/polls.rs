@@ -22,7 +22,7 @@ fn readers(commits: &Commits, messages: usize) -> (Kept, Reads) {
     let (_, views) =
         restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now, Tally::default())
             .unwrap();
-    let reads = Reads { views: Arc::new(views), store: kept.store.clone(), costs };
+    let reads = Reads { views: Arc::new(views), store: kept.store.clone(), costs, failures: Arc::default() };
     (kept, reads)
 }
 

@@ -24,7 +24,7 @@ fn readers(kept: &Kept, limits: CacheLimits) -> Reads {
     let (costs, now) = (Costs::default(), kept.lived.world.now);
     let (_, views) =
         restore(&kept.store, QueueRules::default(), limits, &costs, now, Tally::default()).unwrap();
-    Reads { views: Arc::new(views), store: kept.store.clone(), costs }
+    Reads { views: Arc::new(views), store: kept.store.clone(), costs, failures: Arc::default() }
 }
 
 /// Lives through a commit, with a sweep of so many changes behind the cache.

@@ -15,7 +15,7 @@ use crate::{
     },
     journal::{Costs, Tally, tests::Kept},
     restore::restore,
-    views::{CacheLimits, Views},
+    views::{CacheLimits, Totals, Views},
 };
 
 const DOMAINS: [Option<&str>; 4] = [None, Some("site0"), Some("site1"), Some("nobody was here")];
@@ -145,11 +145,22 @@ fn check_pending(lived: &Lived, views: &Views) {
     assert_eq!(views.depth(&[]), (all, oldest));
     assert_eq!(views.depth(&["nobody".to_owned()]), (0, None));
     let processing = with(Status::Processing).count() as u64;
-    match &views.depths(now)[..] {
+    let bytes = lived.messages().into_iter().filter(|record| is_live(record)).map(Record::unfinished_bytes);
+    let expected_totals = Totals {
+        entities: u64::from(all + processing > 0),
+        pending: all,
+        delayed: all - expected.len() as u64,
+        processing,
+        fullest: all,
+        oldest,
+        bytes: bytes.sum::<usize>() as u64,
+    };
+    assert_eq!(views.totals(now), expected_totals);
+    match &views.depths("", |depths| depths.collect::<Vec<_>>())[..] {
         [] => assert_eq!(all + processing, 0),
         [bot] => {
             assert_eq!((bot.pending, bot.processing, bot.oldest), (all, processing, oldest));
-            assert_eq!(bot.delayed, all - expected.len() as u64);
+            assert!(views.depths("bot", |depths| depths.next().is_none()), "it is the last one");
         }
         more => panic!("one entity is asked in this history, not {more:?}"),
     }
@@ -302,7 +313,8 @@ fn of_a_message_that_is_edited_again_and_again_one_text_is_kept() {
         let before = views.fill().bytes;
         let changes = lived.live(*later, acts).to_vec();
         texts.extend(changes.last().map(|change| Arc::downgrade(&change.record.content)));
-        (lived.world.log.clear(), lived.commits.clear());
+        lived.world.log.clear();
+        lived.commits.clear();
         views.publish(changes);
         per_edit.push(views.fill().bytes.abs_diff(before));
     }

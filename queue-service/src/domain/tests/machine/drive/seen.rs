@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Driven, entity_name, entity_names, worker_name};
 use crate::domain::{
-    Event, Record,
+    Event, Record, SessionsAfter,
     tests::model::{Lease, Message, Model, Told, Work},
 };
 
@@ -56,6 +56,10 @@ impl Driven {
                 assert_eq!(&live.record, self.world.record(*id), "live work is as its last change left it");
             }
         }
+        assert_eq!(queue.unfinished_bytes(), folded.unfinished_bytes());
+        let unfinished = self.world.store.values().filter(|record| record.is_unfinished());
+        let bytes = unfinished.map(Record::unfinished_bytes).sum::<usize>();
+        assert_eq!(queue.unfinished_bytes(), bytes, "each unfinished message is counted once, as it is now");
         for entity in [0, 1] {
             assert_eq!(queue.waiting(&entity_name(entity)), folded.waiting(&entity_name(entity)));
             let entities = entity_names(&[entity]);
@@ -82,7 +86,7 @@ impl Driven {
             let leases = alone.clone().filter(|claim| worker_name(claim.worker) == worker).count();
             expected.push((worker, String::new(), 0, leases));
         }
-        let seen = self.world.queue.sessions().into_iter();
+        let seen = self.world.queue.sessions(&SessionsAfter::Start).map(|(_, view)| view);
         let seen: Vec<_> = seen.map(|s| (s.worker_id, s.session_id, s.streams, s.leases)).collect();
         assert_eq!(seen, expected);
     }

@@ -66,7 +66,7 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::Cancelled => Refusal::Cancelled,
         Rejection::Failed => Refusal::Failed,
         Rejection::WrongStatus(_) => Refusal::WrongStatus,
-        Rejection::QueueFull { .. } => Refusal::QueueFull,
+        Rejection::QueueFull { .. } | Rejection::PendingBytes { .. } => Refusal::QueueFull,
         Rejection::ClockBehind { .. } => panic!("the clock of this test never steps back"),
         Rejection::IdempotencyConflict => Refusal::IdempotencyConflict,
     }
