@@ -106,3 +106,46 @@ async fn requests_are_counted_by_route_and_never_by_path() {
     assert!(metrics.text().contains("repartee_http_request_seconds_bucket{"), "{}", metrics.text());
     assert!(!metrics.text().contains("some-id"));
 }
+
+#[tokio::test]
+async fn every_answer_of_every_route_says_what_browsers_may_do_with_it() {
+    let world = World::start().await;
+    let document = world.get("/openapi.json").await.json(200);
+    let mut asked = 0;
+    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/stream")) {
+        let path = path.replace("{id}", "m1").replace("{file}", "index.html").replace("{name}", "depth");
+        for method in
+            [Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS]
+        {
+            // `Answer::to` looks at the headers.
+            Answer::to(world.request(method, &path)).await;
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked}");
+    for path in [
+        "/no/such/path",
+        "/docs/",
+        "/docs/no-such-file",
+        "/admin/",
+        "/api/comments?limit=0",
+        "/repartee.d.ts",
+    ] {
+        Answer::to(world.request(Method::GET, path)).await;
+    }
+    Answer::to(world.request(Method::POST, "/api/comments").body("x".repeat(100_000))).await;
+}
+
+#[tokio::test]
+async fn only_what_other_sites_embed_may_be_loaded_by_them() {
+    let world = World::start().await;
+    for (path, from) in [
+        ("/embed.js", "cross-origin"),
+        ("/repartee.js", "cross-origin"),
+        ("/", "same-origin"),
+        ("/admin.js", "same-origin"),
+        ("/livez", "same-origin"),
+    ] {
+        assert_eq!(world.get(path).await.header("cross-origin-resource-policy"), from, "{path}");
+    }
+}

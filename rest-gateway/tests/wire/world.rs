@@ -121,8 +121,18 @@ impl Answer {
         for (name, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")] {
             assert_eq!(answer.header(name), value);
         }
-        for name in ["x-request-id", "content-security-policy", "cache-control"] {
+        let of_all =
+            ["x-request-id", "content-security-policy", "cache-control", "cross-origin-resource-policy"];
+        for name in of_all {
             assert!(!answer.header(name).is_empty(), "{name} is missing: {:?}", answer.headers);
+        }
+        let is_page = answer.header("content-type").starts_with("text/html");
+        for name in ["permissions-policy", "cross-origin-opener-policy", "x-frame-options"] {
+            assert_eq!(!answer.header(name).is_empty(), is_page, "{name}: {:?}", answer.headers);
+        }
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+        for tells in ["server", "x-powered-by"] {
+            assert_eq!(answer.header(tells), "", "{tells} tells what runs here");
         }
         answer
     }
