@@ -1,7 +1,7 @@
 // The operator's page: asks for the figures, shows them, and does what an operator asks for. What people wrote reaches
 // it as text only.
 
-import { h } from "./dom.js";
+import { h, isolated, named } from "./dom.js";
 import { age, bill, count, described, judged, money, titled } from "./tables.js";
 
 /** Between two looks, in ms. */
@@ -110,8 +110,8 @@ function showWorkers() {
   const rows = sessions.map((session) => {
     const { quiet, silent, lastRenewAt, ...worker } = judged(session, now);
     return [
-      worker.workerId,
-      h("span", { className: "session" }, worker.sessionId || "–"),
+      named(worker.workerId),
+      h("span", { className: "session" }, worker.sessionId ? named(worker.sessionId) : "–"),
       number(worker.streams), number(worker.leases), lastRenewAt === null ? "never renewed" : `${age(now - lastRenewAt)} ago`,
       silent ? h("span", { className: "silent" }, `silent for ${age(quiet)}`) : "",
     ];
@@ -124,7 +124,7 @@ function showEntities() {
   at("of-entities").textContent = titled("Queue, by entity", "Queue, by entity,", entities.length, entitiesTotal);
   showPages("entities", nextEntitiesAfter);
   const rows = entities.map((entity) => [
-    entity.entity, number(count(entity.pending)), number(count(entity.processing)), number(age(entity.oldestAgeMs)),
+    named(entity.entity), number(count(entity.pending)), number(count(entity.processing)), number(age(entity.oldestAgeMs)),
   ]);
   fill("entities", ["Entity", number("Waiting"), number("In work"), number("Oldest waits")], rows, "Nothing waits for a bot.");
 }
@@ -149,8 +149,8 @@ function showPages(name, next) {
 function showFailed() {
   at("of-failed").textContent = titled("Failed", "Failed, the newest", known.failed.length, known.stats.failed);
   const rows = known.failed.map(({ message, errors, failures, expiries, cancelled }) => [
-    words(message.text, `${message.username} to ${message.botParams?.entity ?? "–"}, in ${message.domain}`),
-    h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", {}, error))),
+    words(message.text, named(message.username), " to ", named(message.botParams?.entity ?? "–"), ", in ", named(message.domain)),
+    h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", { dir: "auto" }, error))),
     number(`${failures} · ${expiries}`),
     number(age(known.history.serverTime - message.timestamp)),
     h("div", { className: "actions" },
@@ -164,8 +164,8 @@ function showWaiting() {
   const all = known.waiting.length < LISTED ? known.waiting.length : known.stats.pending;
   at("of-waiting").textContent = titled("Waiting, the next ones first", "Waiting, the next", known.waiting.length, all);
   const rows = known.waiting.map((message) => [
-    words(message.text, `${message.username}, in ${message.domain}`),
-    message.botParams.entity, number(message.botParams.priority),
+    words(message.text, named(message.username), ", in ", named(message.domain)),
+    named(message.botParams.entity), number(message.botParams.priority),
     number(age(known.history.serverTime - message.timestamp)),
     action("Cancel", message, "api/queue/cancel"),
   ]);
@@ -190,8 +190,8 @@ function number(content) {
   return { className: "number", content: String(content) };
 }
 
-function words(text, below) {
-  return h("div", { className: "words" }, h("p", {}, text), h("span", { className: "soft" }, below));
+function words(text, ...below) {
+  return h("div", { className: "words" }, h("p", { dir: "auto" }, text), h("span", { className: "soft" }, ...below));
 }
 
 /** A button that is being used stays in use: what is under a finger is not exchanged. */
@@ -215,7 +215,7 @@ function fill(id, heads, rows, none) {
 
 /** A button that does something to a message. */
 function action(name, message, path) {
-  const button = h("button", { type: "button", "aria-label": `${name}: ${message.text.slice(0, 60)}` }, name);
+  const button = h("button", { type: "button", "aria-label": `${name}: ${isolated(message.text.slice(0, 60))}` }, name);
   button.dataset.key = `${name} ${message.id}`;
   button.addEventListener("click", async () => {
     button.disabled = true;

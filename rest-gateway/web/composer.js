@@ -10,10 +10,10 @@ export class Composer {
   onsend = async () => {};
   #sending = false;
   #fields = {
-    username: h("input", { id: "name", name: "username", autocomplete: "nickname", maxLength: 64 }),
+    username: h("input", { id: "name", name: "username", dir: "auto", autocomplete: "nickname", maxLength: 64 }),
     color: h("input", { id: "color", name: "color", type: "color" }),
-    entity: h("input", { id: "entity", name: "entity", maxLength: 64, autocomplete: "off", autocapitalize: "none", spellcheck: false, placeholder: "nobody" }),
-    text: h("textarea", { id: "text", name: "text", rows: 1, maxLength: 16_384, placeholder: "Say something…", enterKeyHint: "send", "aria-describedby": "error hint" }),
+    entity: h("input", { id: "entity", name: "entity", dir: "auto", maxLength: 64, autocomplete: "off", autocapitalize: "none", spellcheck: false, placeholder: "nobody" }),
+    text: h("textarea", { id: "text", name: "text", dir: "auto", rows: 1, maxLength: 16_384, placeholder: "Say something…", enterKeyHint: "send", "aria-describedby": "error hint" }),
   };
   #button = h("button", { id: "send", type: "submit" }, "Send");
   #error = h("p", { id: "error", className: "error", role: "alert" });

@@ -17,6 +17,19 @@ export function h(tag, given = {}, ...children) {
 }
 
 /**
+ * A name within a text that can hold no elements, such as a title or a label: whatever it holds, it moves nothing around
+ * it. Where elements can stand, a name stands in a `<bdi>`.
+ */
+export function isolated(name) {
+  return `\u2068${name.replace(/[\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`;
+}
+
+/** A name on a page. */
+export function named(name) {
+  return h("bdi", {}, name);
+}
+
+/**
  * The three parts of a color of nine digits, such as "169080199"; null for every other text ("default", too).
  * @param {string} color
  * @returns {[number, number, number]|null} red, green and blue, 0 to 255 each

@@ -1,20 +1,28 @@
 // One comment on the page: its element, and how it is filled.
 
-import { h, paint } from "./dom.js";
+import { h, named, paint } from "./dom.js";
 
 const STATUS = { sending: "sending…", pending: "pending", processing: "answering…", complete: "answered", failed: "failed" };
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
-/** What stands below a message: its state as a word for styles, and as text; null where no bot is asked. */
+/**
+ * What stands below a message: its state as a word for styles, and as text, with the bot and its error where there are
+ * any; null where no bot is asked.
+ */
 export function statusOf({ state, message }) {
   if (state === "sending") return { state, text: STATUS.sending };
   if (state === "writing") return { state, text: "writing…" };
   const bot = message.botParams;
   if (!bot || message.deleted) return null;
-  const error = bot.status === "failed" && bot.error ? `: ${bot.error}` : "";
-  return { state: bot.status, text: `${bot.entity} · ${STATUS[bot.status] ?? bot.status}${error}` };
+  const error = bot.status === "failed" && bot.error ? bot.error : null;
+  return { state: bot.status, bot: bot.entity, text: STATUS[bot.status] ?? bot.status, error };
+}
+
+/** The words of a status; what people and bots wrote stands apart. */
+function words({ bot, text, error }) {
+  return [...(bot ? [named(bot), " · "] : []), text, ...(error ? [": ", named(error)] : [])];
 }
 
 /** The day of a message in words, for the line between two days. */
@@ -57,13 +65,13 @@ export function fill({ element, parts }, entry, answered) {
   parts.badge.hidden = !ai;
   parts.text.textContent = message.deleted ? "This comment was removed." : message.text;
   parts.reply.hidden = !answered;
-  parts.reply.textContent = answered ? `to ${answered.username}` : "";
+  parts.reply.replaceChildren(...(answered ? ["to ", named(answered.username)] : []));
   parts.reply.dataset.to = answered?.id ?? "";
   fillTime(parts.time, message.timestamp);
   const status = statusOf(entry);
   parts.status.hidden = status === null;
   parts.status.dataset.state = status?.state ?? "";
-  parts.status.textContent = status?.text ?? "";
+  parts.status.replaceChildren(...(status ? words(status) : []));
 }
 
 function fillTime(time, timestamp) {

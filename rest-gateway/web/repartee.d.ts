@@ -48,10 +48,16 @@ export interface Message {
   deleted?: boolean;
 }
 
-/** A comment to be stored. Only the domain, the text and the author are required. */
+/**
+ * A comment to be stored. Only the domain, the text and the author are required. Names (domain, username, color, entity,
+ * session) are kept in Unicode's NFC with plain single spaces: compare with those of the stored message, not with those
+ * that were sent. Names with characters that nobody sees, or that change the direction of text, are refused.
+ */
 export interface NewComment {
   domain: string;
+  /** Has to show something; kept as it is. */
   text: string;
+  /** Not a name that a bot answers under: `NAME_RESERVED`. */
   username: string;
   color?: string;
   "message-type"?: "human" | "AI";
@@ -64,6 +70,7 @@ export interface NewComment {
   botParams?: {
     entity: string;
     priority?: number | null;
+    /** A name of that entity: itself in any spelling, or one that the operator has given it. */
     aiUsername?: string | null;
     aiColor?: string | null;
     sessionId?: string | null;

@@ -64,7 +64,7 @@ export class Repartee {
     const options = {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": key },
-      body: JSON.stringify(comment),
+      body: JSON.stringify(comment, asStored),
     };
     for (const pause of [...RESEND, null]) {
       try {
@@ -121,6 +121,13 @@ export class Repartee {
       deadline.clear(streams);
     }
   }
+}
+
+/** Text as the server takes it: without halves of characters, and names in NFC, the form in which they are kept. */
+function asStored(name, value) {
+  if (typeof value !== "string") return value;
+  const whole = value.toWellFormed?.() ?? value;
+  return name === "text" ? whole : whole.normalize("NFC");
 }
 
 /** The response with its body read, so that a deadline covers the body too. */

@@ -1,6 +1,6 @@
 // The log of comments on the page: the list, where it is scrolled to, and what is read out. Never asks the server.
 
-import { h } from "./dom.js";
+import { h, named } from "./dom.js";
 import { dayOf, fill, newLine } from "./line.js";
 
 /** How far from its end, in px, the log still counts as read to the end. */
@@ -33,7 +33,10 @@ export class View {
       this.#log.focus({ preventScroll: true });
     });
     this.#older.addEventListener("click", () => this.onolder());
-    this.#list.addEventListener("click", ({ target }) => target.dataset?.to && this.#goTo(target.dataset.to));
+    this.#list.addEventListener("click", ({ target }) => {
+      const { to } = target.closest("[data-to]")?.dataset ?? {};
+      if (to) this.#goTo(to);
+    });
     this.#log.addEventListener("scroll", () => {
       this.#follows = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
       if (this.#follows) this.#read();
@@ -85,8 +88,8 @@ export class View {
   }
 
   /** Reads something out to those who hear the page. */
-  speak(text) {
-    this.#spoken.append(h("p", {}, text));
+  speak(...said) {
+    this.#spoken.append(h("p", {}, ...said));
     while (this.#spoken.childElementCount > 5) this.#spoken.firstElementChild.remove();
   }
 
@@ -127,7 +130,7 @@ export class View {
     const stored = entries.filter((entry) => entry.state === "stored");
     const fresh = stored.filter((entry) => entry.message.timestamp > this.#last && !entry.own);
     this.#last = Math.max(this.#last, stored.at(-1)?.message.timestamp ?? this.#last);
-    if (this.#begun) for (const { message } of fresh.slice(-5)) this.speak(`${message.username}: ${message.text}`);
+    if (this.#begun) for (const { message } of fresh.slice(-5)) this.speak(named(message.username), `: ${message.text}`);
     if (this.#begun && !seen) for (const entry of fresh) this.#unread.add(entry.key);
     this.#begun = true;
     for (const key of this.#unread) if (!this.#shown.has(key)) this.#unread.delete(key);

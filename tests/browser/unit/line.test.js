@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { colorOf, inkOn, parseColor } from "../../../rest-gateway/web/dom.js";
+import { colorOf, inkOn, isolated, parseColor } from "../../../rest-gateway/web/dom.js";
 import { statusOf } from "../../../rest-gateway/web/line.js";
 
 test("nine digits are a color", () => {
@@ -32,18 +32,23 @@ test("a comment tells where its work stands", () => {
   const at = (status, error = null) => statusOf({ state: "stored", message: { botParams: { entity: "echo", status, error } } });
   assert.deepEqual(statusOf({ state: "sending", message: {} }), { state: "sending", text: "sending…" });
   assert.deepEqual(statusOf({ state: "writing", message: {} }), { state: "writing", text: "writing…" });
-  assert.deepEqual(at("pending"), { state: "pending", text: "echo · pending" });
-  assert.deepEqual(at("processing"), { state: "processing", text: "echo · answering…" });
-  assert.deepEqual(at("complete"), { state: "complete", text: "echo · answered" });
-  assert.deepEqual(at("failed", "no model"), { state: "failed", text: "echo · failed: no model" });
+  assert.deepEqual(at("pending"), { state: "pending", bot: "echo", text: "pending", error: null });
+  assert.deepEqual(at("processing"), { state: "processing", bot: "echo", text: "answering…", error: null });
+  assert.deepEqual(at("complete"), { state: "complete", bot: "echo", text: "answered", error: null });
+  assert.deepEqual(at("failed", "no model"), { state: "failed", bot: "echo", text: "failed", error: "no model" });
 });
 
 test("an old error is not shown once the work goes on", () => {
   const message = { botParams: { entity: "echo", status: "pending", error: "no model" } };
-  assert.equal(statusOf({ state: "stored", message }).text, "echo · pending");
+  assert.equal(statusOf({ state: "stored", message }).error, null);
 });
 
 test("a platform post and a removed comment have no status", () => {
   assert.equal(statusOf({ state: "stored", message: { botParams: null } }), null);
   assert.equal(statusOf({ state: "stored", message: { deleted: true, botParams: { entity: "echo", status: "pending" } } }), null);
+});
+
+test("a name in a title moves nothing around it", () => {
+  assert.equal(isolated("night-sky"), "\u2068night-sky\u2069");
+  assert.equal(isolated("a\u202eb\u2069c\u2066"), "\u2068abc\u2069");
 });

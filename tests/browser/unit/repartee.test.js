@@ -30,6 +30,14 @@ test("a comment is sent as JSON, under a key, below the server's address", async
   assert.match(call.headers["Idempotency-Key"], /^[0-9a-f]{32}$/);
 });
 
+test("names are sent in the form in which they are kept, and text as it was written, without halves of characters", async (t) => {
+  const { server, client } = world(t, [stored]);
+  const written = { ...comment, username: "Zoe\u0308", text: "e\u0308 \ud83d", botParams: { entity: "cafe\u0301" } };
+  await client.post(written);
+  const sent = JSON.parse(server.calls[0].body);
+  assert.deepEqual([sent.username, sent.text, sent.botParams.entity], ["Zo\u00eb", "e\u0308 \ufffd", "caf\u00e9"]);
+});
+
 for (const failure of [new TypeError("fetch failed"), refused(500), refused(502), refused(503), refused(504), refused(429)]) {
   test(`a comment is sent again under the same key: ${failure.message ?? failure().status}`, async (t) => {
     const { server, client, turn } = world(t, [failure, failure, stored]);
