@@ -8,6 +8,7 @@ mod door;
 mod exit;
 mod logs;
 mod metrics;
+pub mod names;
 mod open_files;
 pub mod private_file;
 mod ready;

@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
-    grpc::{self, Bounds, QueueGrpc, Rights, StreamRules, admit},
+    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     observe,
     reads::Reads,
@@ -45,6 +45,9 @@ pub enum Error {
     /// The secret of the edit tokens.
     #[error("the edit secret in the data directory cannot be used")]
     Secret(#[source] io::Error),
+    /// The names of the entities that were served.
+    #[error("the names that are reserved for bots cannot be read from {0}")]
+    Names(PathBuf, #[source] io::Error),
     /// The address.
     #[error("cannot listen on {0}; is another process using it?")]
     Bind(SocketAddr, #[source] io::Error),
@@ -165,6 +168,7 @@ fn open<J: Journal>(
     let mut store = SledStore::open(&data_dir, durability, &tally)?;
     let mark = HighWater::open(&data_dir, &mut store, &tally)?;
     let edits = EditSecret::open(&data_dir).map_err(Error::Secret)?;
+    let names = Names::open(settings).map_err(|error| Error::Names(data_dir.clone(), error))?;
     if durability == crate::journal::Durability::Process {
         tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
     }
@@ -202,6 +206,7 @@ fn open<J: Journal>(
         },
         bounds: Bounds::new(connections, settings.max_calls, &rules),
         drafts: Drafts::default(),
+        names,
     };
     Ok(Opened { grpc, running, disk, data_dir })
 }

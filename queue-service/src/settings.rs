@@ -10,7 +10,12 @@ use clap::Parser;
 use repartee_process::Secret;
 use serde::Serialize;
 
-use crate::{domain::Limits, domain::QueueRules, journal::Durability, views::CacheLimits, writer::Room};
+use crate::{
+    domain::{BotName, Limits, QueueRules, name_setting},
+    journal::Durability,
+    views::CacheLimits,
+    writer::Room,
+};
 
 /// Default of `max_pending_per_entity`: far below the total, so that one bot that nobody serves takes no room from others.
 const PENDING_PER_ENTITY: u32 = 10_000;
@@ -122,6 +127,18 @@ pub struct Settings {
     /// 8 to 1,024 visible ASCII characters. Gateways on other machines need the same one.
     #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<Secret>,
+    /// A name that no visitor may post under, nor under one that looks like it; repeatable, in the variable with commas
+    /// between them. The entities that workers name when they ask for work, and those of --bot-name, are reserved by
+    /// themselves, and stay so over restarts.
+    #[arg(long = "reserved-name", env = "REPARTEE_RESERVED_NAMES", value_name = "NAME", value_delimiter = ',', value_parser = name_setting)]
+    pub reserved_names: Vec<String>,
+    /// A name that visitors may ask an entity to answer under, beside its own in any spelling (FearAndLoathing for
+    /// fear-and-loathing); reserved. Repeatable, in the variable with commas between them.
+    #[arg(long = "bot-name", env = "REPARTEE_BOT_NAMES", value_name = "ENTITY=NAME", value_delimiter = ',')]
+    pub bot_names: Vec<BotName>,
+    /// Most names that are reserved; a name beyond that is not, and the log says so.
+    #[arg(long, env = "REPARTEE_MAX_RESERVED_NAMES", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_reserved_names: u32,
     /// What clients may send.
     #[command(flatten)]
     pub limits: Limits,

@@ -1,5 +1,8 @@
 //! What a client may send. Every limit is a setting; every refusal names the field, the limit and the value.
 
+use std::borrow::Cow;
+
+use repartee_process::names::{self, Fault};
 use serde::Serialize;
 
 /// The limits of what is stored.
@@ -60,28 +63,57 @@ impl<'a> Checks<'a> {
         self.violations.push(Violation { field: field.into(), description: description.into() });
     }
 
-    /// A text: 1 byte to the limit, no NUL.
+    /// A text: 1 byte to the limit, something that can be seen, no NUL. It is kept as it was written.
     pub fn text(&mut self, field: &str, value: &str) {
+        self.draft(field, value);
+        if value.is_empty() {
+            self.refuse(field, format!("must be 1 to {} bytes, is 0", self.limits.max_text_bytes));
+        } else if !names::has_visible(value) {
+            self.refuse(
+                field,
+                format!("must contain a character that can be seen, is {} bytes", value.len()),
+            );
+        }
+    }
+
+    /// The beginning of a text: at most the limit, no NUL. It may be empty or have nothing yet that can be seen.
+    pub fn draft(&mut self, field: &str, value: &str) {
         let limit = self.limits.max_text_bytes as usize;
-        if value.is_empty() || value.len() > limit {
+        if value.len() > limit {
             self.refuse(field, format!("must be 1 to {limit} bytes, is {}", value.len()));
         }
-        self.no_nul(field, value);
+        if let Some(at) = value.find('\0') {
+            self.refuse(field, format!("must not contain NUL, contains one at byte {at}"));
+        }
     }
 
-    /// A name: 1 character to the limit, no control characters.
-    pub fn name(&mut self, field: &str, value: &str) {
-        self.chars(field, value, 1, self.limits.max_name_chars);
+    /// A name: brings it into its form ([`names::canonical`]); 1 character to the limit, no [`Fault`].
+    pub fn name(&mut self, field: &str, value: &mut String) {
+        self.named(field, value, 1, self.limits.max_name_chars);
     }
 
-    /// A color: at most the limit; it may be empty.
-    pub fn color(&mut self, field: &str, value: &str) {
-        self.chars(field, value, 0, self.limits.max_color_chars);
+    /// A color, likewise: at most the limit; it may be empty.
+    pub fn color(&mut self, field: &str, value: &mut String) {
+        self.named(field, value, 0, self.limits.max_color_chars);
     }
 
-    /// A domain: 1 character to the limit.
-    pub fn domain(&mut self, field: &str, value: &str) {
-        self.chars(field, value, 1, self.limits.max_domain_chars);
+    /// A domain, likewise: 1 character to the limit.
+    pub fn domain(&mut self, field: &str, value: &mut String) {
+        self.named(field, value, 1, self.limits.max_domain_chars);
+    }
+
+    /// What is stored or compared as a name, of `from` to `to` characters: brings it into its form.
+    pub fn named(&mut self, field: &str, value: &mut String, from: u32, to: u32) {
+        let form = match names::canonical(value) {
+            Cow::Owned(form) => Some(form),
+            Cow::Borrowed(_) => None,
+        };
+        let sent = form.map(|form| std::mem::replace(value, form));
+        if self.length(field, value, from, to)
+            && let Some(fault) = names::fault(value)
+        {
+            self.refuse(field, as_sent(fault, sent.as_ref().unwrap_or(value)).to_string());
+        }
     }
 
     /// A number within a range.
@@ -91,12 +123,9 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// A text of `from` to `to` characters, without control characters.
+    /// A text of `from` to `to` characters that nobody is shown, without control characters.
     pub fn chars(&mut self, field: &str, value: &str, from: u32, to: u32) {
-        let chars = value.chars().count();
-        if chars < from as usize || chars > to as usize {
-            self.refuse(field, format!("must be {from} to {to} characters, is {chars}"));
-        }
+        self.length(field, value, from, to);
         if let Some(control) = value.chars().find(|c| c.is_control()) {
             self.refuse(
                 field,
@@ -105,10 +134,25 @@ impl<'a> Checks<'a> {
         }
     }
 
-    fn no_nul(&mut self, field: &str, value: &str) {
-        if let Some(at) = value.find('\0') {
-            self.refuse(field, format!("must not contain NUL, contains one at byte {at}"));
+    /// True if the length is within the limit; refuses the field otherwise.
+    fn length(&mut self, field: &str, value: &str, from: u32, to: u32) -> bool {
+        let chars = value.chars().count();
+        let fits = (from as usize..=to as usize).contains(&chars);
+        if !fits {
+            self.refuse(field, format!("must be {from} to {to} characters, is {chars}"));
         }
+        fits
+    }
+}
+
+/// The fault with the place that its character has in what the client sent, before the name was brought into its form.
+fn as_sent(fault: Fault, sent: &str) -> Fault {
+    match fault {
+        Fault::Character { character, at, kind } => {
+            let at = sent.chars().position(|c| c == character).map_or(at, |before| before + 1);
+            Fault::Character { character, at, kind }
+        }
+        Fault::Invisible => fault,
     }
 }
 
@@ -116,14 +160,21 @@ impl<'a> Checks<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_refusal_names_the_field_the_limit_and_the_value() {
+    /// What is refused, in words.
+    fn refused(check: impl FnOnce(&mut Checks<'_>)) -> String {
         let limits = Limits::default();
         let mut checks = Checks::new(&limits);
-        checks.text("message.text", &"x".repeat(16_385));
-        checks.name("message.username", "");
-        checks.range("priority", 100, 0, 99);
-        let refusal = checks.done().expect_err("three fields are wrong").to_string();
+        check(&mut checks);
+        checks.done().map_or_else(|refusal| refusal.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_the_limit_and_the_value() {
+        let refusal = refused(|checks| {
+            checks.text("message.text", &"x".repeat(16_385));
+            checks.name("message.username", &mut String::new());
+            checks.range("priority", 100, 0, 99);
+        });
         assert_eq!(
             refusal,
             "message.text: must be 1 to 16384 bytes, is 16385; message.username: must be 1 to 64 characters, is 0; \
@@ -132,13 +183,35 @@ mod tests {
     }
 
     #[test]
-    fn limits_count_characters_not_bytes_and_any_printable_character_is_welcome() {
-        let limits = Limits::default();
-        let mut checks = Checks::new(&limits);
-        checks.name("username", &"ü".repeat(64));
-        checks.name("username", "a:b/c?\u{202e}𝔘");
-        checks.color("color", "");
-        checks.text("text", "line\nline\ttab");
-        assert_eq!(checks.done(), Ok(()));
+    fn limits_count_the_characters_of_the_form_not_bytes() {
+        let mut name = "u\u{308}".repeat(64);
+        assert_eq!(refused(|checks| checks.name("username", &mut name)), "");
+        assert_eq!(name, "ü".repeat(64));
+        let mut color = String::new();
+        assert_eq!(refused(|checks| checks.color("color", &mut color)), "");
+        assert_eq!(refused(|checks| checks.text("text", "line\nline\ttab \u{202e}")), "");
+    }
+
+    #[test]
+    fn a_refused_character_is_named_with_its_place_in_what_was_sent() {
+        let mut name = "  Zoe\u{308}\u{202e}x".to_owned();
+        assert_eq!(
+            refused(|checks| checks.name("username", &mut name)),
+            "username: must not contain bidirectional controls, contains U+202E at character 7"
+        );
+    }
+
+    #[test]
+    fn a_text_shows_something_and_a_draft_may_begin_with_nothing() {
+        for text in [" ", "\n", "\u{200b}\u{feff}", "\u{3164}"] {
+            let said = format!("text: must contain a character that can be seen, is {} bytes", text.len());
+            assert_eq!(refused(|checks| checks.text("text", text)), said);
+            assert_eq!(refused(|checks| checks.draft("text", text)), "");
+        }
+        assert_eq!(refused(|checks| checks.draft("text", "")), "");
+        assert_eq!(
+            refused(|checks| checks.draft("text", "a\0")),
+            "text: must not contain NUL, contains one at byte 1"
+        );
     }
 }

@@ -17,6 +17,7 @@ mod operate;
 mod post;
 mod queue;
 mod rejection;
+mod reserved;
 mod sender;
 mod shares;
 mod takers;
@@ -34,6 +35,7 @@ pub use operate::{Editor, Update};
 pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
 pub use queue::{At, Millis, Queue, QueueRules};
 pub use rejection::Rejection;
+pub use reserved::{BotName, Reserved, ReservedNames, name_setting};
 pub use sender::{Sender, SenderKey};
 pub use takers::{Event, SessionView, SessionsAfter, Taker, TakerId};
 

@@ -10,6 +10,9 @@ pub enum Rejection {
     /// The request breaks limits; it will always be refused.
     #[error("{}", describe(.0))]
     Invalid(Vec<Violation>),
+    /// A visitor's post under a name that is a bot's, or for an answer under a name that is not the bot's.
+    #[error("{}: {}", .0.field, .0.description)]
+    NameReserved(Violation),
     /// No such message.
     #[error("no message has the id {0}")]
     NotFound(Uuid),

@@ -60,6 +60,7 @@ impl QueueGrpc {
         fills.push(kept("cache_bytes", cache.bytes as u64, cache.limits.bytes));
         fills
             .extend([&self.streams.workers, &self.streams.watchers, &self.streams.drafters].map(Bound::fill));
+        fills.push(self.names.fill());
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
         fills
     }

@@ -83,7 +83,7 @@ pub(super) fn id(limits: &Limits, field: &str, id: &str) -> Result<Uuid, Rejecti
 
 /// A claim that was made before.
 pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<LeaseRef, Rejection> {
-    let Some(lease) = lease else {
+    let Some(mut lease) = lease else {
         return Err(Rejection::field("lease", "is missing"));
     };
     let mut checks = Checks::new(limits);
@@ -93,7 +93,7 @@ pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<Leas
             checks
                 .refuse("lease.lease_token", "is missing, and so is worker_id; one of them names the claim");
         } else {
-            checks.name("lease.worker_id", &lease.worker_id);
+            checks.name("lease.worker_id", &mut lease.worker_id);
         }
         None
     } else {
@@ -113,9 +113,7 @@ pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<Leas
 /// What a draft has become: as long as a reply may be.
 pub(super) fn draft(limits: &Limits, field: &str, text: &str) -> Result<(), Rejection> {
     let mut checks = Checks::new(limits);
-    if !text.is_empty() {
-        checks.text(field, text);
-    }
+    checks.draft(field, text);
     checks.done()
 }
 
@@ -160,17 +158,17 @@ pub(super) struct Worker {
 
 pub(super) fn worker(
     limits: &Limits,
-    worker_id: String,
-    entities: Vec<String>,
+    mut worker_id: String,
+    mut entities: Vec<String>,
     lease: Option<Duration>,
     context_limit: u32,
 ) -> Result<Worker, Rejection> {
     let mut checks = Checks::new(limits);
-    checks.name("worker_id", &worker_id);
+    checks.name("worker_id", &mut worker_id);
     if entities.len() > ENTITIES {
         checks.refuse("entities", format!("must be at most {ENTITIES}, are {}", entities.len()));
     }
-    for (index, entity) in entities.iter().enumerate() {
+    for (index, entity) in entities.iter_mut().enumerate() {
         checks.name(&format!("entities[{index}]"), entity);
     }
     let lease_ms = lease_ms(&mut checks, lease).unwrap_or(LEASE_MS);
@@ -203,9 +201,9 @@ pub(super) fn wait(limits: &Limits, wait: Option<Duration>) -> Result<Millis, Re
 }
 
 /// The session and the room of a stream.
-pub(super) fn stream(limits: &Limits, request: &v1::StreamPendingRequest) -> Result<usize, Rejection> {
+pub(super) fn stream(limits: &Limits, request: &mut v1::StreamPendingRequest) -> Result<usize, Rejection> {
     let mut checks = Checks::new(limits);
-    checks.chars("session_id", &request.session_id, 1, WORKER_SESSION_CHARS);
+    checks.named("session_id", &mut request.session_id, 1, WORKER_SESSION_CHARS);
     checks.range("max_in_flight", i64::from(request.max_in_flight), 0, 1_000);
     if v1::StreamMode::try_from(request.mode).is_err() {
         checks.refuse("mode", format!("must be LEASE or OFFER, is {}", request.mode));
@@ -228,18 +226,34 @@ pub(super) fn batch(limits: &Limits, texts: impl ExactSizeIterator<Item = usize>
 /// A page: the domain, where one is given, and how many items.
 pub(super) fn page(
     limits: &Limits,
-    domain: &str,
+    mut domain: String,
     limit: u32,
     usual: u32,
 ) -> Result<(Option<String>, usize), Rejection> {
     let mut checks = Checks::new(limits);
     if !domain.is_empty() {
-        checks.domain("domain", domain);
+        checks.domain("domain", &mut domain);
     }
     checks.range("limit", i64::from(limit), 0, i64::from(PAGE));
     checks.done()?;
     let limit = if limit == 0 { usual } else { limit };
-    Ok(((!domain.is_empty()).then(|| domain.to_owned()), limit as usize))
+    Ok(((!domain.is_empty()).then_some(domain), limit as usize))
+}
+
+/// The entity of a list of what waits, where one is given, and how many items.
+pub(super) fn pending(
+    limits: &Limits,
+    mut entity: String,
+    limit: u32,
+    usual: u32,
+) -> Result<(Option<String>, usize), Rejection> {
+    let mut checks = Checks::new(limits);
+    if !entity.is_empty() {
+        checks.name("entity", &mut entity);
+    }
+    checks.done()?;
+    let (_, limit) = page(limits, String::new(), limit, usual)?;
+    Ok(((!entity.is_empty()).then_some(entity), limit))
 }
 
 /// Which part of the lists is asked for with the statistics.
@@ -275,13 +289,16 @@ pub(super) fn stats(request: &v1::GetStatsRequest) -> Result<StatsPage, Rejectio
 }
 
 /// A conversation's parts.
-pub(super) fn conversation(limits: &Limits, request: &v1::GetConversationRequest) -> Result<(), Rejection> {
+pub(super) fn conversation(
+    limits: &Limits,
+    request: &mut v1::GetConversationRequest,
+) -> Result<(), Rejection> {
     let mut checks = Checks::new(limits);
-    checks.name("human_username", &request.human_username);
-    checks.color("human_color", &request.human_color);
-    checks.name("ai_username", &request.ai_username);
-    checks.color("ai_color", &request.ai_color);
-    if let Some(session_id) = &request.session_id {
+    checks.name("human_username", &mut request.human_username);
+    checks.color("human_color", &mut request.human_color);
+    checks.name("ai_username", &mut request.ai_username);
+    checks.color("ai_color", &mut request.ai_color);
+    if let Some(session_id) = &mut request.session_id {
         checks.name("session_id", session_id);
     }
     checks.done()

@@ -18,7 +18,7 @@ impl QueueGrpc {
         request: v1::ListMessagesRequest,
     ) -> Result<v1::ListMessagesResponse, Status> {
         let v1::ListMessagesRequest { domain, position, limit } = request;
-        let (domain, limit) = check::page(&self.limits, &domain, limit, PAGE).map_err(refused)?;
+        let (domain, limit) = check::page(&self.limits, domain, limit, PAGE).map_err(refused)?;
         let listed = match position {
             None | Some(Position::After(0)) => self.reads.newest(domain, limit).await,
             Some(Position::After(after)) => self.reads.after(domain, timestamp(after)?, limit).await,
@@ -79,7 +79,7 @@ impl QueueGrpc {
         request: v1::ListFailedRequest,
     ) -> Result<v1::ListFailedResponse, Status> {
         let v1::ListFailedRequest { limit, before_id } = request;
-        let (_, limit) = check::page(&self.limits, "", limit, PAGE).map_err(refused)?;
+        let (_, limit) = check::page(&self.limits, String::new(), limit, PAGE).map_err(refused)?;
         let before = before_id.map_or(Ok(u64::MAX), |id| self.number(&id))?;
         let (records, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
         let failed = records.iter().map(answer::failed).collect();

@@ -9,6 +9,7 @@ mod check;
 mod door;
 mod draft;
 mod lists;
+mod names;
 mod outlet;
 mod rights;
 mod service;
@@ -28,6 +29,7 @@ use crate::{domain::Limits, drafts::Drafts, reads::Reads, writer::QueueHandle};
 
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit};
+pub(crate) use names::Names;
 pub(crate) use rights::Rights;
 
 /// QueueService over gRPC; cheap to clone.
@@ -40,6 +42,7 @@ pub(crate) struct QueueGrpc {
     pub(crate) streams: StreamRules,
     pub(crate) bounds: Bounds,
     pub(crate) drafts: Drafts,
+    pub(crate) names: Names,
 }
 
 /// How streams live and end.

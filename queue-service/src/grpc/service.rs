@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
-    writer::{Clock, SystemClock},
+    writer::{Clock, Post, SystemClock},
 };
 
 /// Messages of a conversation whose reader did not say.
@@ -26,7 +26,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Answer<v1::PostMessageResponse> {
-        let post = check::post(&self.limits, request.into_inner(), None).map_err(refused)?;
+        let post = self.checked_post(request.into_inner(), false).map_err(refused)?;
         let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
         let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
         Ok(Response::new(self.posted(&posted)))
@@ -39,7 +39,7 @@ impl QueueService for QueueGrpc {
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| check::post(&self.limits, item, None));
+        let checked = items.into_iter().map(|item| self.checked_post(item, false));
         let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
         let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
             outcome: Some(match outcome {
@@ -97,9 +97,10 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Answer<v1::GetConversationResponse> {
-        let request = request.into_inner();
-        check::conversation(&self.limits, &request).map_err(refused)?;
-        let (_, limit) = check::page(&self.limits, "", request.limit, CONVERSATION).map_err(refused)?;
+        let mut request = request.into_inner();
+        check::conversation(&self.limits, &mut request).map_err(refused)?;
+        let (_, limit) =
+            check::page(&self.limits, String::new(), request.limit, CONVERSATION).map_err(refused)?;
         let human = (request.human_username.as_str(), request.human_color.as_str());
         let ai = (request.ai_username.as_str(), request.ai_color.as_str());
         let id = ConversationId::of(human, ai, request.session_id.as_deref());
@@ -114,9 +115,8 @@ impl QueueService for QueueGrpc {
         request: Request<v1::ListPendingRequest>,
     ) -> Answer<v1::ListPendingResponse> {
         let v1::ListPendingRequest { entity, limit } = request.into_inner();
-        let (_, limit) = check::page(&self.limits, "", limit, lists::PAGE).map_err(refused)?;
-        let entity = (!entity.is_empty()).then_some(entity.as_str());
-        let pending = self.reads.pending(entity, limit, SystemClock.now());
+        let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
+        let pending = self.reads.pending(entity.as_deref(), limit, SystemClock.now());
         let messages = pending.iter().map(|record| answer::message(record)).collect();
         Ok(Response::new(v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0) }))
     }
@@ -264,6 +264,17 @@ impl QueueService for QueueGrpc {
 impl QueueGrpc {
     pub(super) fn id(&self, id: &str) -> Result<Uuid, Status> {
         check::id(&self.limits, "message_id", id).map_err(refused)
+    }
+
+    /// A post, and whether its names are the caller's to use.
+    fn checked_post(
+        &self,
+        request: v1::PostMessageRequest,
+        caller_is_visitor: bool,
+    ) -> Result<Post, Rejection> {
+        let post = check::post(&self.limits, request, None)?;
+        self.names.check(&post.0, caller_is_visitor)?;
+        Ok(post)
     }
 
     fn posted(&self, posted: &Posted) -> v1::PostMessageResponse {

@@ -41,6 +41,10 @@ impl Refusal {
             Rejection::Invalid(violations) => {
                 Self { violations: violations.clone(), ..Self::new(Code::InvalidArgument, "") }
             }
+            Rejection::NameReserved(violation) => Self {
+                violations: vec![violation.clone()],
+                ..Self::new(Code::InvalidArgument, "NAME_RESERVED")
+            },
             Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
             Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
             Rejection::NotDue { .. } => Self::new(Code::FailedPrecondition, "NOT_DUE"),

@@ -37,7 +37,7 @@ impl QueueGrpc {
         &self,
         request: v1::WatchMessagesRequest,
     ) -> Result<Inlet<v1::WatchMessagesResponse>, Refusal> {
-        let (domain, _) = check::page(&self.limits, &request.domain, 0, 1).map_err(refused)?;
+        let (domain, _) = check::page(&self.limits, request.domain, 0, 1).map_err(refused)?;
         let cursor = match &request.cursor {
             Some(cursor) => Some(Cursor::parse(cursor).ok_or_else(|| status::no_cursor(cursor))?),
             None => None,

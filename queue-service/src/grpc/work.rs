@@ -34,14 +34,15 @@ struct WorkStream {
 impl QueueGrpc {
     pub(super) fn stream_work(
         &self,
-        request: v1::StreamPendingRequest,
+        mut request: v1::StreamPendingRequest,
     ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
         let mode = request.mode();
-        let max_in_flight = check::stream(&self.limits, &request).map_err(refused)?;
+        let max_in_flight = check::stream(&self.limits, &mut request).map_err(refused)?;
         let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
         let worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
         let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.workers)?;
+        self.names.serve(&worker.entities);
         let stream = WorkStream {
             grpc: self.clone(),
             entities: worker.entities.clone(),
@@ -72,6 +73,7 @@ impl QueueGrpc {
         let until = Some(SystemClock.now().saturating_add(wait_ms));
         let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
         let _place = self.streams.enter(&self.streams.workers)?;
+        self.names.serve(&taker.entities);
         let mut seat = self.queue.join(taker, 1).map_err(status::command)?;
         let event = tokio::select! {
             event = seat.next() => event,

@@ -8,6 +8,7 @@ mod high_water;
 mod keys;
 mod runs;
 mod secret;
+mod served;
 mod sled_log;
 mod sled_store;
 mod stored;
@@ -20,6 +21,7 @@ use crate::domain::{Change, Millis, RequestKey};
 
 pub use high_water::{HighWater, Marked};
 pub use secret::EditSecret;
+pub use served::ServedEntities;
 pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore};
 pub use stored::FormatError;
 pub use sweep::{Beginning, Oldest, Sweep, Sweepable, Swept};

@@ -7,7 +7,7 @@ use serde::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::limit;
+use super::page::{domain, limit};
 use crate::{problem::Problem, tail::Cursor};
 
 /// The longest `wait`, in seconds.
@@ -19,7 +19,7 @@ const LONGEST_WAIT: u32 = 25;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ChangesQuery {
     /// Only this domain; all domains where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "domain")]
     #[param(required = false)]
     pub(crate) domain: String,
     /// Where to read on: `next` of an earlier answer, `X-Next-Cursor` of a poll, or the id of a stream's event. Without it
@@ -43,7 +43,7 @@ pub(crate) struct ChangesQuery {
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
     /// Only this domain; all domains where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "domain")]
     #[param(required = false)]
     pub(crate) domain: String,
     /// Where to go on, as for `/api/comments/changes`; with the next change where absent. The header `Last-Event-ID`

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use repartee_process::names;
 use repartee_proto::v1;
 use serde::{
     Deserialize, Deserializer,
@@ -22,7 +23,7 @@ const USUAL_LIMIT: u32 = 50;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Only this domain; all domains where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "domain")]
     #[param(required = false)]
     domain: String,
     /// Only messages with a greater timestamp, Unix milliseconds; the newest page where absent or 0.
@@ -202,6 +203,13 @@ impl From<FailedQuery> for v1::ListFailedRequest {
     }
 }
 
+/// A domain in the form in which it is stored and known to the tail.
+pub(super) fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let mut domain = String::deserialize(deserializer)?;
+    names::canonicalize(&mut domain);
+    Ok(domain)
+}
+
 /// A `limit` as text. The contract takes 0 for "the default"; a client that writes 0 means something else.
 pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -246,6 +254,18 @@ mod tests {
         ] {
             assert!(Wanted::plain(query).is_some(), "{query}");
             assert_eq!(Wanted::plain(query), read(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_looked_up_in_the_form_in_which_it_is_stored() {
+        for (query, domain) in [
+            ("domain=caf%C3%A9", "café"),
+            ("domain=cafe%CC%81", "café"),
+            ("domain=+night%C2%A0sky", "night sky"),
+            ("domain=+", " "),
+        ] {
+            assert_eq!(read(query).unwrap().domain, domain, "{query}");
         }
     }
 

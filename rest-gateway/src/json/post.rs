@@ -15,13 +15,14 @@ use crate::problem::Problem;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewComment {
-    /// The site or room, 1 to 255 characters.
+    /// The site or room, 1 to 255 characters. Like all names it is kept in NFC, with plain single spaces.
     #[schema(example = "saywhatwant.app")]
     domain: String,
-    /// What is said, 1 to 16,384 bytes of UTF-8 without NUL.
+    /// What is said, 1 to 16,384 bytes of UTF-8 without NUL, with something in it that can be seen.
     #[schema(example = "Why is space black?")]
     text: String,
-    /// Name of the one who speaks, 1 to 64 characters.
+    /// Name of the one who speaks, 1 to 64 characters. Characters that nobody sees or that change the direction of text
+    /// are refused, and so are, from visitors, names that bots answer under (`NAME_RESERVED`).
     #[schema(example = "Human")]
     username: String,
     /// Color of the one who speaks, at most 64 characters.
@@ -57,7 +58,8 @@ pub(crate) struct NewBotParams {
     /// 0 to 99, higher is served first; 5 where absent.
     #[schema(maximum = 99)]
     priority: Option<u32>,
-    /// Name under which the bot answers; the entity where absent.
+    /// Name under which the bot answers; the entity where absent. From a visitor a name of that entity: the entity in any
+    /// spelling, or one that the operator has given it (`NAME_RESERVED` otherwise).
     ai_username: Option<String>,
     /// Color under which the bot answers; "default" where absent.
     ai_color: Option<String>,

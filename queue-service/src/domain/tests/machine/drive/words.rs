@@ -57,6 +57,7 @@ pub(super) fn entity_names(entities: &[u8]) -> Vec<String> {
 pub(super) fn refusal(rejection: &Rejection) -> Refusal {
     match rejection {
         Rejection::Invalid(_) => Refusal::Invalid,
+        Rejection::NameReserved(_) => panic!("no visitor posts here"),
         Rejection::NotFound(_) => Refusal::NotFound,
         Rejection::NotPending(_) => Refusal::NotPending,
         Rejection::NotDue { .. } => Refusal::NotDue,
