@@ -1,9 +1,11 @@
 //! Names: two spellings of one name are one name everywhere, and no name hides what it is. Over the wire.
 
-use e2e::{Refused, World, platform_post, question};
-use repartee_proto::v1::{GetConversationRequest, ListMessagesRequest, NewMessage};
+use e2e::{Grpc, Refused, Service, World, platform_post, question, work};
+use repartee_proto::v1::{
+    BotAddress, GetConversationRequest, ListMessagesRequest, NewMessage, PostMessageRequest,
+};
 use serde_json::{Value, json};
-use tonic::Code;
+use tonic::{Code, Request, Status};
 
 /// Percent-encodes a query value.
 fn encoded(value: &str) -> String {
@@ -171,4 +173,88 @@ async fn names_of_every_script_and_emoji_are_welcome_and_so_are_texts_in_any_dir
         let stored = client.post(platform_post(name, "\u{202e}evil \u{200f}שלום")).await.unwrap();
         assert_eq!((stored.username.as_str(), stored.text.as_str()), (name, "\u{202e}evil \u{200f}שלום"));
     }
+}
+
+/// A post of somebody elsewhere, who has no token, as a gateway passes it on.
+async fn posted_by_a_visitor(client: &Grpc, message: NewMessage) -> Result<(), Status> {
+    let mut request = Request::new(PostMessageRequest { message: Some(message), idempotency_key: None });
+    request.metadata_mut().insert("x-forwarded-for", "203.0.113.9".parse().expect("visible ASCII"));
+    client.raw().post_message(request).await.map(drop)
+}
+
+/// The field of a post that is refused because a name in it is a bot's.
+async fn reserved_field(client: &Grpc, message: NewMessage) -> String {
+    let refused =
+        Refused::from(&posted_by_a_visitor(client, message).await.expect_err("the post must be refused"));
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "NAME_RESERVED"));
+    refused.fields.concat()
+}
+
+#[tokio::test]
+async fn a_visitor_does_not_speak_under_a_name_that_a_bot_answers_under_or_that_looks_like_one() {
+    let mut queue =
+        Service::queue_service(&["--reserved-name", "Moderator", "--bot-name", "doctor=Dr. Bob"]).await;
+    let client = queue.grpc().await;
+    // Until somebody serves it, the name is anybody's.
+    posted_by_a_visitor(&client, platform_post("helper", "Hello.")).await.unwrap();
+    let stream = client.stream(work("w", &["helper"], 1)).await.unwrap();
+    for name in [
+        "helper",
+        "HELPER",
+        "he1per",
+        "HeIper",
+        "һelper",
+        "ｈｅｌｐｅｒ",
+        "Moderator",
+        "mοderator",
+        "Dr. Bob",
+        "DR. BOB",
+        "doctor",
+    ] {
+        assert_eq!(
+            reserved_field(&client, platform_post(name, "It is me.")).await,
+            "message.username",
+            "{name}"
+        );
+    }
+    for name in ["helpers", "Help", "Bob"] {
+        posted_by_a_visitor(&client, platform_post(name, "Hello.")).await.unwrap();
+    }
+    client.post(platform_post("helper", "Workers and operators are not held to it.")).await.unwrap();
+    drop(stream);
+    // Nobody serves it now, and the service has begun anew: the name is still the bot's.
+    assert_eq!(queue.terminate().await, Some(0));
+    queue.start_again().await;
+    let client = queue.grpc().await;
+    assert_eq!(reserved_field(&client, platform_post("Helper", "It is me.")).await, "message.username");
+}
+
+#[tokio::test]
+async fn a_bot_answers_a_visitor_under_its_own_names_only() {
+    let queue = Service::queue_service(&["--bot-name", "fear-and-loathing=The Doctor"]).await;
+    let client = queue.grpc().await;
+    let asked = |entity: &str, name: &str| {
+        let bot = BotAddress {
+            entity: entity.to_owned(),
+            ai_username: Some(name.to_owned()),
+            ai_color: Some("080175220".to_owned()),
+            ..BotAddress::default()
+        };
+        NewMessage { bot: Some(bot), ..question(entity, "Why?") }
+    };
+    for (entity, name) in [
+        ("fear-and-loathing", "FearAndLoathing"),
+        ("fear-and-loathing", "The Doctor"),
+        ("echo", "Echo"),
+        ("echo", "echo"),
+        // What a visitor asks for reserves nothing.
+        ("Bea", "Bea"),
+    ] {
+        posted_by_a_visitor(&client, asked(entity, name)).await.unwrap();
+    }
+    for (entity, name) in [("echo", "Bea"), ("echo", "The Doctor"), ("fear-and-loathing", "echo")] {
+        let field = reserved_field(&client, asked(entity, name)).await;
+        assert_eq!(field, "message.bot.ai_username", "{entity} {name}");
+    }
+    posted_by_a_visitor(&client, platform_post("Bea", "I am a person.")).await.unwrap();
 }

@@ -38,6 +38,11 @@ impl Rights {
         }
     }
 
+    /// True if the caller has no right beyond those of everybody.
+    pub(super) fn is_visitor<T>(&self, request: &Request<T>) -> bool {
+        self.work_or_operate(request).is_err()
+    }
+
     /// Checks that the caller may change a message: its author by the edit token, an operator by theirs, or a local caller
     /// without one.
     ///

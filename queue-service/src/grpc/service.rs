@@ -26,7 +26,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Answer<v1::PostMessageResponse> {
-        let post = self.checked_post(request.into_inner(), false).map_err(refused)?;
+        let is_visitor = self.rights.is_visitor(&request);
+        let post = self.checked_post(request.into_inner(), is_visitor).map_err(refused)?;
         let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
         let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
         Ok(Response::new(self.posted(&posted)))
@@ -36,10 +37,11 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessagesRequest>,
     ) -> Answer<v1::PostMessagesResponse> {
+        let is_visitor = self.rights.is_visitor(&request);
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| self.checked_post(item, false));
+        let checked = items.into_iter().map(|item| self.checked_post(item, is_visitor));
         let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
         let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
             outcome: Some(match outcome {
