@@ -11,6 +11,7 @@ mod drafts;
 mod grpc;
 mod inspect;
 pub mod journal;
+mod limits_file;
 mod observe;
 mod reads;
 mod restore;

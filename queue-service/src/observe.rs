@@ -76,6 +76,8 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
     gauge!("repartee_delayed").set(totals.delayed as f64);
     gauge!("repartee_processing").set(totals.processing as f64);
     gauge!("repartee_pending_entities").set(totals.entities as f64);
+    gauge!("repartee_paused_entities").set(views.paused().len() as f64);
+    gauge!("repartee_throttled_entities").set(views.throttled() as f64);
     for (kind, count) in views.counts() {
         counter!("repartee_changes_total", "kind" => format!("{kind:?}")).absolute(count);
     }

@@ -16,7 +16,7 @@ pub(crate) fn restore(
     tally: Tally,
 ) -> Result<(Queue, Views), JournalError> {
     let last = store.last(&tally)?;
-    let live = store.live(&tally)?;
+    let (live, paused) = (store.live(&tally)?, store.paused(&tally)?);
     let newest = Newest::read(store, limits, last, &tally)?;
     costs.note("Start", &tally);
     tracing::info!(
@@ -28,7 +28,10 @@ pub(crate) fn restore(
     );
     let commits = newest.commits.into_iter().rev().flatten();
     let views = Views::restore(limits, rules.aging_ms, newest.floor, commits, &live, last.0);
-    Ok((Queue::restore(rules, store.ids().clone(), last, live, now), views))
+    let mut queue = Queue::restore(rules, store.ids().clone(), last, live, now);
+    views.restore_pauses(paused.iter().cloned());
+    queue.restore_pauses(paused);
+    Ok((queue, views))
 }
 
 /// The newest commits, the newest first, as many as the cache holds.

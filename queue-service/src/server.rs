@@ -15,6 +15,7 @@ use crate::{
     drafts::Drafts,
     grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
+    limits_file::LimitsFile,
     observe,
     reads::Reads,
     restore::restore,
@@ -42,6 +43,9 @@ pub enum Error {
     /// The storage engine gave up while its files were checked.
     #[error("the data cannot be checked: the storage engine gave up while reading its files")]
     Inspection,
+    /// The file of the entities' limits.
+    #[error("{0}")]
+    EntityLimits(String),
     /// The secret of the edit tokens.
     #[error("the edit secret in the data directory cannot be used")]
     Secret(#[source] io::Error),
@@ -87,6 +91,7 @@ struct Opened {
     running: Running,
     disk: Watch,
     data_dir: PathBuf,
+    limits_file: Option<LimitsFile>,
 }
 
 impl Server {
@@ -128,9 +133,17 @@ impl Server {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         // Counting starts with the first call, so the recorder has to be there before it.
         repartee_process::recorder();
-        let Self { opened: Opened { grpc, running, disk, data_dir }, door, calls_per_connection, .. } = self;
+        let Self {
+            opened: Opened { grpc, running, disk, data_dir, limits_file },
+            door,
+            calls_per_connection,
+            ..
+        } = self;
         let Running { failed, thread } = running;
         let (draining, streams) = (grpc.streams.draining.clone(), grpc.streams.clone());
+        if let Some(file) = limits_file {
+            tokio::spawn(file.follow(grpc.queue.clone(), draining.clone()));
+        }
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, stop.clone()));
         let outcome = tokio::select! {
@@ -174,7 +187,12 @@ fn open<J: Journal>(
     }
     let room = DiskRoom::new(settings.min_free_disk);
     let disk = room.watch(&data_dir).map_err(|error| OpenError::Directory(data_dir.clone(), error))?;
-    let (costs, rules) = (Costs::default(), settings.rules());
+    let (costs, mut rules) = (Costs::default(), settings.rules());
+    let mut limits_file = None;
+    if let Some((text, limits)) = settings.read_entity_limits().map_err(Error::EntityLimits)? {
+        rules.entity_limits = limits;
+        limits_file = settings.entity_limits.clone().map(|path| LimitsFile { path, text });
+    }
     let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now(), tally)
         .map_err(|error| OpenError::Damaged(data_dir.clone(), Box::new(error)))?;
     let views = Arc::new(views);
@@ -208,7 +226,7 @@ fn open<J: Journal>(
         drafts: Drafts::default(),
         names,
     };
-    Ok(Opened { grpc, running, disk, data_dir })
+    Ok(Opened { grpc, running, disk, data_dir, limits_file })
 }
 
 async fn serve_grpc(

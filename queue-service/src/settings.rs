@@ -1,5 +1,6 @@
 //! The settings of queue-service.
 
+mod entity_limits;
 mod retention;
 mod span;
 
@@ -11,7 +12,7 @@ use repartee_process::Secret;
 use serde::Serialize;
 
 use crate::{
-    domain::{BotName, Limits, QueueRules, name_setting},
+    domain::{BotName, EntityLimits, Limits, QueueRules, name_setting},
     journal::Durability,
     views::CacheLimits,
     writer::Room,
@@ -23,6 +24,7 @@ const PENDING_PER_ENTITY: u32 = 10_000;
 /// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
 
+pub(crate) use entity_limits::{parse as parse_entity_limits, read as read_entity_limits};
 pub use retention::Retention;
 pub use span::SpanOrNone;
 
@@ -114,6 +116,10 @@ pub struct Settings {
     /// Most times that a message may be edited; operators may edit it without end.
     #[arg(long, env = "REPARTEE_MAX_EDITS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub max_edits: u32,
+    /// File with the limits of entities, TOML: [default] and [entities.NAME] with per_minute, burst and in_flight, each 1
+    /// to 1,000,000; none where absent. It is followed while it changes; content that is wrong is logged and left alone.
+    #[arg(long, env = "REPARTEE_ENTITY_LIMITS", value_name = "PATH")]
+    pub entity_limits: Option<PathBuf>,
     /// Seconds between the heartbeats of a stream.
     #[arg(long, env = "REPARTEE_HEARTBEAT", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub heartbeat: u32,
@@ -171,11 +177,24 @@ impl repartee_process::Settings for Settings {
             let given = self.max_pending_bytes;
             return Err(format!("--max-pending-bytes must be at least 1MiB, is {given}"));
         }
+        self.read_entity_limits()?;
         self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))
     }
 }
 
 impl Settings {
+    /// The limits of entities, and the file's text that they come from.
+    ///
+    /// # Errors
+    /// Names the file, the line and what is wrong.
+    pub(crate) fn read_entity_limits(&self) -> Result<Option<(String, EntityLimits)>, String> {
+        let Some(path) = &self.entity_limits else { return Ok(None) };
+        let read = entity_limits::read(path).and_then(|text| Ok((entity_limits::parse(&text)?, text)));
+        let (limits, text) =
+            read.map_err(|error| format!("--entity-limits: the file {}: {error}", path.display()))?;
+        Ok(Some((text, limits)))
+    }
+
     pub(crate) fn rules(&self) -> QueueRules {
         QueueRules {
             aging_ms: i64::from(self.aging) * 1_000,
@@ -192,6 +211,7 @@ impl Settings {
             max_edits: self.max_edits,
             fair_share_ms: self.fair_share.millis(),
             pending_expiry_ms: Some(self.pending_expiry.millis()).filter(|span| *span > 0),
+            entity_limits: EntityLimits::default(),
         }
     }
 

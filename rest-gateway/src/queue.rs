@@ -13,8 +13,9 @@ use crate::{
     admin::Operator,
     extract::{Json, Query},
     json::{
-        Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, Fail, Failed, FailedList, FailedQuery,
-        MessageRef, PendingList, PendingQuery, Release, Renew, Renewed, StorageReads,
+        Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, EntityRef, Fail, Failed, FailedList,
+        FailedQuery, MessageRef, Paused, PendingList, PendingQuery, Release, Renew, Renewed, Resumed,
+        StorageReads,
     },
     problem::Problem,
     server::App,
@@ -42,7 +43,8 @@ pub(crate) async fn pending(
     responses(
         (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
         (status = 404, description = "No message has this id"),
-        (status = 409, description = "The message is not pending, or was posted for later and is not due")))]
+        (status = 409, description = "The message is not pending, was posted for later and is not due, or its entity is paused"),
+        (status = 429, description = "The entity of the message is at its limits")))]
 pub(crate) async fn claim(
     queue: Queue,
     shown: Shown,
@@ -198,4 +200,34 @@ pub(crate) async fn cancel(
     let answer = operator.queue().client().cancel_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
+}
+
+/// Pauses an entity: its messages are posted as ever and wait, also over restarts. Pausing twice changes nothing.
+#[utoipa::path(post, path = "/api/queue/pause", tag = "queue",
+    request_body = EntityRef,
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "Nothing of the entity is handed out", body = Paused),
+        (status = 429, description = "1,000 entities are paused already")))]
+pub(crate) async fn pause(
+    operator: Operator,
+    Json(named): Json<EntityRef>,
+) -> Result<Answer<Paused>, Problem> {
+    let request = v1::PauseEntityRequest { entity: named.entity.clone() };
+    let answer = operator.queue().client().pause_entity(request).await?.into_inner();
+    Ok(Answer(Paused::since(named.entity, answer.paused_since)))
+}
+
+/// Lets a paused entity go on. Nothing happens to one that is not paused.
+#[utoipa::path(post, path = "/api/queue/resume", tag = "queue",
+    request_body = EntityRef,
+    security((), ("token" = [])),
+    responses((status = 200, description = "The entity's messages are handed out", body = Resumed)))]
+pub(crate) async fn resume(
+    operator: Operator,
+    Json(named): Json<EntityRef>,
+) -> Result<Answer<Resumed>, Problem> {
+    let request = v1::ResumeEntityRequest { entity: named.entity.clone() };
+    let answer = operator.queue().client().resume_entity(request).await?.into_inner();
+    Ok(Answer(Resumed::of(named.entity, answer.was_paused)))
 }

@@ -32,6 +32,8 @@ pub(crate) fn table() -> OpenApiRouter<App> {
         .at("/api/queue/failed",     routes!(queue::failed))
         .at("/api/queue/retry",      routes!(queue::retry))
         .at("/api/queue/cancel",     routes!(queue::cancel))
+        .at("/api/queue/pause",      routes!(queue::pause))
+        .at("/api/queue/resume",     routes!(queue::resume))
         .at("/api/stats",            routes!(stats::read))
         .at("/api/admin/history",      routes!(admin::history))
         .at("/api/admin/chart/{name}", routes!(admin::chart))

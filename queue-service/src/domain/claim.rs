@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{At, ChangeKind, Claim, Millis, Queue, Record, Rejection, Status, Token, Work};
+use super::{At, ChangeKind, Claim, Millis, Queue, Record, Rejection, Status, Token, Work, queue::entity};
 
 /// Longest lease until its first renew: a delivery that was lost on its way is handed out again soon.
 const FIRST_LEASE_MS: Millis = 10_000;
@@ -125,7 +125,8 @@ impl Queue {
     /// Claims one pending message; allowed whatever its place in line, and while it waits for a retry.
     ///
     /// # Errors
-    /// `NotFound`, `NotPending`, `NotDue` on one that was posted for later, `WrongStatus` on a message that is no work.
+    /// `NotFound`, `NotPending`, `NotDue` on one that was posted for later, `EntityPaused`, `EntityLimit`, `WrongStatus` on a
+    /// message that is no work.
     pub fn claim(&mut self, id: Uuid, by: &ClaimBy, at: &mut At<'_>) -> Result<Leased, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
@@ -133,6 +134,7 @@ impl Queue {
                 if let Some(due) = work.not_before.filter(|due| work.is_for_later() && *due > at.now) {
                     return Err(Rejection::NotDue { due });
                 }
+                self.check_open(entity(&record), at.now)?;
                 Ok(self.claimed(record, by, at))
             }
             status @ (Status::Processing | Status::Complete | Status::Failed) => {
@@ -158,6 +160,7 @@ impl Queue {
             work.claim = Some(claim);
         }
         let record = self.change(ChangeKind::Claimed, record.content, record.state);
+        self.spend(entity(&record), at.now);
         Leased { record, token, ends, again: false }
     }
 

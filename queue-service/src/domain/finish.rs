@@ -137,6 +137,7 @@ impl Queue {
         }
         self.give_up_expired(now);
         self.lines.wake(now);
+        self.reopen(now);
         self.dismiss_waiting(now);
     }
 

@@ -4,7 +4,7 @@
 //! on another message of it. All offered heads stand in one order per entity. With one-per-conversation off, every
 //! message is a line of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{ConversationId, Millis, Record, Work};
 
@@ -58,7 +58,12 @@ pub(super) struct Lines {
     aging_ms: Millis,
     one_per_conversation: bool,
     lines: HashMap<LineKey, Line>,
-    offered: BTreeSet<Place>,
+    /// The first of what is offered of each entity that is open.
+    heads: BTreeSet<Place>,
+    /// Entities of which nothing is handed out now, and what would be offered of them.
+    closed: HashSet<String>,
+    held_back: HashMap<String, BTreeSet<Place>>,
+    /// What is offered of the others.
     by_entity: HashMap<String, BTreeSet<Place>>,
     delayed: BTreeMap<(Millis, u64), (LineKey, Place)>,
     /// What was posted for later and is not due: it joins its line when it is, so that it holds nobody up.
@@ -71,7 +76,9 @@ impl Lines {
             aging_ms,
             one_per_conversation,
             lines: HashMap::new(),
-            offered: BTreeSet::new(),
+            heads: BTreeSet::new(),
+            closed: HashSet::new(),
+            held_back: HashMap::new(),
             by_entity: HashMap::new(),
             delayed: BTreeMap::new(),
             for_later: HashMap::new(),
@@ -150,7 +157,7 @@ impl Lines {
     /// The message that is served next of all, or of these entities.
     pub(super) fn first(&self, entities: &[String]) -> Option<u64> {
         let first = if entities.is_empty() {
-            self.offered.first()
+            self.heads.first()
         } else {
             entities.iter().filter_map(|entity| self.by_entity.get(entity)?.first()).min()
         };
@@ -164,7 +171,40 @@ impl Lines {
 
     /// True where nothing is offered to anybody.
     pub(super) fn is_empty(&self) -> bool {
-        self.offered.is_empty()
+        self.heads.is_empty()
+    }
+
+    /// Hands out an entity's work from now on, or holds it back.
+    pub(super) fn set_open(&mut self, entity: &str, open: bool) {
+        let changed = if open { self.closed.remove(entity) } else { self.closed.insert(entity.to_owned()) };
+        if !changed {
+            return;
+        }
+        let (from, to) = match open {
+            true => (&mut self.held_back, &mut self.by_entity),
+            false => (&mut self.by_entity, &mut self.held_back),
+        };
+        let Some(places) = from.remove(entity) else { return };
+        match places.first().copied() {
+            Some(head) if open => {
+                self.heads.insert(head);
+            }
+            Some(head) => {
+                self.heads.remove(&head);
+            }
+            None => {}
+        }
+        to.insert(entity.to_owned(), places);
+    }
+
+    /// The entities that have something offered or are closed.
+    pub(super) fn entities(&self) -> Vec<String> {
+        self.by_entity.keys().chain(&self.closed).cloned().collect()
+    }
+
+    /// How many entities are closed.
+    pub(super) fn closed(&self) -> usize {
+        self.closed.len()
     }
 
     fn key(&self, record: &Record) -> LineKey {
@@ -185,20 +225,34 @@ impl Lines {
         let head = line.waiting.first_key_value().filter(|(_, head)| head.not_before.is_none());
         if let (0, Some((place, head))) = (line.processing, head) {
             line.offered = Some(*place);
-            self.offered.insert(*place);
-            self.by_entity.entry(head.entity.clone()).or_default().insert(*place);
+            let (place, entity) = (*place, head.entity.clone());
+            let open = !self.closed.contains(&entity);
+            let offered = if open { &mut self.by_entity } else { &mut self.held_back };
+            let places = offered.entry(entity).or_default();
+            let before = places.first().copied();
+            places.insert(place);
+            if open && before.is_none_or(|before| place < before) {
+                if let Some(before) = before {
+                    self.heads.remove(&before);
+                }
+                self.heads.insert(place);
+            }
         }
     }
 
     fn withdraw(&mut self, key: LineKey) {
         let Some(line) = self.lines.get_mut(&key) else { return };
         let Some(place) = line.offered.take() else { return };
-        self.offered.remove(&place);
         let Some(head) = line.waiting.get(&place) else { return };
-        if let Some(places) = self.by_entity.get_mut(&head.entity) {
+        let open = !self.closed.contains(&head.entity);
+        let offered = if open { &mut self.by_entity } else { &mut self.held_back };
+        if let Some(places) = offered.get_mut(&head.entity) {
             places.remove(&place);
+            if self.heads.remove(&place) {
+                self.heads.extend(places.first().copied());
+            }
             if places.is_empty() {
-                self.by_entity.remove(&head.entity);
+                offered.remove(&head.entity);
             }
         }
     }

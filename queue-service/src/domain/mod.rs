@@ -21,6 +21,7 @@ mod reserved;
 mod sender;
 mod shares;
 mod takers;
+mod throttle;
 
 pub use claim::{ClaimBy, LeaseRef, Leased};
 pub use conversation::ConversationId;
@@ -38,6 +39,7 @@ pub use rejection::Rejection;
 pub use reserved::{BotName, Reserved, ReservedNames, name_setting};
 pub use sender::{Sender, SenderKey};
 pub use takers::{Event, SessionView, SessionsAfter, Taker, TakerId};
+pub use throttle::{EntityLimit, EntityLimits, Pause};
 
 #[cfg(test)]
 pub(crate) mod tests;

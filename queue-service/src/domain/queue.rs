@@ -11,8 +11,9 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, ChangeKind, Content, Event, Ids, Record, Rejection, RequestKey, Requested, State, Status,
-    TakerId, Work, lines::Lines, post::FULL_RETRY_MS, shares::Shares, takers::Takers,
+    Change, ChangeKind, Content, EntityLimits, Event, Ids, Pause, Record, Rejection, RequestKey, Requested,
+    State, Status, TakerId, Work, lines::Lines, post::FULL_RETRY_MS, shares::Shares, takers::Takers,
+    throttle::Throttle,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.
@@ -65,6 +66,8 @@ pub struct QueueRules {
     pub fair_share_ms: Millis,
     /// Give up what has waited this long.
     pub pending_expiry_ms: Option<Millis>,
+    /// How much of an entity's work is handed out.
+    pub entity_limits: EntityLimits,
 }
 
 impl Default for QueueRules {
@@ -81,6 +84,7 @@ impl Default for QueueRules {
             max_edits: 100,
             fair_share_ms: 10_000,
             pending_expiry_ms: None,
+            entity_limits: EntityLimits::default(),
         }
     }
 }
@@ -114,6 +118,8 @@ pub struct Queue {
     requests: HashMap<RequestKey, Requested>,
     pub(super) lines: Lines,
     pub(super) shares: Shares,
+    pub(super) throttle: Throttle,
+    pub(super) pauses: Vec<Pause>,
     /// What waits and is to be given up at a time.
     expiring: BTreeSet<(Millis, u64)>,
     waiting: HashMap<String, usize>,
@@ -133,6 +139,8 @@ impl Queue {
         let mut queue = Self {
             lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
             shares: Shares::new(rules.fair_share_ms),
+            throttle: Throttle::new(rules.entity_limits.clone()),
+            pauses: Vec::new(),
             expiring: BTreeSet::new(),
             rules,
             ids,
@@ -281,11 +289,13 @@ impl Queue {
         self.index(record);
     }
 
-    /// When the queue has to be looked at again: the end of a lease or of a waiting claim, a message that is due or expires.
+    /// When the queue has to be looked at again: the end of a lease or of a waiting claim, a message that is due or expires,
+    /// an entity that may be handed out again.
     pub fn next_deadline(&self) -> Option<Millis> {
         let lease = self.leases.first().map(|(ends, _)| *ends);
         let expiry = self.expiring.first().map(|(due, _)| *due);
-        [lease, expiry, self.lines.next_wake(), self.takers.next_deadline()].into_iter().flatten().min()
+        let others = [self.lines.next_wake(), self.takers.next_deadline(), self.throttle.next_deadline()];
+        others.into_iter().chain([lease, expiry]).flatten().min()
     }
 
     /// The first message that waits and whose time is over at `now`.
@@ -348,6 +358,8 @@ impl Queue {
         let claim = work.claim.as_ref().expect("only a claim makes work processing");
         let ends = claim.first_end();
         self.lines.begin(record);
+        self.throttle.begin(entity(record));
+        self.reconsider(entity(record));
         self.leases.insert((ends, posted));
         self.takers.open_lease(claim, posted);
         Term { ends, taker: None }
@@ -363,6 +375,8 @@ impl Queue {
         let work = record.state.work.as_ref().expect("live messages have work");
         if let Some(term) = term {
             self.lines.end(&record);
+            self.throttle.end(entity(&record));
+            self.reconsider(entity(&record));
             self.leases.remove(&(term.ends, posted));
             self.takers.unhold(term.taker, posted);
             self.takers.close_lease(work.claim.as_ref(), posted);

@@ -25,6 +25,27 @@ pub enum Rejection {
         /// When it is due.
         due: Millis,
     },
+    /// A claim of a message whose entity is paused.
+    #[error("the entity {0:?} is paused by an operator; its messages wait until it goes on")]
+    EntityPaused(String),
+    /// A claim of a message whose entity is at a limit.
+    #[error("the entity {entity:?} is at its limit of {limit} {of}; nothing was claimed, try again later")]
+    EntityLimit {
+        /// The entity.
+        entity: String,
+        /// The limit.
+        limit: u32,
+        /// What it limits.
+        of: &'static str,
+        /// When to try again.
+        retry_after_ms: Millis,
+    },
+    /// Too many entities are paused.
+    #[error("{limit} entities are paused, which is the limit; resume one first")]
+    TooManyPaused {
+        /// The limit.
+        limit: usize,
+    },
     /// The message was edited as often as it may be.
     #[error("the message was edited {limit} times, which is the limit; nothing was changed")]
     TooManyEdits {

@@ -14,4 +14,5 @@ mod order;
 mod posts;
 mod shares;
 mod streams;
+mod throttle;
 mod times;

@@ -30,8 +30,11 @@ pub(super) enum FullQueue {
 impl Bounds {
     pub(crate) fn new(connections: Bound, max_calls: u32, rules: &QueueRules) -> Self {
         // Counters are there before the first refusal.
-        for name in PENDING {
+        for name in PENDING.into_iter().chain(["entity_limits", "paused_entities", "edits"]) {
             refusals(name).increment(0);
+        }
+        for name in ["repartee_expired_total", "repartee_attempts_exhausted_total"] {
+            metrics::counter!(name).increment(0);
         }
         let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
         Self { connections, calls: Bound::new("calls", max_calls), pending }

@@ -81,6 +81,14 @@ pub(super) fn id(limits: &Limits, field: &str, id: &str) -> Result<Uuid, Rejecti
     Ok(id.unwrap_or_default())
 }
 
+/// An entity.
+pub(super) fn entity(limits: &Limits, mut entity: String) -> Result<String, Rejection> {
+    let mut checks = Checks::new(limits);
+    checks.name("entity", &mut entity);
+    checks.done()?;
+    Ok(entity)
+}
+
 /// A claim that was made before.
 pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<LeaseRef, Rejection> {
     let Some(mut lease) = lease else {

@@ -257,6 +257,26 @@ impl QueueService for QueueGrpc {
         Ok(Response::new(v1::CancelMessageResponse { message: Some(answer::message(&record)) }))
     }
 
+    async fn pause_entity(
+        &self,
+        request: Request<v1::PauseEntityRequest>,
+    ) -> Answer<v1::PauseEntityResponse> {
+        self.rights.work_or_operate(&request)?;
+        let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
+        let paused_since = self.queue.pause(entity).await.map_err(status::command)?;
+        Ok(Response::new(v1::PauseEntityResponse { paused_since }))
+    }
+
+    async fn resume_entity(
+        &self,
+        request: Request<v1::ResumeEntityRequest>,
+    ) -> Answer<v1::ResumeEntityResponse> {
+        self.rights.work_or_operate(&request)?;
+        let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
+        let was_paused = self.queue.resume(entity).await.map_err(status::command)?;
+        Ok(Response::new(v1::ResumeEntityResponse { was_paused }))
+    }
+
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Answer<v1::GetStatsResponse> {
         self.rights.work_or_operate(&request)?;
         self.stats(request.into_inner()).await.map(Response::new)

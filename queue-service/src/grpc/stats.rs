@@ -1,5 +1,7 @@
 //! GetStats: the queue, its sessions, the cache, and the cost of the calls. Entities and sessions come by page.
 
+use std::{collections::BTreeMap, ops::Bound};
+
 use repartee_process::Fill;
 use repartee_proto::v1;
 use tonic::Status;
@@ -56,8 +58,10 @@ impl QueueGrpc {
         };
         let views = &self.reads.views;
         let totals = views.totals(now);
-        let entities =
-            views.depths(&entities_after, |depths| Part::of(depths, most, |depth| depth.entity.len()));
+        let paused = views.paused();
+        let entities = views.depths(&entities_after, |depths| {
+            Part::of(with_paused(depths, &paused, &entities_after), most, |depth| depth.entity.len())
+        });
         let next_entity = entities.rows.last().filter(|_| entities.more && most > 0);
         let next_session = sessions.rows.last().filter(|_| sessions.more && most > 0);
         let count = |(kind, count)| v1::ChangeCount { kind: answer::kind(kind).into(), count };
@@ -82,7 +86,7 @@ impl QueueGrpc {
             cache: Some(cache(views.fill())),
             watchers: self.streams.watchers.held().into(),
             bounds: self.fills(&totals).into_iter().map(bound).collect(),
-            entities: entities.rows.into_iter().map(|depth| entity(depth, now)).collect(),
+            entities: entities.rows.into_iter().map(|depth| entity(depth, &paused, now)).collect(),
         })
     }
 }
@@ -96,8 +100,29 @@ fn written(at: &SessionsAfter) -> String {
     }
 }
 
-fn entity(depth: EntityDepth, now: Millis) -> v1::EntityStats {
+/// The entities that have something in the queue, and among them those that are paused without; by name, after this one.
+fn with_paused(
+    depths: impl Iterator<Item = EntityDepth>,
+    paused: &BTreeMap<String, Millis>,
+    after: &str,
+) -> impl Iterator<Item = EntityDepth> {
+    let mut paused = paused.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).peekable();
+    let mut depths = depths.peekable();
+    std::iter::from_fn(move || {
+        let depth = depths.peek().map(|depth| depth.entity.as_str());
+        let idle = paused.next_if(|(name, _)| depth.is_none_or(|depth| name.as_str() <= depth));
+        match idle {
+            Some((name, _)) if depth != Some(name) => {
+                Some(EntityDepth { entity: name.clone(), pending: 0, processing: 0, oldest: None })
+            }
+            Some(_) | None => depths.next(),
+        }
+    })
+}
+
+fn entity(depth: EntityDepth, paused: &BTreeMap<String, Millis>, now: Millis) -> v1::EntityStats {
     v1::EntityStats {
+        paused: paused.contains_key(&depth.entity),
         entity: depth.entity,
         pending: depth.pending,
         processing: depth.processing,

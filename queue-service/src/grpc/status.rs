@@ -20,8 +20,8 @@ const DOMAIN: &str = "repartee.v1";
 /// A client that finds the writer busy may come back after this.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
-/// A client that finds the disk full may come back after this: somebody has to make room.
-const DISK_RETRY: Duration = Duration::from_secs(5);
+/// A client may come back after this if somebody has to make room first: on the disk, or among the pauses.
+const OPERATOR_RETRY: Duration = Duration::from_secs(5);
 
 /// One refusal, in the terms of the wire.
 struct Refusal {
@@ -48,6 +48,19 @@ impl Refusal {
             Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
             Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
             Rejection::NotDue { .. } => Self::new(Code::FailedPrecondition, "NOT_DUE"),
+            Rejection::EntityPaused(_) => Self::new(Code::FailedPrecondition, "ENTITY_PAUSED"),
+            Rejection::EntityLimit { retry_after_ms, .. } => {
+                refusals("entity_limits").increment(1);
+                let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
+                Self { retry_after, ..Self::new(Code::ResourceExhausted, "ENTITY_LIMIT") }
+            }
+            Rejection::TooManyPaused { .. } => {
+                refusals("paused_entities").increment(1);
+                Self {
+                    retry_after: Some(OPERATOR_RETRY),
+                    ..Self::new(Code::ResourceExhausted, "TOO_MANY_PAUSED")
+                }
+            }
             Rejection::TooManyEdits { .. } => {
                 refusals("edits").increment(1);
                 Self::new(Code::FailedPrecondition, "TOO_MANY_EDITS")
@@ -118,10 +131,11 @@ pub(super) fn command(error: CommandError) -> Status {
     match &error {
         CommandError::Rejected(rejection) => rejected(rejection),
         CommandError::Busy(full) => busy(*full),
-        CommandError::DiskFull(_) => {
-            Refusal { retry_after: Some(DISK_RETRY), ..Refusal::new(Code::ResourceExhausted, "DISK_FULL") }
-                .into_status(error.to_string())
+        CommandError::DiskFull(_) => Refusal {
+            retry_after: Some(OPERATOR_RETRY),
+            ..Refusal::new(Code::ResourceExhausted, "DISK_FULL")
         }
+        .into_status(error.to_string()),
         CommandError::Stopped => Refusal::new(Code::Unavailable, "DRAINING").into_status(error.to_string()),
     }
 }

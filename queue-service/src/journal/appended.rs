@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Commit,
-    keys::{DomainHash, Key},
-    stored::{StoredCommit, StoredMessage, StoredRequest, StoredState, encode},
+    keys::{DomainHash, EntityHash, Key},
+    stored::{StoredCommit, StoredMessage, StoredPause, StoredRequest, StoredState, encode},
 };
 use crate::domain::{Change, ChangeKind, Status};
 
@@ -18,6 +18,10 @@ pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
     }
     // What this commit changes stands over what it sweeps.
     rows.extend(commit.sweep.iter().flat_map(|sweep| sweep.rows.clone()));
+    for pause in &commit.pauses {
+        let row = StoredPause::of(pause).map(|stored| encode(&stored));
+        rows.insert(Key::Pause(EntityHash::of(&pause.entity)), row);
+    }
     for change in &commit.changes {
         message_rows(change, &mut rows);
     }

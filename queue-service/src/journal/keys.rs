@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 /// | `Failed` | `f` posted:8 | empty; while failed |
 /// | `Commit` | `j` last seq:8 | [`super::stored::StoredCommit`]; one a commit |
 /// | `Domain` | `d` SHA-256(domain):16 last seq:8 | empty: that commit has changes in that domain |
+/// | `Pause` | `p` SHA-256(entity):16 | [`super::stored::StoredPause`]; while the entity is paused |
 /// | `Request` | `k` SHA-256(idempotency key):16 | [`super::stored::StoredRequest`] |
 ///
 /// The rows that every message writes stand in the order of the log: sled then works on pages that it has at hand, and
@@ -34,6 +35,24 @@ pub(super) enum Key {
     Commit(u64),
     Domain(DomainHash, u64),
     Request(RequestKey),
+    Pause(EntityHash),
+}
+
+/// First 128 bits of SHA-256 of an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntityHash([u8; 16]);
+
+impl EntityHash {
+    pub(super) fn of(entity: &str) -> Self {
+        Self(first_half(entity))
+    }
+}
+
+/// First 128 bits of SHA-256.
+fn first_half(text: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&Sha256::digest(text)[..16]);
+    hash
 }
 
 /// First 128 bits of SHA-256 of a domain.
@@ -42,9 +61,7 @@ pub(super) struct DomainHash([u8; 16]);
 
 impl DomainHash {
     pub(super) fn of(domain: &str) -> Self {
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(domain)[..16]);
-        Self(hash)
+        Self(first_half(domain))
     }
 }
 
@@ -73,6 +90,10 @@ impl Key {
             Self::Request(key) => {
                 bytes.push(b'k');
                 bytes.extend(key.0);
+            }
+            Self::Pause(entity) => {
+                bytes.push(b'p');
+                bytes.extend(entity.0);
             }
         }
         bytes

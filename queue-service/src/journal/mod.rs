@@ -17,7 +17,7 @@ mod tally;
 
 use std::sync::Arc;
 
-use crate::domain::{Change, Millis, RequestKey};
+use crate::domain::{Change, Millis, Pause, RequestKey};
 
 pub use high_water::{HighWater, Marked};
 pub use secret::EditSecret;
@@ -40,6 +40,8 @@ pub struct Commit {
     pub forget: Vec<RequestKey>,
     /// What is taken away from the beginning of the log.
     pub sweep: Option<Sweep>,
+    /// Entities that were paused or go on.
+    pub pauses: Vec<Pause>,
 }
 
 /// The storage failed; the caller must not go on from memory.

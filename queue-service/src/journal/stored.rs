@@ -234,3 +234,12 @@ pub(super) struct StoredRequest {
     #[prost(int64, tag = "4")]
     timestamp: i64,
 }
+
+/// An entity that is paused.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredPause {
+    #[prost(string, tag = "1")]
+    pub(super) entity: String,
+    #[prost(int64, tag = "2")]
+    pub(super) since: i64,
+}

@@ -6,6 +6,7 @@
 mod cache;
 mod domains;
 mod feed;
+mod pauses;
 mod pending;
 
 use std::sync::Arc;
@@ -21,12 +22,14 @@ pub use feed::{Floor, Shown};
 pub use pending::{EntityDepth, Totals};
 
 use cache::Cache;
+use pauses::Pauses;
 
 /// The views; shared by everybody who reads.
 #[derive(Debug)]
 pub struct Views {
     cache: RwLock<Cache>,
     tail: watch::Sender<u64>,
+    pauses: Pauses,
 }
 
 /// A part of a feed.
@@ -64,7 +67,7 @@ impl Views {
         commits.for_each(|change| cache.publish(change));
         live.iter().for_each(|record| cache.restore_live(record.clone()));
         cache.begin_at(tail);
-        Self { cache: RwLock::new(cache), tail: watch::Sender::new(tail) }
+        Self { cache: RwLock::new(cache), tail: watch::Sender::new(tail), pauses: Pauses::default() }
     }
 
     /// Shows the changes of a durable commit, and wakes those who wait for them.

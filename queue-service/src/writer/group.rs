@@ -97,13 +97,15 @@ impl<J: Journal, C: Clock> State<J, C> {
         } else {
             (self.sweep_keys(now)?, self.sweep_log(now, &changes))
         };
-        if changes.is_empty() && forget.is_empty() && sweep.is_none() {
+        let pauses = self.with.queue.take_pauses();
+        self.with.views.note_throttled(self.with.queue.throttled());
+        if changes.is_empty() && forget.is_empty() && sweep.is_none() && pauses.is_empty() {
             return Ok(());
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
             self.with.clock.wait_until(stamp - AHEAD_MS);
         }
-        let commit = Commit { stamp: self.with.queue.last_stamp(), at: now, changes, forget, sweep };
+        let commit = Commit { stamp: self.with.queue.last_stamp(), at: now, changes, forget, sweep, pauses };
         let tally = Tally::default();
         let began = Instant::now();
         self.with.journal.append(&commit, &tally)?;
@@ -114,6 +116,7 @@ impl<J: Journal, C: Clock> State<J, C> {
             metrics::counter!("repartee_swept_messages_total").increment(sweep.messages);
         }
         commit.changes.iter().for_each(note_given_up);
+        self.with.views.show_pauses(commit.pauses);
         self.with.views.publish(commit.changes);
         Ok(())
     }

@@ -20,8 +20,8 @@ use crate::domain::{SessionView, SessionsAfter};
 use crate::{
     disk::{DiskFull, DiskRoom},
     domain::{
-        At, ClaimBy, Completed, Editor, Failed, Failure, LeaseRef, Millis, NewMessage, Posted, Queue, Record,
-        Rejection, Reply, Request, Taker, Update,
+        At, ClaimBy, Completed, Editor, EntityLimits, Failed, Failure, LeaseRef, Millis, NewMessage, Posted,
+        Queue, Record, Rejection, Reply, Request, Taker, Update,
     },
 };
 
@@ -184,6 +184,32 @@ impl QueueHandle {
     pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
         self.disk.check()?;
         self.decide("CancelMessage", vec![id], 0, move |queue, _| queue.cancel(id)).await
+    }
+
+    /// Pauses an entity. See [`Queue::pause`].
+    pub async fn pause(&self, entity: String) -> Result<Millis, CommandError> {
+        self.disk.check()?;
+        let held = entity.len();
+        self.decide("PauseEntity", vec![], held, move |queue, at| queue.pause(&entity, at.now)).await
+    }
+
+    /// Lets a paused entity go on; false if it was not paused.
+    pub async fn resume(&self, entity: String) -> Result<bool, CommandError> {
+        self.disk.check()?;
+        let held = entity.len();
+        self.decide("ResumeEntity", vec![], held, move |queue, _| Ok(queue.resume(&entity))).await
+    }
+
+    /// Gives entities other limits. It stores nothing.
+    ///
+    /// # Errors
+    /// `Busy` and `Stopped`.
+    pub async fn set_entity_limits(&self, limits: EntityLimits) -> Result<(), CommandError> {
+        self.decide("EntityLimits", vec![], 0, move |queue, _| {
+            queue.set_entity_limits(limits);
+            Ok(())
+        })
+        .await
     }
 
     /// Reads the queue, between two commands: short, the writer waits meanwhile.

@@ -19,12 +19,12 @@ pub(crate) use edit::EditComment;
 pub(crate) use history::{CallSpan, ChartQuery, HistoryPage, HistoryPoint, Now, Theme};
 pub(crate) use message::{Message, Said};
 pub(crate) use object::Object;
-pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Renewed};
+pub(crate) use outcomes::{Claimed, Completed, Done, Failed, Paused, Renewed, Resumed};
 pub(crate) use page::{ConversationQuery, FailedQuery, ListQuery, Listing, PendingQuery};
 pub(crate) use pending::{FailedList, PendingList, StorageReads};
 pub(crate) use post::{NewComment, Posted};
 pub(crate) use stats::{Stats, StatsQuery};
-pub(crate) use steps::{Claim, ClaimNext, Complete, Fail, MessageRef, Release, Renew};
+pub(crate) use steps::{Claim, ClaimNext, Complete, EntityRef, Fail, MessageRef, Release, Renew};
 
 use crate::problem::Problem;
 

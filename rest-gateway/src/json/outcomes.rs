@@ -82,6 +82,42 @@ pub(crate) struct Done {
     message: Message,
 }
 
+/// An entity is paused.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Paused {
+    /// Always true.
+    success: bool,
+    /// The entity.
+    entity: String,
+    /// Since when it is paused, Unix milliseconds.
+    paused_since: i64,
+}
+
+impl Paused {
+    pub(crate) fn since(entity: String, paused_since: i64) -> Self {
+        Self { success: true, entity, paused_since }
+    }
+}
+
+/// An entity goes on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Resumed {
+    /// Always true.
+    success: bool,
+    /// The entity.
+    entity: String,
+    /// True if it was paused.
+    was_paused: bool,
+}
+
+impl Resumed {
+    pub(crate) fn of(entity: String, was_paused: bool) -> Self {
+        Self { success: true, entity, was_paused }
+    }
+}
+
 impl TryFrom<v1::ClaimMessageResponse> for Claimed {
     type Error = Problem;
 

@@ -120,6 +120,8 @@ struct EntityStats {
     /// Age of the oldest message that waits, milliseconds; null where none waits.
     #[schema(required)]
     oldest_age_ms: Option<i64>,
+    /// True if an operator has paused it.
+    paused: bool,
 }
 
 /// What one kind of call cost in storage.
@@ -207,6 +209,7 @@ impl From<v1::EntityStats> for EntityStats {
             pending: stats.pending,
             processing: stats.processing,
             oldest_age_ms: stats.oldest_age.map(in_ms),
+            paused: stats.paused,
         }
     }
 }

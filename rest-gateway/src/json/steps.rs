@@ -122,6 +122,15 @@ pub(crate) struct MessageRef {
     pub(crate) message_id: String,
 }
 
+/// Names an entity.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct EntityRef {
+    /// The entity, 1 to 64 characters.
+    #[schema(example = "fear-and-loathing")]
+    pub(crate) entity: String,
+}
+
 fn yes() -> bool {
     true
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::world::{Answer, World};
 
 /// Every call of API.md that this gateway serves.
-const CALLS: [(&str, &str); 29] = [
+const CALLS: [(&str, &str); 31] = [
     ("get", "/api/comments"),
     ("post", "/api/comments"),
     ("get", "/api/comments/changes"),
@@ -27,6 +27,8 @@ const CALLS: [(&str, &str); 29] = [
     ("get", "/api/queue/failed"),
     ("post", "/api/queue/retry"),
     ("post", "/api/queue/cancel"),
+    ("post", "/api/queue/pause"),
+    ("post", "/api/queue/resume"),
     ("get", "/api/stats"),
     ("get", "/api/admin/history"),
     ("get", "/api/admin/chart/{name}"),

@@ -161,5 +161,7 @@ unary! {
     fail_message(FailMessageRequest) -> FailMessageResponse;
     retry_message(RetryMessageRequest) -> RetryMessageResponse;
     cancel_message(CancelMessageRequest) -> CancelMessageResponse;
+    pause_entity(PauseEntityRequest) -> PauseEntityResponse;
+    resume_entity(ResumeEntityRequest) -> ResumeEntityResponse;
     get_stats(GetStatsRequest) -> GetStatsResponse;
 }

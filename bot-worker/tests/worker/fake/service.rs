@@ -121,6 +121,8 @@ impl queue_service_server::QueueService for Shared {
         complete_messages: CompleteMessagesRequest => CompleteMessagesResponse,
         retry_message: RetryMessageRequest => RetryMessageResponse,
         cancel_message: CancelMessageRequest => CancelMessageResponse,
+        pause_entity: PauseEntityRequest => PauseEntityResponse,
+        resume_entity: ResumeEntityRequest => ResumeEntityResponse,
         get_stats: GetStatsRequest => GetStatsResponse,
     }
 }

@@ -2,6 +2,8 @@
 
 mod drive;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -10,7 +12,7 @@ use super::{
     model::{Ask, Command, Edit, Hold, Model},
     world::START,
 };
-use crate::domain::{Millis, QueueRules, Status};
+use crate::domain::{EntityLimit, EntityLimits, Millis, QueueRules, Status};
 
 use drive::Driven;
 
@@ -36,20 +38,40 @@ impl ReferenceStateMachine for Reference {
         let share = prop_oneof![Just(10_000), Just(1_000), Just(0)];
         let caps = prop_oneof![2 => Just((20, 100)), 1 => Just((3, 2))];
         let expiry = prop_oneof![2 => Just(None), 1 => Just(Some(30_000))];
-        (aging, prop::bool::weighted(0.7), limits, share, caps, expiry)
-            .prop_map(|(aging_ms, one_per_conversation, limits, fair_share_ms, caps, pending_expiry_ms)| {
-                QueueRules {
+        let limits_of = (prop::option::of(20..200u32), 1..4u32, prop::option::of(1..3u32)).prop_map(
+            |(per_minute, burst, in_flight)| EntityLimit { per_minute, burst: Some(burst), in_flight },
+        );
+        let entity_limits = prop_oneof![
+            2 => Just(EntityLimits::default()),
+            1 => (limits_of.clone(), limits_of).prop_map(|(default, own)| EntityLimits {
+                default,
+                entities: BTreeMap::from([("e0".to_owned(), own)]),
+            }),
+        ];
+        (aging, prop::bool::weighted(0.7), limits, share, (caps, entity_limits), expiry)
+            .prop_map(
+                |(
                     aging_ms,
                     one_per_conversation,
-                    max_pending: limits.0,
-                    max_pending_per_entity: limits.1,
-                    max_attempts: caps.0,
-                    max_edits: caps.1,
+                    limits,
                     fair_share_ms,
+                    (caps, entity_limits),
                     pending_expiry_ms,
-                    ..QueueRules::default()
-                }
-            })
+                )| {
+                    QueueRules {
+                        aging_ms,
+                        one_per_conversation,
+                        max_pending: limits.0,
+                        max_pending_per_entity: limits.1,
+                        max_attempts: caps.0,
+                        max_edits: caps.1,
+                        fair_share_ms,
+                        pending_expiry_ms,
+                        entity_limits,
+                        ..QueueRules::default()
+                    }
+                },
+            )
             .prop_map(|rules| Model::new(rules, START))
             .boxed()
     }
@@ -106,6 +128,8 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(session, room, entities)| Command::Join { session, room, entities }),
         1 => (entities(), 0..25_000i64).prop_map(|(entities, ms)| Command::Wait { entities, ms }),
         2 => pick().prop_map(Command::Part),
+        1 => (0..2u8).prop_map(Command::Pause),
+        3 => (0..2u8).prop_map(Command::Resume),
     ]
 }
 

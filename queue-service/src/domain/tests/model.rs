@@ -5,7 +5,7 @@ mod command;
 mod decide;
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Millis, QueueRules, Status, TakerId};
 
@@ -98,6 +98,8 @@ pub(super) enum Refusal {
     NotFound,
     NotPending,
     NotDue,
+    EntityPaused,
+    EntityLimit,
     TooManyEdits,
     LeaseLost,
     AlreadyCompleted,
@@ -134,6 +136,9 @@ pub(super) struct Model {
     /// What the last group answered and told.
     pub(super) outcomes: Vec<Outcome>,
     pub(super) told: Vec<Told>,
+    pub(super) paused: BTreeSet<u8>,
+    /// How many claims were made before the process started: buckets begin full.
+    pub(super) before_start: usize,
 }
 
 impl Model {
@@ -152,6 +157,8 @@ impl Model {
             requests: BTreeMap::new(),
             outcomes: Vec::new(),
             told: Vec::new(),
+            paused: BTreeSet::new(),
+            before_start: 0,
         }
     }
 
@@ -213,7 +220,8 @@ impl Model {
 
     /// What is handed out next to somebody who answers these entities; all where there are none.
     pub(super) fn next_for(&self, entities: &[u8]) -> Option<usize> {
-        let fits = |work: &Work| entities.is_empty() || entities.contains(&work.entity);
+        let asked = |work: &Work| entities.is_empty() || entities.contains(&work.entity);
+        let fits = |work: &Work| asked(work) && self.check_open(work.entity).is_ok();
         let offered = (0..self.messages.len()).filter(|m| self.is_offered(*m));
         let fitting = offered.filter(|m| self.messages[*m].work.as_ref().is_some_and(fits));
         fitting.min_by_key(|m| self.place(*m))
@@ -233,6 +241,35 @@ impl Model {
             _ => false,
         };
         !self.rules.one_per_conversation || !(0..self.messages.len()).filter(line).any(stands_before)
+    }
+
+    /// Whether an entity's messages are handed out now.
+    pub(super) fn check_open(&self, entity: u8) -> Result<(), Refusal> {
+        let limit = self.rules.entity_limits.of(&format!("e{entity}"));
+        let works = self.messages.iter().filter_map(|message| message.work.as_ref());
+        let in_flight = works.filter(|work| work.entity == entity && work.lease.is_some()).count();
+        if self.paused.contains(&entity) {
+            Err(Refusal::EntityPaused)
+        } else if limit.in_flight.is_some_and(|limit| in_flight >= limit as usize)
+            || self.reopens(entity).is_some()
+        {
+            Err(Refusal::EntityLimit)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// When an entity has a message again that has used up what it may hand out: by all of its claims, one after the other.
+    pub(super) fn reopens(&self, entity: u8) -> Option<Millis> {
+        let limit = self.rules.entity_limits.of(&format!("e{entity}"));
+        let interval = 60_000_000 / i64::from(limit.per_minute?);
+        let burst = i64::from(limit.burst.expect("the machine says how large a burst is"));
+        let theirs = self.claims[self.before_start..].iter().filter(|claim| {
+            self.messages[claim.message].work.as_ref().is_some_and(|work| work.entity == entity)
+        });
+        let full = theirs.fold(0, |full, claim| (claim.at * 1_000).max(full) + interval);
+        let opens = (full - (burst - 1) * interval + 999) / 1_000;
+        (opens > self.now).then_some(opens)
     }
 
     /// True while a message that was posted for later is not due: it holds nobody up.

@@ -1,14 +1,14 @@
 //! What the writer is to the rules, without a thread or a disk: groups of commands, a clock to turn, and a store of
 //! what was committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
 use crate::domain::{
     Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis,
-    NewMessage, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested, Sender,
-    SenderKey, Status, Taker, TakerId, Token, Work,
+    NewMessage, Pause, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested,
+    Sender, SenderKey, Status, Taker, TakerId, Token, Work,
 };
 
 /// Where the clock of every world starts.
@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub(crate) store: HashMap<Uuid, Record>,
     pub(crate) log: Vec<Change>,
     requests: HashMap<RequestKey, Requested>,
+    pub(crate) paused: BTreeMap<String, Millis>,
     stamp: Millis,
     drawn: u64,
     takers: TakerId,
@@ -51,6 +52,7 @@ impl World {
             store: HashMap::new(),
             log: Vec::new(),
             requests: HashMap::new(),
+            paused: BTreeMap::new(),
             stamp: START,
             drawn: 0,
             takers: 0,
@@ -124,6 +126,7 @@ impl World {
         let mut live: Vec<_> = self.store.values().filter(|record| is_live(record)).cloned().collect();
         live.sort_by_key(|record| record.content.posted);
         self.queue = Queue::restore(self.rules.clone(), self.ids.clone(), last, live, self.now);
+        self.queue.restore_pauses(self.paused.clone());
     }
 
     pub(crate) fn post(&mut self, new: NewMessage) -> Record {
@@ -205,6 +208,12 @@ impl World {
     }
 
     fn keep_changes(&mut self) {
+        for Pause { entity, since } in self.queue.take_pauses() {
+            match since {
+                Some(since) => self.paused.insert(entity, since),
+                None => self.paused.remove(&entity),
+            };
+        }
         for change in self.queue.take_changes() {
             self.store.insert(change.record.content.id, change.record.clone());
             if let Some(request) = &change.request {

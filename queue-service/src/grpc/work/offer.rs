@@ -64,6 +64,7 @@ impl WorkStream {
         self.hello().await?;
         let draining = self.grpc.streams.draining.clone();
         let mut tail = self.grpc.reads.views.subscribe();
+        let mut pauses = self.grpc.reads.views.pause_changes();
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
         let mut seq = *tail.borrow_and_update();
         let mut offers = Offers::default();
@@ -75,6 +76,10 @@ impl WorkStream {
             while self.catch_up(&mut seq, &mut offers).await? {}
             tokio::select! {
                 changed = tail.changed() => if changed.is_err() { return Err(self.go_away()) },
+                changed = pauses.changed() => {
+                    if changed.is_err() { return Err(self.go_away()) }
+                    self.offer_resumed(&mut offers).await?;
+                }
                 () = sleep_until(due(&offers)) => self.offer_due(&mut offers).await?,
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
@@ -115,6 +120,7 @@ impl WorkStream {
                     offers.delay(id, due);
                     Ok(())
                 }
+                None if self.grpc.reads.views.is_paused(&address.entity) => Ok(()),
                 None => self.offer_one(record, offers).await,
             },
             Status::Processing => Ok(()),
@@ -131,11 +137,22 @@ impl WorkStream {
         self.send(Event::Work(work)).await
     }
 
+    /// After a pause began or ended: offers what was held back.
+    async fn offer_resumed(&mut self, offers: &mut Offers) -> Result<(), Over> {
+        for record in self.grpc.reads.views.pending(None, usize::MAX, SystemClock.now()) {
+            if !offers.open.contains(&record.content.id) {
+                self.note(&record, offers).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn offer_due(&mut self, offers: &mut Offers) -> Result<(), Over> {
         let now = SystemClock.now();
         while let Some(id) = offers.take_due(now) {
             let Some(record) = self.grpc.reads.shown(id) else { continue };
-            if is_pending(&record) {
+            let entity = record.content.address.as_ref().map_or("", |address| &address.entity);
+            if is_pending(&record) && !self.grpc.reads.views.is_paused(entity) {
                 self.offer_one(&record, offers).await?;
             }
         }

@@ -11,7 +11,10 @@ use crate::{
     journal::{
         FormatError, JournalError, Tally,
         keys::{Key, last_number},
-        stored::{StoredCommit, StoredMark, StoredMessage, StoredRequest, StoredRun, StoredState, decode},
+        stored::{
+            StoredCommit, StoredMark, StoredMessage, StoredPause, StoredRequest, StoredRun, StoredState,
+            decode,
+        },
     },
 };
 
@@ -36,6 +39,15 @@ impl SledStore {
     pub fn find_request(&self, key: RequestKey, tally: &Tally) -> Result<Option<Requested>, JournalError> {
         let Some(row) = self.get(Key::Request(key), tally)? else { return Ok(None) };
         Ok(Some(decode::<StoredRequest>(&row)?.into_requested(key)?))
+    }
+
+    /// The entities that are paused, and since when.
+    pub fn paused(&self, tally: &Tally) -> Result<Vec<(String, Millis)>, JournalError> {
+        let pause = |row: Result<(IVec, IVec), JournalError>| {
+            let StoredPause { entity, since } = decode(&row?.1)?;
+            Ok((entity, since))
+        };
+        self.range(all(b'p'), tally).map(pause).collect()
     }
 
     /// Up to `limit` requests in the order of their keys, after `from`: to find those that are over.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredRequest,
-    StoredSender, StoredState, StoredWork,
+    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredPause,
+    StoredRequest, StoredSender, StoredState, StoredWork,
 };
 use crate::domain::{
-    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Record, RequestKey,
+    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Pause, Record, RequestKey,
     Requested, Sender, SenderKey, State, Status, Token, Work,
 };
 
@@ -258,6 +258,13 @@ impl StoredRequest {
             posted: self.posted,
             timestamp: self.timestamp,
         })
+    }
+}
+
+impl StoredPause {
+    /// The row of a pause; none once the entity goes on.
+    pub(in crate::journal) fn of(pause: &Pause) -> Option<Self> {
+        Some(Self { since: pause.since?, entity: pause.entity.clone() })
     }
 }
 

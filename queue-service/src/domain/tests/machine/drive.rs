@@ -100,7 +100,11 @@ impl Driven {
             | Command::Release(hold)
             | Command::Complete { hold, .. }
             | Command::Fail { hold, .. } => (Some(self.lease(hold).id), None),
-            Command::Join { .. } | Command::Wait { .. } | Command::Part(_) => (None, None),
+            Command::Join { .. }
+            | Command::Wait { .. }
+            | Command::Part(_)
+            | Command::Pause(_)
+            | Command::Resume(_) => (None, None),
         }
     }
 
@@ -170,6 +174,14 @@ impl Driven {
                 self.world.join_group(Taker { by: by(&worker_name(9)), entities, max_in_flight: 1, until });
                 Outcome::Done
             }
+            Command::Pause(entity) => {
+                let paused = self.rule(&[], |queue, at| queue.pause(&entity_name(entity), at.now));
+                self.outcome(paused, |_, _| Outcome::Done)
+            }
+            Command::Resume(entity) => {
+                self.rule(&[], |queue, _| queue.resume(&entity_name(entity)));
+                Outcome::Done
+            }
             Command::Part(n) => {
                 let id = newest(n, self.world.takers() as usize).map_or(0, |at| at as u64 + 1);
                 self.world.decide(&[], None, |queue, at| queue.part(id, at.now));
@@ -237,6 +249,9 @@ impl Driven {
         self.world.begin(0);
         for id in 1..=self.world.takers() {
             self.world.decide(&[], None, |queue, at| queue.part(id, at.now));
+        }
+        for entity in [0, 1] {
+            self.world.decide(&[], None, |queue, _| queue.resume(&entity_name(entity)));
         }
         self.world.join_group(stream("last", usize::MAX));
         for _ in 0..20 * self.ids.len() + 10 {

@@ -38,6 +38,8 @@ pub(in crate::domain::tests) enum Command {
         ms: Millis,
     },
     Part(usize),
+    Pause(u8),
+    Resume(u8),
 }
 
 /// A question to a bot.

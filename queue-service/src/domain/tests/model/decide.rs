@@ -57,6 +57,14 @@ impl Model {
                 self.join(Taker { worker: 9, session: None, room: 1, entities: entities.clone(), until });
                 Ok(Outcome::Done)
             }
+            Command::Pause(entity) => {
+                self.paused.insert(*entity);
+                Ok(Outcome::Done)
+            }
+            Command::Resume(entity) => {
+                self.paused.remove(entity);
+                Ok(Outcome::Done)
+            }
             Command::Part(n) => {
                 let id = newest(*n, self.joined as usize).map_or(0, |at| at as TakerId + 1);
                 self.part(id);
@@ -118,6 +126,8 @@ impl Model {
         if self.is_away(message) {
             return Err(Refusal::NotDue);
         }
+        let entity = self.work(message).entity;
+        self.check_open(entity)?;
         let claim = Claim { message, worker, session: None, at: self.now, lease_ms };
         let (claim, ends) = self.make_claim(message, claim);
         Ok(Outcome::Claimed { claim, ends })

@@ -71,7 +71,13 @@ impl Model {
             work.not_before.filter(|due| *due > self.now)
         });
         let ends = self.ends().into_iter().map(|(end, ..)| end);
-        leases.chain(retries).chain(ends).chain(self.waits().into_iter().map(|(until, _)| until)).min()
+        let buckets = [0, 1].into_iter().filter_map(|entity| self.reopens(entity));
+        leases
+            .chain(retries)
+            .chain(ends)
+            .chain(buckets)
+            .chain(self.waits().into_iter().map(|(until, _)| until))
+            .min()
     }
 
     pub(super) fn join(&mut self, taker: Taker) {
@@ -131,6 +137,7 @@ impl Model {
         self.told.clear();
         self.takers.clear();
         self.last_served = 0;
+        self.before_start = self.claims.len();
         for message in 0..self.messages.len() {
             let Some(work) = &self.messages[message].work else { continue };
             if let (Some(claim), Some(_)) = (work.claim, work.lease) {

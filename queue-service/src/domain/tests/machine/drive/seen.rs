@@ -63,6 +63,10 @@ impl Driven {
         for entity in [0, 1] {
             assert_eq!(queue.waiting(&entity_name(entity)), folded.waiting(&entity_name(entity)));
             let entities = entity_names(&[entity]);
+            // Pauses and buckets are no changes of messages.
+            if !queue.is_open(&entities[0]) {
+                continue;
+            }
             assert_eq!(queue.lines.first(&entities), folded.lines.first(&entities));
         }
     }

@@ -1,0 +1,58 @@
+//! Following the file of the entities' limits: what is written there applies a second later, without a restart.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    settings::{parse_entity_limits, read_entity_limits},
+    writer::QueueHandle,
+};
+
+/// How often the file is read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The file, and what was last seen in it.
+pub(crate) struct LimitsFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+impl LimitsFile {
+    /// Applies what is written to the file until `stop`. Content that is wrong is logged once; the old limits stay.
+    pub(crate) async fn follow(mut self, queue: QueueHandle, stop: CancellationToken) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wrong = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = looks.tick() => {}
+            }
+            let path = self.path.clone();
+            let Ok(read) = tokio::task::spawn_blocking(move || read_entity_limits(&path)).await else {
+                return;
+            };
+            let outcome = match read {
+                Ok(text) if text == self.text => Ok(()),
+                Ok(text) => self.apply(text, &queue).await,
+                Err(error) => Err(error),
+            };
+            let error = outcome.err();
+            if let Some(error) = error.as_ref().filter(|_| error != wrong) {
+                tracing::error!(file = %self.path.display(), "the file of --entity-limits is wrong, the limits stay as they were: {error}");
+            }
+            wrong = error;
+        }
+    }
+
+    async fn apply(&mut self, text: String, queue: &QueueHandle) -> Result<(), String> {
+        let limits = parse_entity_limits(&text)?;
+        // Where too much waits for the writer, the next look tries again.
+        queue.set_entity_limits(limits).await.map_err(|error| error.to_string())?;
+        tracing::info!(file = %self.path.display(), "the limits of entities are those of the changed file");
+        self.text = text;
+        Ok(())
+    }
+}
