@@ -261,6 +261,7 @@ async fn every_bound_is_shown_with_what_is_held_of_it() {
         ("command_bytes", 0.0..=600.0, 33_554_432.0),
         ("pending", 3.0..=3.0, 7.0),
         ("pending_of_entity", 2.0..=2.0, 5.0),
+        ("pending_bytes", 3.0 * 3_000.0..=3.0 * 4_000.0, 268_435_456.0),
         ("worker_streams", 1.0..=1.0, 10_000.0),
         // The gateway watches too.
         ("watches", 2.0..=2.0, 10_000.0),

@@ -210,3 +210,17 @@ async fn a_conversation_costs_one_range_read_and_shows_what_is_now() {
     assert_eq!((numbers(&records), cost), (vec![1], 1));
     assert!(present(&kept, &records), "also the claim, which is not in the message's row");
 }
+
+#[tokio::test]
+async fn a_conversation_is_not_searched_behind_a_thousand_deleted_messages() {
+    let ask = || Act::Ask { site: 0, human: 0 };
+    let id = crate::domain::ConversationId::of(("human0", "1"), ("bot", "default"), None);
+    for (deleted, found) in [(999, vec![1]), (1_000, vec![])] {
+        let mut commits: Commits = vec![(0, vec![ask()])];
+        commits.extend((0..deleted).map(|_| (0, vec![ask(), Act::Delete(0)])));
+        let (_kept, reads) = readers(&commits, 5);
+        let (records, cost) = reads.conversation("Test", id, u64::MAX, 10).await.unwrap();
+        assert_eq!(numbers(&records), found, "behind {deleted} deleted ones");
+        assert!(cost <= 2 * 1_000 + 10, "{cost} reads");
+    }
+}
