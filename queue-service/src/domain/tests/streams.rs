@@ -1,7 +1,7 @@
 //! Streams of one session: which of them is given work, and what happens when one of them may be dead.
 
 use super::world::{START, World, handed_out, lease, question, stream};
-use crate::domain::{Event, QueueRules, SessionView, SessionsAfter, TakerId};
+use crate::domain::{Event, QueueRules, SessionView, SessionsAfter, Taker, TakerId};
 
 /// Posts a question, and returns to whom it is handed out.
 fn asked(world: &mut World, human: &str) -> Vec<TakerId> {
@@ -123,4 +123,24 @@ fn a_worker_without_a_session_is_nobodys_session_whatever_its_name() {
     assert_eq!(seen, [(named("streamer"), named("session"), 1, 1), (named("session"), named(""), 0, 1)]);
     world.part(taker);
     assert_eq!(world.lease_end(id), Some(leased.ends), "its lease is not cut with the stream");
+}
+
+/// Work for an entity that nobody answers stays offered for ever: it must not make each commit ask every taker.
+#[test]
+fn work_that_nobody_answers_lets_nobody_look_for_work() {
+    let mut world = World::new(QueueRules::default());
+    let answers = |entity: &str| Taker { entities: vec![entity.to_owned()], ..stream(entity, 1) };
+    let is_hungry = |world: &World| world.queue.takers.is_hungry_for(world.queue.lines.offered());
+    let (echo, _) = world.join(answers("echo"));
+    world.join(answers("oracle"));
+    world.post(question("Ann", "nobody"));
+    assert!(!is_hungry(&world), "nobody answers it");
+    world.begin(0);
+    world.decide(&[], None, |queue, at| queue.post(question("Bob", "echo"), None, at)).unwrap();
+    assert!(is_hungry(&world));
+    assert_eq!(handed_out(world.end())[0].0, echo);
+    world.post(question("Cid", "echo"));
+    assert!(!is_hungry(&world), "who answers it is busy");
+    world.join(stream("all", 1));
+    assert_eq!(world.queue.sessions(&SessionsAfter::Start).count(), 3);
 }
