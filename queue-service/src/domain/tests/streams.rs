@@ -53,9 +53,8 @@ fn the_older_stream_takes_work_again_once_the_newer_is_gone() {
 #[test]
 fn streams_for_other_entities_supersede_nothing() {
     let mut world = World::new(QueueRules::default());
-    let (echo, _) =
-        world.join(crate::domain::Taker { entities: vec!["echo".to_owned()], ..stream("session", 9) });
-    world.join(crate::domain::Taker { entities: vec!["poet".to_owned()], ..stream("session", 9) });
+    let (echo, _) = world.join(Taker { entities: vec!["echo".to_owned()], ..stream("session", 9) });
+    world.join(Taker { entities: vec!["poet".to_owned()], ..stream("session", 9) });
     assert_eq!(asked(&mut world, "Ann"), [echo]);
     assert_eq!(told(&world)[0].streams, 2);
 }
