@@ -64,11 +64,20 @@ impl Bound {
     /// # Errors
     /// Where there is no room; that is counted.
     pub fn enter(&self, amount: u32) -> Result<Place, Full> {
+        self.try_enter(amount).ok_or_else(|| self.refuse())
+    }
+
+    /// Holds `amount` if there is room for it now; that there is none is not counted.
+    pub fn try_enter(&self, amount: u32) -> Option<Place> {
         let free = Arc::clone(&self.0.free);
-        match free.try_acquire_many_owned(amount.min(self.0.limit)) {
-            Ok(permit) => Ok(Place { _permit: permit }),
-            Err(_) => Err(self.refuse()),
-        }
+        free.try_acquire_many_owned(amount.min(self.0.limit)).ok().map(|permit| Place { _permit: permit })
+    }
+
+    /// Holds `amount` as soon as there is room for it.
+    pub async fn entered(&self, amount: u32) -> Place {
+        let free = Arc::clone(&self.0.free);
+        let permit = free.acquire_many_owned(amount.min(self.0.limit)).await;
+        Place { _permit: permit.expect("the semaphore is never closed") }
     }
 
     /// True where so much could be held now.

@@ -8,7 +8,8 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,7 +19,10 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-use crate::{Bound, Fill, bound::Place, open_files};
+use crate::{
+    AnswerLimits, Bound, ConnectionState, Connections, Fill, Patience, bound::Place,
+    connections::Registration, open_files,
+};
 
 /// How an HTTP/2 connection begins (RFC 9113, section 3.4); whatever else comes is HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,28 +30,31 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two attempts to accept where the system refuses, for example for want of memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a newcomer waits for the place of a connection that was ended for it.
+const HANDOVER: Duration = Duration::from_secs(1);
+
 /// Accepts connections.
 #[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
-    connections: Bound,
-    patience: Duration,
+    places: Bound,
+    connections: Connections,
 }
 
 /// An accepted connection. It takes a place until it is dropped.
 ///
-/// Reading fails where its first bytes do not come within the patience, and writing where its peer takes none for as
-/// long.
+/// Writing fails if its peer takes less of what waits for it than the least rate.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    patience: Duration,
-    /// How much of the preface has come, as long as that is all.
-    opening: Option<usize>,
-    /// Runs while the first bytes are waited for.
-    silent: Option<Pin<Box<Sleep>>>,
-    /// Runs while the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// True once it is known to be HTTP/1.
+    is_http1: bool,
+    /// Runs while the peer does not take all that there is.
+    blocked: Option<Pin<Box<Sleep>>>,
+    /// Bytes that it has taken since.
+    taken: u64,
+    registration: Registration,
     _place: Place,
 }
 
@@ -64,33 +71,76 @@ pub enum Begin {
 
 impl Door {
     /// Accepts at most `most` connections at once, fewer where the system has not so many open files. `name` is their
-    /// label in the metrics.
-    pub fn new(listener: TcpListener, name: &'static str, most: u32, patience: Duration) -> Self {
-        Self { listener, connections: Bound::new(name, open_files::connections(most)), patience }
+    /// label in the metrics. Has to be called within a runtime.
+    pub fn new(
+        listener: TcpListener,
+        name: &'static str,
+        most: u32,
+        patience: Patience,
+        answers: AnswerLimits,
+    ) -> Self {
+        let places = Bound::new(name, open_files::connections(most));
+        Self { listener, places, connections: Connections::new(name, patience, answers) }
     }
 
     /// The bound of the connections.
-    pub fn connections(&self) -> &Bound {
+    pub fn places(&self) -> &Bound {
+        &self.places
+    }
+
+    /// The connections that are open.
+    pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// The next connection. Those for which there is no room are closed at once, and counted.
+    /// The next connection. If there is no room, another one is ended for it, the idlest first; if there is none to end,
+    /// the newcomer is closed at once, and counted.
     pub async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    if let Ok(place) = self.connections.enter(1) {
-                        return (Connection::new(stream, self.patience, place), peer);
+                    if let Some(place) = self.place_for(peer).await {
+                        return (self.connection(stream, peer, place), peer);
                     }
                 }
                 // The peer went away before it was its turn.
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
-                    let Fill { held, limit, .. } = self.connections.fill();
+                    let Fill { held, limit, .. } = self.places.fill();
                     tracing::error!(%error, held, limit, "a connection cannot be accepted");
                     sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    async fn place_for(&self, newcomer: SocketAddr) -> Option<Place> {
+        if let Some(place) = self.places.try_enter(1) {
+            return Some(place);
+        }
+        let place = if self.connections.make_room(newcomer) {
+            timeout(HANDOVER, self.places.entered(1)).await.ok()
+        } else {
+            None
+        };
+        if place.is_none() {
+            self.places.refuse();
+        }
+        place
+    }
+
+    fn connection(&self, stream: TcpStream, peer: SocketAddr, place: Place) -> Connection {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+        Connection {
+            stream,
+            patience: self.connections.patience(),
+            is_http1: false,
+            blocked: None,
+            taken: 0,
+            registration: self.connections.register(peer),
+            _place: place,
         }
     }
 }
@@ -101,48 +151,66 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, patience: Duration, place: Place) -> Self {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-        Self { stream, patience, opening: Some(0), silent: None, stalled: None, _place: place }
+    /// What is known of it.
+    pub fn state(&self) -> &Arc<ConnectionState> {
+        &self.registration.0
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// What its peer speaks, by its first bytes, which stay to be read.
     ///
     /// # Errors
-    /// Where they do not come within the patience, or the connection breaks.
-    pub async fn begins(&self) -> io::Result<Begin> {
+    /// If it is dismissed before they come, or breaks.
+    pub async fn begins(&mut self) -> io::Result<Begin> {
         let mut first = [0; PREFACE.len()];
-        let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "nothing was asked for");
-        let count = timeout(self.patience, self.stream.peek(&mut first)).await.map_err(silent)??;
-        Ok(match still_opening(0, &first[..count]) {
-            Some(_) => Begin::Unclear,
-            None if count == PREFACE.len() && first == *PREFACE => Begin::Http2,
-            None => Begin::Http1,
-        })
+        let count = tokio::select! {
+            count = self.stream.peek(&mut first) => count?,
+            () = self.registration.0.dismissed() => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was asked for"));
+            }
+        };
+        let begin = begin_of(&first[..count]);
+        self.is_http1 = begin == Begin::Http1;
+        Ok(begin)
     }
 
+    /// Ends the connection if its peer takes too little of what waits for it.
     fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = None;
-        } else if is_over(&mut self.stalled, self.patience, cx) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")));
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.taken += *bytes as u64,
+            Poll::Ready(Err(_)) => return written,
+            Poll::Pending if self.blocked.is_none() => {
+                self.taken = 0;
+                self.blocked = Some(Box::pin(sleep(self.patience.idle)));
+            }
+            Poll::Pending => {}
+        }
+        let Some(blocked) = &mut self.blocked else { return written };
+        if blocked.as_mut().poll(cx).is_ready() {
+            self.blocked = None;
+            if self.taken < self.patience.least_bytes() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")));
+            }
+            if written.is_pending() {
+                return self.watch(written, cx);
+            }
         }
         written
     }
 }
 
-/// How much of the preface has come with these bytes; none where it is whole, and where it is something else.
-fn still_opening(matched: usize, bytes: &[u8]) -> Option<usize> {
-    let rest = &PREFACE[matched..];
-    let goes_on = !bytes.is_empty() && bytes.len() < rest.len() && rest.starts_with(bytes);
-    goes_on.then(|| matched + bytes.len())
-}
-
-/// True once `timer` has run for `patience`; starts it where it does not run.
-fn is_over(timer: &mut Option<Pin<Box<Sleep>>>, patience: Duration, cx: &mut Context<'_>) -> bool {
-    timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx).is_ready()
+/// What begins with these bytes.
+fn begin_of(first: &[u8]) -> Begin {
+    if first == PREFACE {
+        Begin::Http2
+    } else if !first.is_empty() && PREFACE.starts_with(first) {
+        Begin::Unclear
+    } else {
+        Begin::Http1
+    }
 }
 
 impl AsyncRead for Connection {
@@ -151,22 +219,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let Some(matched) = this.opening else { return read };
-        if read.is_pending() {
-            // What drips in does not start the time again.
-            if is_over(&mut this.silent, this.patience, cx) {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was asked for")));
-            }
-            return read;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.is_http1 {
+            self.state().note_bytes();
         }
-        this.opening = still_opening(matched, &buf.filled()[before..]);
-        if this.opening.is_none() {
-            this.silent = None;
-        }
-        read
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -190,6 +247,8 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever flushes has written all that there was: nothing waits for the peer now.
+        self.blocked = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -213,61 +272,86 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
-        time::advance,
     };
 
-    use super::{Begin, Connection, Door, PREFACE, still_opening};
+    use super::{Begin, Connection, Door, PREFACE, begin_of};
+    use crate::{AnswerLimits, ByteLimit, Patience};
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const IDLE: Duration = Duration::from_secs(30);
 
     async fn door(name: &'static str, most: u32) -> Door {
-        Door::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), name, most, PATIENCE)
+        let patience = Patience { idle: IDLE, head: Duration::from_secs(20), least_rate: 100 };
+        let total = ByteLimit::new("test_door_answers", 1 << 20);
+        let answers =
+            AnswerLimits { total, per_connection: 1 << 10, per_connection_name: "test_door_answer" };
+        Door::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), name, most, patience, answers)
     }
 
     /// A connection from both ends.
-    async fn connected(name: &'static str) -> (TcpStream, Connection) {
+    async fn connected(name: &'static str) -> (Door, TcpStream, Connection) {
         let mut door = door(name, 1).await;
         let client = TcpStream::connect(door.listener.local_addr().unwrap()).await.unwrap();
-        (client, door.accept().await.0)
+        let server = door.accept().await.0;
+        (door, client, server)
     }
 
     #[tokio::test]
-    async fn a_connection_beyond_the_limit_is_closed_at_once_and_leaves_room_for_others() {
+    async fn a_connection_beyond_the_limit_ends_the_idlest() {
         let mut door = door("test_door", 1).await;
         let addr = door.listener.local_addr().unwrap();
-        let (_first, held) = (TcpStream::connect(addr).await.unwrap(), door.accept().await);
+        let (_first, (mut held, _)) = (TcpStream::connect(addr).await.unwrap(), door.accept().await);
+        let _second = TcpStream::connect(addr).await.unwrap();
+        let bound = door.places().clone();
+        let second = tokio::spawn(async move { door.accept().await });
+        assert_eq!(held.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(held);
+        let _second = second.await.unwrap();
+        assert_eq!(bound.held(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_one_too_many_among_busy_ones_of_its_own_client_is_closed_at_once() {
+        let mut door = door("test_full_door", 1).await;
+        let addr = door.listener.local_addr().unwrap();
+        let (_first, (held, _)) = (TcpStream::connect(addr).await.unwrap(), door.accept().await);
+        let request = held.state().begin_request();
         let mut second = TcpStream::connect(addr).await.unwrap();
-        let bound = door.connections().clone();
         let third = tokio::spawn(async move { door.accept().await });
         assert_eq!(second.read(&mut [0; 1]).await.unwrap(), 0, "closed");
-        drop(held);
+        drop((request, held));
         let _third = TcpStream::connect(addr).await.unwrap();
         let _held = third.await.unwrap();
-        assert_eq!(bound.held(), 1);
     }
 
     // Where time is paused, it jumps to the next timer whenever nobody has anything to do.
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_sends_nothing_or_a_part_of_a_preface_ends() {
-        for sent in [&b""[..], &PREFACE[..10]] {
-            let (mut client, mut server) = connected("test_silent").await;
-            client.write_all(sent).await.unwrap();
-            let mut read = Vec::new();
-            assert_eq!(server.read_to_end(&mut read).await.unwrap_err().kind(), ErrorKind::TimedOut);
-            assert_eq!(read, sent);
-        }
+    async fn a_connection_that_sends_nothing_is_dismissed() {
+        let (_door, _client, mut server) = connected("test_silent").await;
+        assert_eq!(server.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_has_begun_may_be_silent() {
-        for sent in [PREFACE, b"GET / HTTP/1.1\r\n"] {
-            let (mut client, mut server) = connected("test_begun").await;
-            client.write_all(sent).await.unwrap();
-            server.read_exact(&mut vec![0; sent.len()]).await.unwrap();
-            advance(PATIENCE * 10).await;
-            client.write_all(b"x").await.unwrap();
-            assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 1);
-        }
+    async fn a_connection_is_dismissed_once_it_is_idle_and_not_while_it_has_a_request() {
+        let (_door, _client, server) = connected("test_idle").await;
+        let began = tokio::time::Instant::now();
+        let request = server.state().begin_request();
+        tokio::time::sleep(IDLE * 3).await;
+        drop(request);
+        server.state().dismissed().await;
+        assert!(began.elapsed() >= IDLE * 4, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_over_http_1_has_its_own_time_from_its_first_byte() {
+        let (_door, mut client, mut server) = connected("test_head").await;
+        tokio::time::sleep(IDLE / 2).await;
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(server.begins().await.unwrap(), Begin::Http1);
+        let began = tokio::time::Instant::now();
+        server.read_exact(&mut [0; 16]).await.unwrap();
+        server.state().dismissed().await;
+        let took = began.elapsed();
+        assert!((Duration::from_secs(20)..Duration::from_secs(22)).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -275,29 +359,26 @@ mod tests {
         for (sent, begin) in
             [(PREFACE, Begin::Http2), (b"GET / HTTP/1.1\r\n", Begin::Http1), (&PREFACE[..5], Begin::Unclear)]
         {
-            let (mut client, mut server) = connected("test_begin").await;
+            let (_door, mut client, mut server) = connected("test_begin").await;
             client.write_all(sent).await.unwrap();
             assert_eq!(server.begins().await.unwrap(), begin);
             let mut read = vec![0; sent.len()];
             server.read_exact(&mut read).await.unwrap();
             assert_eq!(read, sent);
         }
-        let (_client, server) = connected("test_begin").await;
-        assert_eq!(server.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[test]
-    fn a_connection_has_begun_once_its_protocol_is_clear() {
-        assert_eq!(still_opening(0, b"PRI"), Some(3));
-        assert_eq!(still_opening(3, b" * "), Some(6));
-        assert_eq!(still_opening(3, &PREFACE[3..]), None, "HTTP/2");
-        assert_eq!(still_opening(3, b"NT /"), None, "HTTP/1");
-        assert_eq!(still_opening(0, b""), None, "the end");
+    fn a_part_of_a_preface_may_become_either() {
+        assert_eq!(begin_of(PREFACE), Begin::Http2);
+        assert_eq!(begin_of(b"PRI * H"), Begin::Unclear);
+        assert_eq!(begin_of(b"PRINT /"), Begin::Http1);
+        assert_eq!(begin_of(b""), Begin::Http1, "the end");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_read_ends() {
-        let (_client, mut server) = connected("test_stalled").await;
+        let (_door, _client, mut server) = connected("test_stalled").await;
         let error = loop {
             if let Err(error) = server.write_all(&[0; 65_536]).await {
                 break error;

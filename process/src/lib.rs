@@ -3,7 +3,9 @@
 
 mod bearer;
 mod bound;
+mod byte_limit;
 mod client_key;
+mod connections;
 mod door;
 mod exit;
 mod logs;
@@ -13,18 +15,29 @@ mod open_files;
 pub mod private_file;
 mod ready;
 mod secret;
+mod sent;
+mod serve;
 mod shutdown;
+mod span;
+mod watched;
 
 pub use bearer::bearer;
 pub use bound::{Bound, Fill, Full, Place, refusals};
+pub use byte_limit::{ByteLimit, BytePermit};
 pub use client_key::ClientKey;
+pub use connections::{
+    AnswerLimits, AnswerPermit, ConnectionState, Connections, HeldAnswer, Patience, UnfinishedBody,
+};
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
 pub use metrics::{CONTENT_TYPE, recorder};
 pub use open_files::take_all as take_all_open_files;
 pub use ready::{Ready, ReadyFileError};
 pub use secret::Secret;
+pub use sent::SentBody;
+pub use serve::serve;
 pub use shutdown::on_signal;
+pub use span::Span;
 
 /// The allocator of every binary: it gives memory back that other allocators keep, and costs less than that of glibc
 /// (see PERFORMANCE.md).

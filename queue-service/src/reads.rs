@@ -3,6 +3,7 @@
 //! Must never go through the writer, and never show what the views do not show yet.
 
 mod feed;
+mod page;
 
 use std::{
     fmt,
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub(crate) use feed::{Listed, Lost};
+pub(crate) use page::{PAGE_BYTES, weight};
 
 /// Deleted messages of a conversation that one read passes over.
 const DELETED: usize = 1_000;
@@ -101,36 +103,42 @@ impl Reads {
     }
 
     /// The last messages of a conversation that were posted before number `before`, oldest first: one range read, and
-    /// one read for each message that has left the cache. Behind [`DELETED`] deleted ones nothing is looked for: what
-    /// somebody posts and deletes again does not make a conversation dear to read.
+    /// one read for each message that has left the cache. Ends after `limit` of them, or by their bytes; says whether there
+    /// are older ones. Behind [`DELETED`] deleted ones nothing is looked for: what somebody posts and deletes again does
+    /// not make a conversation dear to read.
     pub(crate) async fn conversation(
         &self,
         call: &'static str,
         conversation: ConversationId,
         before: u64,
         limit: usize,
-    ) -> Result<(Vec<Arc<Record>>, u64), JournalError> {
+    ) -> Result<(Vec<Arc<Record>>, bool, u64), JournalError> {
         let before = before.min(self.tail().saturating_add(1));
         let find = move |reads: &Self, tally: &Tally| {
-            let (mut records, mut deleted) = (Vec::new(), 0);
+            let (mut records, mut deleted, mut bytes, mut more) = (Vec::new(), 0, 0, false);
             for posted in reads.store.conversation(conversation, before, tally) {
                 // Retention may have taken a message that a run still names.
                 let Some(record) = reads.posted(posted?, tally)? else { continue };
                 if record.state.deleted {
                     deleted += 1;
-                } else {
-                    records.push(record);
+                    if deleted == DELETED {
+                        break;
+                    }
+                    continue;
                 }
-                if records.len() == limit || deleted == DELETED {
+                bytes += weight(&record);
+                more = records.len() == limit || bytes > PAGE_BYTES && !records.is_empty();
+                if more {
                     break;
                 }
+                records.push(record);
             }
             records.reverse();
-            Ok(records)
+            Ok((records, more))
         };
-        let (records, reads) = self.on_disk(call, find).await?;
+        let ((records, more), reads) = self.on_disk(call, find).await?;
         self.until_durable(records.iter().map(AsRef::as_ref)).await;
-        Ok((records, reads))
+        Ok((records, more, reads))
     }
 
     /// The message that was posted under a number, as readers see it.
@@ -141,10 +149,20 @@ impl Reads {
         Ok(self.store.message(posted, tally)?.and_then(|record| self.present(record)))
     }
 
-    /// The first pending messages in the order in which they are handed out.
-    pub(crate) fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+    /// The first pending messages in the order in which they are handed out, at most `limit`, fewer by their bytes; says
+    /// whether more wait.
+    pub(crate) fn pending(
+        &self,
+        entity: Option<&str>,
+        limit: usize,
+        now: Millis,
+    ) -> (Vec<Arc<Record>>, bool) {
         self.costs.note("ListPending", &Tally::default());
-        self.views.pending(entity, limit, now)
+        let mut pending = self.views.pending(entity, limit.saturating_add(1), now);
+        let found = pending.len();
+        pending.truncate(page::at_least_one(pending.iter().map(AsRef::as_ref)).min(limit));
+        let more = pending.len() < found;
+        (pending, more)
     }
 
     /// The number under which a message was posted, also where it was swept since; `None` where the id is of no message of
@@ -153,12 +171,21 @@ impl Reads {
         self.store.ids().open(id).filter(|posted| *posted <= self.tail())
     }
 
-    /// The failed messages, newest first, those that were posted before number `before`.
-    pub(crate) async fn failed(&self, before: u64, limit: usize) -> Result<(Vec<Record>, u64), JournalError> {
-        let find = move |reads: &Self, tally: &Tally| reads.store.failed(before, limit, tally);
-        let (failed, reads) = self.on_disk("ListFailed", find).await?;
+    /// The failed messages, newest first, those that were posted before number `before`: at most `limit`, fewer by their
+    /// bytes. Says whether there are older ones.
+    pub(crate) async fn failed(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> Result<(Vec<Record>, bool, u64), JournalError> {
+        let most = limit.saturating_add(1);
+        let find = move |reads: &Self, tally: &Tally| reads.store.failed(before, most, tally);
+        let (mut failed, reads) = self.on_disk("ListFailed", find).await?;
         self.until_durable(&failed).await;
-        Ok((failed, reads))
+        let found = failed.len();
+        failed.truncate(page::at_least_one(failed.iter()).min(limit));
+        let more = failed.len() < found;
+        Ok((failed, more, reads))
     }
 
     /// How many messages are failed. All of them are gone through for it: where that took long, the number is kept for as

@@ -2,13 +2,14 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
-use futures_util::stream;
-use repartee_process::{Bound, Door};
+use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
+use hyper::body::Incoming;
+use repartee_process::{Bound, ByteLimit, Connection, Door};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::{service::Routes, transport::server::Connected as _};
+use tower::ServiceExt as _;
 
 use crate::{
     disk::{DiskRoom, Watch},
@@ -25,14 +26,10 @@ use crate::{
 
 /// Largest request; a batch has a bound of its own below it.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Largest metadata of a call.
-const HEADER_BYTES: u32 = 16 * 1024;
 /// How long open calls may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How often connections are checked for life.
-const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Why the service cannot start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +63,6 @@ pub enum Error {
     /// The system gave no thread.
     #[error("the writer's thread cannot be started")]
     Thread(#[source] io::Error),
-    /// The gRPC server.
-    #[error("the gRPC server failed")]
-    Serve(#[from] tonic::transport::Error),
     /// The reflection service.
     #[error("the gRPC reflection service cannot be built")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -113,10 +107,11 @@ impl Server {
         let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let calls_per_connection = settings.max_calls_per_connection;
-        let patience = Settings::seconds(settings.idle_timeout);
-        let door = Door::new(listener, "grpc_connections", settings.max_connections, patience);
-        let connections = door.connections().clone();
-        let opening = tokio::task::spawn_blocking(move || open(&settings, connections, journal));
+        let (patience, answers) = (settings.patience(), settings.answers());
+        let total = answers.total.clone();
+        let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers);
+        let connections = door.places().clone();
+        let opening = tokio::task::spawn_blocking(move || open(&settings, connections, total, journal));
         let opened = opening.await.map_err(|_| Error::Writer)??;
         Ok(Self { opened, door, addr, calls_per_connection })
     }
@@ -174,6 +169,7 @@ impl Server {
 fn open<J: Journal>(
     settings: &Settings,
     connections: Bound,
+    answers: ByteLimit,
     journal: impl FnOnce(SledStore) -> J,
 ) -> Result<Opened, Error> {
     let (data_dir, durability) = (settings.data_dir.clone(), settings.durability);
@@ -222,7 +218,7 @@ fn open<J: Journal>(
             patience: Settings::seconds(settings.stream_patience),
             draining: CancellationToken::new(),
         },
-        bounds: Bounds::new(connections, settings.max_calls, &rules),
+        bounds: Bounds::new(connections, answers, settings.max_calls, &rules),
         drafts: Drafts::default(),
         names,
     };
@@ -258,19 +254,16 @@ async fn serve_grpc(
         .into_axum_router()
         .layer(from_fn_with_state(admission, admit))
         .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
-    let connections = stream::unfold(door, async |mut door| {
-        let (connection, _) = door.accept().await;
-        Some((Ok::<_, io::Error>(connection), door))
-    });
-    tonic::transport::Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(calls_per_connection)
-        .http2_max_header_list_size(HEADER_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_routes(Routes::from(calls.merge(metrics)))
-        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
-        .await?;
+    let router = calls.merge(metrics);
+    let of_connection = move |connection: &Connection| {
+        let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
+        router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Arc::clone(&state));
+            request.extensions_mut().insert(info.clone());
+            request.map(Body::new)
+        })
+    };
+    repartee_process::serve(door, calls_per_connection, of_connection, stop).await;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::Parser;
-use repartee_process::Secret;
+use repartee_process::{AnswerLimits, ByteLimit, Patience, Secret, Span};
 use serde::Serialize;
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// Default of `max_pending_per_entity`: far below the total, so that one bot that nobody serves takes no room from others.
 const PENDING_PER_ENTITY: u32 = 10_000;
+
+/// Room for the largest answer, a list of 1 MiB, and some beside it.
+const LEAST_ANSWER_BYTES: ByteSize = ByteSize(8 * 1024 * 1024);
 
 /// Default of `min_free_disk`, in bytes: more than what is written in a second and what a start needs.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
@@ -81,12 +84,24 @@ pub struct Settings {
     /// has one connection for all of its calls.
     #[arg(long, env = "REPARTEE_MAX_CALLS_PER_CONNECTION", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_calls_per_connection: u32,
-    /// Most connections; more are closed at once. Fewer where the system allows fewer open files.
+    /// Most connections; for more the idlest is closed, or the newcomer if all are busy. Fewer where the system allows fewer
+    /// open files.
     #[arg(long, env = "REPARTEE_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Seconds within which a new connection has to begin, and its peer has to take some of what is sent.
+    /// Seconds that a connection may be open without a call, and within which its peer has to take some of what is sent;
+    /// over HTTP/2 the latter ends a call.
     #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub idle_timeout: u32,
+    /// How long the head of a request may take over HTTP/1, from its first byte, as 20s or 500ms.
+    #[arg(long, env = "REPARTEE_HEAD_TIMEOUT", default_value = "20s", value_name = "SPAN")]
+    pub head_timeout: Span,
+    /// The least bytes a second that a client has to take of an answer that waits for it, on average over the idle timeout;
+    /// slower ones are cut off. 0: any at all is enough.
+    #[arg(long, env = "REPARTEE_MIN_SEND_RATE", default_value = "256B", value_name = "SIZE")]
+    pub min_send_rate: ByteSize,
+    /// Most bytes of answers on their way, as 256MiB; lists beyond it are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "REPARTEE_MAX_ANSWER_BYTES", default_value = "256MiB", value_name = "SIZE")]
+    pub max_answer_bytes: ByteSize,
     /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_streams: u32,
@@ -173,6 +188,12 @@ impl repartee_process::Settings for Settings {
                 self.max_pending
             ));
         }
+        if self.max_answer_bytes < LEAST_ANSWER_BYTES {
+            return Err(format!(
+                "--max-answer-bytes must be at least {LEAST_ANSWER_BYTES}, is {}",
+                self.max_answer_bytes
+            ));
+        }
         if self.max_pending_bytes < ByteSize::mib(1) {
             let given = self.max_pending_bytes;
             return Err(format!("--max-pending-bytes must be at least 1MiB, is {given}"));
@@ -218,6 +239,23 @@ impl Settings {
     pub(crate) fn cache(&self) -> CacheLimits {
         let bytes = usize::try_from(self.cache_bytes).unwrap_or(usize::MAX);
         CacheLimits { messages: self.cache_messages as usize, bytes }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            idle: Self::seconds(self.idle_timeout),
+            head: self.head_timeout.0,
+            least_rate: self.min_send_rate.0,
+        }
+    }
+
+    /// A gateway asks over one connection for everybody: that has no limit of its own.
+    pub(crate) fn answers(&self) -> AnswerLimits {
+        AnswerLimits {
+            total: ByteLimit::new("grpc_answer_bytes", self.max_answer_bytes.0),
+            per_connection: u64::MAX,
+            per_connection_name: "grpc_answer_bytes_of_connection",
+        }
     }
 
     pub(crate) fn room(&self) -> Room {

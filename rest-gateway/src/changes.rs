@@ -6,20 +6,21 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use repartee_proto::v1;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
+    answers::{Answers, hold},
     conditional,
     extract::from_query,
     json::{ChangesPage, ChangesQuery, Message, StorageReads},
     observe::Waited,
+    pieces::Pieces,
     problem::Problem,
     server::App,
     source::{Found, Place, Source, server_time},
-    tail::{Cursor, Page, Wanted, array},
+    tail::{Cursor, Page, Wanted},
     upstream::Asker,
 };
 
@@ -40,7 +41,8 @@ pub(crate) async fn read(State(app): State<App>, request: Request) -> Result<Res
     let query: ChangesQuery = from_query(request.uri())?;
     let limit = query.limit.unwrap_or(USUAL_LIMIT);
     let (parts, _) = request.into_parts();
-    let source = Source::new(app, Asker::of(&parts)?, &query.domain);
+    let answers = Answers::of(&parts.extensions);
+    let source = Source::new(app, Asker::of(&parts)?, answers, &query.domain);
     drop(parts);
     match query.cursor()? {
         None => newest(&source, limit).await,
@@ -53,16 +55,26 @@ async fn newest(source: &Source, limit: u32) -> Result<Response, Problem> {
     let tail = &source.app().tail;
     let wanted = Wanted { domain: source.domain().to_owned(), after: 0, limit };
     let older = match tail.page(&wanted).await? {
-        Ok(Page { body, next_cursor, .. }) => return Ok(page(body, next_cursor, false, None, 0)),
+        Ok(Page { body, next_cursor, .. }) => {
+            let room = source.answers().room(body.len())?;
+            let mut response = page(body, next_cursor, false, None, 0);
+            hold(&mut response, room);
+            return Ok(response);
+        }
         Err(older) => older,
     };
+    let room = source.answers().room_for_page(limit)?;
     let answer = source.list(v1::ListMessagesRequest::from(&wanted)).await?;
+    drop(room);
     tail.learn(&wanted, older, &answer);
     tail.reach_cursor(&answer.next_cursor, source.app().request_timeout).await;
-    let messages: Vec<Message> = answer.messages.into_iter().map(Message::from).collect();
-    let messages = serde_json::to_vec(&messages).expect("a message is plain values");
+    let messages = answer.messages.into_iter().map(|message| Message::from(message).to_json().into());
+    let messages = Pieces::array(messages);
     let reads = StorageReads::from(answer.kv_stats).count();
-    Ok(page(messages.into(), answer.next_cursor, false, None, reads))
+    let room = source.answers().room(messages.len())?;
+    let mut response = page(messages, answer.next_cursor, false, None, reads);
+    hold(&mut response, room);
+    Ok(response)
 }
 
 /// What follows a cursor; where that is nothing, waits for it.
@@ -75,21 +87,23 @@ async fn after(source: &Source, cursor: Cursor, limit: u32, wait: Duration) -> R
         let over = began.elapsed() >= wait || tail.is_closed();
         let found = source.read_on(&mut place, limit, limit).await?;
         let next = place.cursor.to_string();
-        let response = match found {
-            Found::Reset { reason, messages, reads } => {
-                Some(page(array(&messages), next, false, Some(reason), reads))
+        let told = match found {
+            Found::Reset { reason, messages, reads, .. } => {
+                Some((Pieces::array(messages), false, Some(reason), reads))
             }
-            Found::Changes { items, more, reads } if !items.is_empty() || more => {
-                let messages: Vec<Bytes> = items.iter().map(|told| told.json()).collect();
-                Some(page(array(&messages), next, more, None, reads))
+            Found::Changes { items, more, reads, .. } if !items.is_empty() || more => {
+                Some((Pieces::array(items.iter().map(|told| told.json())), more, None, reads))
             }
             // Up to date, or as good as that: a server that stops sends its clients to another one.
             Found::Changes { reads, .. } if over && (tail.is_current() || tail.is_closed()) => {
-                Some(page(array(&[]), next, false, None, reads))
+                Some((Pieces::array([]), false, None, reads))
             }
             Found::Changes { .. } | Found::Away => None,
         };
-        if let Some(mut response) = response {
+        if let Some((messages, more, reason, reads)) = told {
+            let room = source.answers().room(messages.len())?;
+            let mut response = page(messages, next, more, reason, reads);
+            hold(&mut response, room);
             if waiting.is_some() {
                 response.extensions_mut().insert(Waited(began.elapsed()));
             }
@@ -110,10 +124,10 @@ async fn after(source: &Source, cursor: Cursor, limit: u32, wait: Duration) -> R
     }
 }
 
-fn page(messages: Bytes, next: String, more: bool, reason: Option<String>, reads: u64) -> Response {
+fn page(messages: Pieces, next: String, more: bool, reason: Option<String>, reads: u64) -> Response {
     let reset = reason.is_some();
     let page = ChangesPage { messages, next, more, reset, reason, server_time: server_time() };
-    let body = conditional::untagged(HeaderValue::from_static("application/json"), page.to_json());
+    let body = conditional::untagged(HeaderValue::from_static("application/json"), page.into_json());
     let headers =
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-store")), (STORAGE_READS, reads.into())];
     (headers, body).into_response()

@@ -56,7 +56,7 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let began = Instant::now();
     let request = v1::PostMessageRequest { message: Some(comment.into()), idempotency_key };
-    let answer = queue.client().post_message(request).await?.into_inner();
+    let answer = queue.client()?.post_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     app.admin.posted(began);
     let replayed = answer.replayed.then_some([("idempotent-replayed", "true")]);
@@ -76,7 +76,7 @@ pub(crate) async fn read(
     queue: Queue,
     Id(message_id): Id,
 ) -> Result<(StorageReads, Answer<Message>), Problem> {
-    let answer = queue.client().get_message(v1::GetMessageRequest { message_id }).await;
+    let answer = queue.client()?.get_message(v1::GetMessageRequest { message_id }).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     let message = present(answer.message, "the message")?;
     Ok((answer.kv_stats.into(), Answer(message.into())))
@@ -97,7 +97,7 @@ pub(crate) async fn edit(
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = editor.queue().client().update_message(edit.of(id)?).await;
+    let answer = editor.queue().client()?.update_message(edit.of(id)?).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the message")?.into()))
@@ -115,7 +115,7 @@ pub(crate) async fn delete(
     shown: Shown,
     Id(message_id): Id,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = editor.queue().client().delete_message(v1::DeleteMessageRequest { message_id }).await;
+    let answer = editor.queue().client()?.delete_message(v1::DeleteMessageRequest { message_id }).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the tombstone")?.into()))

@@ -26,7 +26,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let body = body::read(request.into_body(), app.max_body_bytes, app.request_timeout).await?;
+        let connection = request.extensions().get().cloned();
+        let (body, bounds) = (request.into_body(), &app.bounds.incoming);
+        let body = body::read(body, app.max_body_bytes, app.request_timeout, bounds, connection).await?;
         from_json(&body).map(Self)
     }
 }

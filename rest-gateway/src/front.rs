@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,6 +13,7 @@ use axum::{
     routing::future::RouteFuture,
 };
 use futures_util::future::Either;
+use repartee_process::ConnectionState;
 use tower::Service;
 
 use crate::{
@@ -37,6 +38,7 @@ pub(crate) struct Front<P> {
 pub(crate) struct Connection<P> {
     front: Front<P>,
     peer: Peer,
+    state: Arc<ConnectionState>,
 }
 
 /// The front of `router`, with the layers that `settings` ask for.
@@ -60,9 +62,13 @@ impl<S> AroundPolls for S where
 }
 
 impl<P: AroundPolls> Front<P> {
-    /// The front for the connection of this peer.
-    pub(crate) fn of(&self, peer: SocketAddr) -> Connection<P> {
-        Connection { front: self.clone(), peer: self.proxies.peer(peer) }
+    /// The front for this connection.
+    pub(crate) fn of(&self, state: &Arc<ConnectionState>) -> Connection<P> {
+        let peer = self.proxies.peer(state.peer());
+        if peer.is_proxy {
+            state.share();
+        }
+        Connection { front: self.clone(), peer, state: Arc::clone(state) }
     }
 }
 
@@ -82,6 +88,7 @@ impl<P: AroundPolls> Service<Request> for Connection<P> {
                 let client = self.front.proxies.client(&self.peer, request.headers());
                 request.extensions_mut().insert(ConnectInfo(self.peer.socket));
                 request.extensions_mut().insert(client);
+                request.extensions_mut().insert(Arc::clone(&self.state));
                 Either::Right(self.front.router.call(request))
             }
         }

@@ -24,6 +24,7 @@ use tower_http::{
 };
 
 use crate::{
+    answers::Answers,
     conditional::weaken,
     front::AroundPolls,
     observe::{ObserveLayer, REQUEST_ID},
@@ -113,9 +114,14 @@ async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next
     if !request.uri().path().starts_with(API) {
         return finish(request, next).await;
     }
+    let path = request.uri().path().to_owned();
     match requests.enter(1) {
-        Ok(_place) => finish(request, next).await,
-        Err(full) => Problem::too_many("TOO_MANY_REQUESTS", full).answer(request.uri().path()),
+        Ok(_place) => {
+            let answers = Answers::of(request.extensions());
+            let admitted = answers.admit(finish(request, next).await);
+            admitted.unwrap_or_else(|problem| problem.answer(&path))
+        }
+        Err(full) => Problem::too_many("TOO_MANY_REQUESTS", full).answer(&path),
     }
 }
 

@@ -5,6 +5,7 @@
 //! decided by the queue-service, and every refusal of it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
 
 mod admin;
+mod answers;
 mod body;
 mod changes;
 mod client;
@@ -19,6 +20,7 @@ mod layers;
 mod observe;
 mod page;
 mod peers;
+mod pieces;
 mod pointer;
 mod polls;
 mod probes;
@@ -26,7 +28,6 @@ mod problem;
 mod queue;
 mod refusal;
 mod routes;
-mod serve;
 mod server;
 mod settings;
 mod source;

@@ -11,6 +11,7 @@ use metrics::{Counter, counter};
 use repartee_proto::v1;
 
 use crate::{
+    answers::{Answers, LARGE, hold},
     conditional,
     extract::from_query,
     json::{ListQuery, Listing, Message, StorageReads},
@@ -26,7 +27,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const POLLED: HeaderValue =
     HeaderValue::from_static("public, max-age=0, s-maxage=1, stale-while-revalidate=5");
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
-const MORE: HeaderName = HeaderName::from_static("x-more");
+pub(crate) const MORE: HeaderName = HeaderName::from_static("x-more");
 const STORAGE_READS: HeaderName = HeaderName::from_static("x-storage-reads");
 
 /// Where polls are asked for; what [`at_once`] looks for in front of the router.
@@ -57,8 +58,11 @@ pub(crate) async fn answer(app: &App, request: Request, wanted: &Wanted) -> Resu
     }
     match app.tail.page(wanted).await? {
         Ok(page) => {
+            let room = Answers::of(request.extensions()).room(page.body.len())?;
             app.polls.tail.increment(1);
-            Ok(from_tail(request.headers(), page))
+            let mut response = from_tail(request.headers(), page);
+            hold(&mut response, room);
+            Ok(response)
         }
         Err(older) => {
             app.polls.queue.increment(1);
@@ -87,7 +91,8 @@ pub(crate) fn at_once(app: &App, request: &Request) -> Option<Response> {
     }
     let page = app.tail.page_now(&wanted)?;
     let compressible = page.body.len() >= SMALL;
-    if compressible && asked.contains_key(header::ACCEPT_ENCODING) {
+    // What is large needs room, which the way of all requests asks for.
+    if page.body.len() > LARGE || compressible && asked.contains_key(header::ACCEPT_ENCODING) {
         return None;
     }
     app.polls.tail.increment(1);
@@ -123,7 +128,10 @@ pub(crate) async fn back(
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let queue = Queue::from_request_parts(&mut parts, app).await?;
-    let mut response = feed_page(&parts.headers, queue.client().list_messages(wanted).await?.into_inner());
+    let room = Answers::of(&parts.extensions).room_for_page(wanted.limit)?;
+    let page = queue.client()?.list_messages(wanted).await?.into_inner();
+    drop(room);
+    let mut response = feed_page(&parts.headers, &Answers::of(&parts.extensions), page)?;
     // Where the feed goes on is not behind this page.
     response.headers_mut().remove(NEXT_CURSOR);
     Ok(response)
@@ -138,27 +146,39 @@ fn from_tail(asked: &HeaderMap, page: Page) -> Response {
 async fn from_queue(app: &App, request: Request, wanted: &Wanted, older: Older) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let queue = Queue::from_request_parts(&mut parts, app).await?;
-    let page = queue.client().list_messages(v1::ListMessagesRequest::from(wanted)).await?.into_inner();
+    let room = Answers::of(&parts.extensions).room_for_page(wanted.limit)?;
+    let page = queue.client()?.list_messages(v1::ListMessagesRequest::from(wanted)).await?.into_inner();
+    drop(room);
     app.tail.learn(wanted, older, &page);
     // The next poll may be answered from the tail, and must not show less than this one.
     app.tail.reach_cursor(&page.next_cursor, app.request_timeout).await;
-    Ok(feed_page(&parts.headers, page))
+    feed_page(&parts.headers, &Answers::of(&parts.extensions), page)
 }
 
 /// A page from upstream as an answer. A reset is for one reader only: it is neither cached nor tagged.
-fn feed_page(asked: &HeaderMap, page: v1::ListMessagesResponse) -> Response {
+///
+/// # Errors
+/// 429 if there is no room for it.
+fn feed_page(
+    asked: &HeaderMap,
+    answers: &Answers,
+    page: v1::ListMessagesResponse,
+) -> Result<Response, Problem> {
     let messages: Vec<Message> = page.messages.into_iter().map(Message::from).collect();
     let body = serde_json::to_vec(&messages).expect("a message is plain values");
+    let room = answers.room(body.len())?;
     let reads = StorageReads::from(page.kv_stats).count();
     if page.reset {
         let mut response = conditional::untagged(JSON, body);
         told(&mut response, page.next_cursor, page.more, reads);
         response.headers_mut().remove(header::CACHE_CONTROL);
-        return response;
+        hold(&mut response, room);
+        return Ok(response);
     }
     let mut response = conditional::respond(asked, JSON, body);
     told(&mut response, page.next_cursor, page.more, reads);
-    response
+    hold(&mut response, room);
+    Ok(response)
 }
 
 /// Where the page ends, and what it cost.
@@ -166,6 +186,11 @@ fn told(response: &mut Response, next_cursor: String, more: bool, reads: u64) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, POLLED);
     headers.insert(NEXT_CURSOR, conditional::header(next_cursor));
-    headers.insert(MORE, HeaderValue::from_static(if more { "true" } else { "false" }));
+    headers.insert(MORE, said(more));
     headers.insert(STORAGE_READS, reads.into());
+}
+
+/// Whether there is more, as a header.
+pub(crate) fn said(more: bool) -> HeaderValue {
+    HeaderValue::from_static(if more { "true" } else { "false" })
 }

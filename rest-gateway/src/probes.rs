@@ -97,10 +97,13 @@ async fn is_ready(mut readiness: watch::Receiver<Readiness>) -> bool {
     responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     app.tail.measure();
-    let Bounds { connections, requests, upstream_calls, long_polls, sse_clients } = &app.bounds;
+    let Bounds { connections, requests, upstream_calls, long_polls, sse_clients, incoming, answers } =
+        &app.bounds;
     for bound in [connections, requests, upstream_calls, long_polls, sse_clients] {
         bound.fill().show();
     }
+    incoming.bytes.fill().show();
+    answers.fill().show();
     const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
     (TYPE, repartee_process::recorder().render())
 }

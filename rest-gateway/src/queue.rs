@@ -32,7 +32,7 @@ pub(crate) async fn pending(
     queue: Queue,
     Query(query): Query<PendingQuery>,
 ) -> Result<(StorageReads, Answer<PendingList>), Problem> {
-    let answer = queue.client().list_pending(v1::ListPendingRequest::from(query)).await?.into_inner();
+    let answer = queue.client()?.list_pending(v1::ListPendingRequest::from(query)).await?.into_inner();
     Ok((answer.kv_stats.into(), Answer(answer.into())))
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn claim(
     shown: Shown,
     Json(claim): Json<Claim>,
 ) -> Result<Answer<Claimed>, Problem> {
-    let answer = queue.client().claim_message(v1::ClaimMessageRequest::from(claim)).await?.into_inner();
+    let answer = queue.client()?.claim_message(v1::ClaimMessageRequest::from(claim)).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }
@@ -68,7 +68,7 @@ pub(crate) async fn claim_next(
     State(app): State<App>,
     Json(claim): Json<ClaimNext>,
 ) -> Result<Response, Problem> {
-    let mut client = queue.client_that_waits(Duration::from_secs(claim.wait.into()));
+    let mut client = queue.client_that_waits(Duration::from_secs(claim.wait.into()))?;
     let work = tokio::select! {
         biased;
         answer = client.claim_next(v1::ClaimNextRequest::from(claim)) => answer?.into_inner().work,
@@ -89,7 +89,7 @@ pub(crate) async fn claim_next(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The lease is lost; stop working on the message")))]
 pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answer<Renewed>, Problem> {
-    let answer = queue.client().renew_leases(v1::RenewLeasesRequest::from(renew)).await?.into_inner();
+    let answer = queue.client()?.renew_leases(v1::RenewLeasesRequest::from(renew)).await?.into_inner();
     Ok(Answer(answer.try_into()?))
 }
 
@@ -106,7 +106,8 @@ pub(crate) async fn release(
     shown: Shown,
     Json(release): Json<Release>,
 ) -> Result<Answer<Done>, Problem> {
-    let answer = queue.client().release_message(v1::ReleaseMessageRequest::from(release)).await?.into_inner();
+    let answer =
+        queue.client()?.release_message(v1::ReleaseMessageRequest::from(release)).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -125,7 +126,7 @@ pub(crate) async fn complete(
     Json(complete): Json<Complete>,
 ) -> Result<Answer<Completed>, Problem> {
     let answer =
-        queue.client().complete_message(v1::CompleteMessageRequest::from(complete)).await?.into_inner();
+        queue.client()?.complete_message(v1::CompleteMessageRequest::from(complete)).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.into()))
 }
@@ -143,7 +144,7 @@ pub(crate) async fn fail(
     shown: Shown,
     Json(fail): Json<Fail>,
 ) -> Result<Answer<Failed>, Problem> {
-    let answer = queue.client().fail_message(v1::FailMessageRequest::try_from(fail)?).await?.into_inner();
+    let answer = queue.client()?.fail_message(v1::FailMessageRequest::try_from(fail)?).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }
@@ -159,7 +160,7 @@ pub(crate) async fn failed(
     Query(query): Query<FailedQuery>,
 ) -> Result<(StorageReads, Answer<FailedList>), Problem> {
     let answer =
-        operator.queue().client().list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
+        operator.queue().client()?.list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
     Ok((answer.kv_stats.into(), Answer(answer.into())))
 }
 
@@ -177,7 +178,7 @@ pub(crate) async fn retry(
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::RetryMessageRequest { message_id: named.message_id };
-    let answer = operator.queue().client().retry_message(request).await?.into_inner();
+    let answer = operator.queue().client()?.retry_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -197,7 +198,7 @@ pub(crate) async fn cancel(
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::CancelMessageRequest { message_id: named.message_id };
-    let answer = operator.queue().client().cancel_message(request).await?.into_inner();
+    let answer = operator.queue().client()?.cancel_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }

@@ -2,19 +2,22 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use repartee_process::{Bound, Door, Ready, ReadyFileError};
+use axum::body::Body;
+use http::Request;
+use repartee_process::{Bound, ByteLimit, Door, Ready, ReadyFileError};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
+use tower::ServiceExt as _;
 
 use crate::{
     admin::{Admin, Sampler},
+    body::Incoming,
     front::front,
     layers,
     polls::Polls,
     probes::{self, Readiness},
     routes,
-    serve::{Rules, serve},
     settings::Settings,
     stream::Pulse,
     tail::{Follower, Tail},
@@ -64,6 +67,10 @@ pub(crate) struct Bounds {
     pub(crate) long_polls: Bound,
     /// Streams of events.
     pub(crate) sse_clients: Bound,
+    /// Bodies of requests on their way in.
+    pub(crate) incoming: Incoming,
+    /// Bytes of answers on their way out.
+    pub(crate) answers: ByteLimit,
 }
 
 /// A gateway that is bound and does not serve yet.
@@ -128,7 +135,8 @@ impl Server {
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
         let listener = TcpListener::bind(settings.http_addr).await.map_err(bind_error)?;
         let addr = listener.local_addr().map_err(bind_error)?;
-        let door = Door::new(listener, "http_connections", settings.max_connections, settings.idle_timeout);
+        let (patience, answers) = (settings.patience(), settings.answers());
+        let door = Door::new(listener, "http_connections", settings.max_connections, patience, answers);
         Ok(Self { door, addr, settings, pool, own })
     }
 
@@ -164,11 +172,16 @@ impl Server {
             max_body_bytes: self.settings.max_body_bytes,
             readiness,
             bounds: Bounds {
-                connections: self.door.connections().clone(),
+                connections: self.door.places().clone(),
                 requests: Bound::new("requests", self.settings.max_requests),
                 upstream_calls: Bound::new("upstream_calls", self.settings.max_upstream_calls),
                 long_polls: Bound::new("long_polls", self.settings.max_long_polls),
                 sse_clients: Bound::new("sse_clients", self.settings.max_sse_clients),
+                incoming: Incoming {
+                    bytes: ByteLimit::new("incoming_bytes", self.settings.max_incoming_bytes.0),
+                    per_connection: self.settings.max_bodies_per_connection,
+                },
+                answers: self.door.connections().answers().total.clone(),
             },
             stopping: shutdown.clone(),
             polls: Polls::default(),
@@ -182,14 +195,16 @@ impl Server {
             stopping.cancelled().await;
             closing.close();
         }));
-        let rules = Rules {
-            idle_timeout: self.settings.idle_timeout,
-            requests: self.settings.max_requests_per_connection,
-        };
         let requests = app.bounds.requests.clone();
         let router = layers::around(routes::router(), &self.settings, requests).with_state(App::clone(&app));
         let front = front(app, router, &self.settings);
-        let serving = serve(self.door, front, rules, shutdown.clone());
+        let streams = self.settings.max_requests_per_connection;
+        let of_connection = |connection: &repartee_process::Connection| {
+            front
+                .of(connection.state())
+                .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new))
+        };
+        let serving = repartee_process::serve(self.door, streams, of_connection, shutdown.clone());
         let deadline = async {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN).await;

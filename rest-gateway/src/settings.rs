@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use bytesize::ByteSize;
 use clap::Parser;
 use http::{HeaderValue, Uri};
-use repartee_process::Secret;
+use repartee_process::{AnswerLimits, ByteLimit, Patience, Secret, Span};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
 
 /// The longest `--request-timeout`: nothing that a browser waits for takes this long.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Room for the largest answer: a page is little more than 1 MiB, but that of one commit may be several.
+const LEAST_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
 
 /// JSON over HTTP for Repartee.
 #[derive(Debug, Clone, Parser, Serialize)]
@@ -52,7 +56,8 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_REQUEST_TIMEOUT", default_value = "10", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub request_timeout: Duration,
-    /// Most connections; more are closed at once. Fewer where the system allows fewer open files.
+    /// Most connections; for more the idlest is closed, or the newcomer if all are busy. Fewer where the system allows fewer
+    /// open files.
     #[arg(long, env = "REPARTEE_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
     /// Most requests at the same time, polls that wait among them; more are refused with 429.
@@ -62,8 +67,7 @@ pub struct Settings {
     /// the protocol.
     #[arg(long, env = "REPARTEE_MAX_REQUESTS_PER_CONNECTION", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests_per_connection: u32,
-    /// Most requests at the same time that need the queue-service, their bodies on the way in included; more are refused
-    /// with 429.
+    /// Most requests at the same time that need the queue-service; more are refused with 429.
     #[arg(long, env = "REPARTEE_MAX_UPSTREAM_CALLS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_upstream_calls: u32,
     /// Most requests at the same time that wait for a change; more are refused with 429.
@@ -82,12 +86,36 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_SSE_AGE", default_value = "300", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub sse_age: Duration,
-    /// How long a connection may take to send the head of a request, the pause before it included, and not take what is
-    /// sent to it, in seconds, fractions allowed. Longer than a proxy keeps an idle connection, commonly 60 s: it might
+    /// How long a connection may be open without a request, and not take what is sent to it, in seconds, fractions
+    /// allowed; over HTTP/2 the latter ends a stream. Longer than a proxy keeps an idle connection, commonly 60 s: it might
     /// send a request just when that is closed here.
     #[arg(long, env = "REPARTEE_IDLE_TIMEOUT", default_value = "75", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub idle_timeout: Duration,
+    /// How long the head of a request may take over HTTP/1, from its first byte, as 20s or 500ms.
+    #[arg(long, env = "REPARTEE_HEAD_TIMEOUT", default_value = "20s", value_name = "SPAN")]
+    pub head_timeout: Span,
+    /// The least bytes a second that a client has to take of an answer that waits for it, on average over the idle timeout;
+    /// slower ones are cut off. 0: any at all is enough.
+    #[arg(long, env = "REPARTEE_MIN_SEND_RATE", default_value = "256B", value_name = "SIZE")]
+    pub min_send_rate: ByteSize,
+    /// Most bytes of answers on their way, as 256MiB; requests for more are refused with 429.
+    #[arg(long, env = "REPARTEE_MAX_ANSWER_BYTES", default_value = "256MiB", value_name = "SIZE")]
+    pub max_answer_bytes: ByteSize,
+    /// The same on one connection.
+    #[arg(
+        long,
+        env = "REPARTEE_MAX_ANSWER_BYTES_PER_CONNECTION",
+        default_value = "8MiB",
+        value_name = "SIZE"
+    )]
+    pub max_answer_bytes_per_connection: ByteSize,
+    /// Most bytes of request bodies that have arrived and wait for the rest, as 64MiB; more are refused with 429.
+    #[arg(long, env = "REPARTEE_MAX_INCOMING_BYTES", default_value = "64MiB", value_name = "SIZE")]
+    pub max_incoming_bytes: ByteSize,
+    /// Most requests of one connection whose bodies are still on their way; more are refused with 429.
+    #[arg(long, env = "REPARTEE_MAX_BODIES_PER_CONNECTION", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_bodies_per_connection: u32,
     /// Connections to the queue-service, over which calls are spread; calls that wait have one more. One carries some
     /// 20,000 calls a second, and fewer connections cost less.
     #[arg(long, env = "REPARTEE_QUEUE_CONNECTIONS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -135,6 +163,13 @@ impl repartee_process::Settings for Settings {
         if self.max_body_bytes == 0 {
             return Err("--max-body-bytes has to be at least 1".into());
         }
+        check_least("--max-answer-bytes", self.max_answer_bytes, LEAST_ANSWER_BYTES)?;
+        check_least(
+            "--max-answer-bytes-per-connection",
+            self.max_answer_bytes_per_connection,
+            LEAST_ANSWER_BYTES,
+        )?;
+        check_least("--max-incoming-bytes", self.max_incoming_bytes, self.max_body_bytes as u64)?;
         if self.cors_origins.len() > 1 && self.cors_origins.iter().any(|origin| origin == "*") {
             return Err("--cors-origin * allows all origins: name it alone".into());
         }
@@ -143,10 +178,27 @@ impl repartee_process::Settings for Settings {
 }
 
 impl Settings {
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { idle: self.idle_timeout, head: self.head_timeout.0, least_rate: self.min_send_rate.0 }
+    }
+
+    pub(crate) fn answers(&self) -> AnswerLimits {
+        AnswerLimits {
+            total: ByteLimit::new("answer_bytes", self.max_answer_bytes.0),
+            per_connection: self.max_answer_bytes_per_connection.0,
+            per_connection_name: "answer_bytes_of_connection",
+        }
+    }
+
     pub(crate) fn tail(&self) -> Limits {
         let bytes = usize::try_from(self.tail_bytes).unwrap_or(usize::MAX);
         Limits { messages: self.tail_messages as usize, bytes }
     }
+}
+
+fn check_least(flag: &str, size: ByteSize, least: u64) -> Result<(), String> {
+    let least = ByteSize(least);
+    (size >= least).then_some(()).ok_or_else(|| format!("{flag} must be at least {least}, is {size}"))
 }
 
 fn check_queue_url(url: &str) -> Result<(), String> {
@@ -179,6 +231,7 @@ fn as_seconds<S: Serializer>(timeout: &Duration, serializer: S) -> Result<S::Ok,
 
 #[cfg(test)]
 mod tests {
+    use bytesize::ByteSize;
     use clap::Parser;
     use repartee_process::Settings as _;
 
@@ -219,6 +272,9 @@ mod tests {
             (["--trusted-proxy", "proxy.example"], "proxy.example"),
             (["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "0.0.0.0/0"),
             (["--forwarded-header", "via"], "via"),
+            (["--max-answer-bytes", "1MiB"], "--max-answer-bytes"),
+            (["--max-incoming-bytes", "1KiB"], "--max-incoming-bytes"),
+            (["--head-timeout", "20"], "20"),
             (["--admin-token", "short"], "5 bytes"),
             (["--admin-token", "with a space"], "--admin-token"),
             (["--history-interval", "0"], "--history-interval"),

@@ -7,7 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use repartee_proto::v1::{self, list_messages_request::Position};
 
+use repartee_process::HeldAnswer;
+
 use crate::{
+    answers::Answers,
     json::{Message, StorageReads},
     problem::Problem,
     server::App,
@@ -19,6 +22,7 @@ use crate::{
 pub(crate) struct Source {
     app: App,
     asker: Asker,
+    answers: Answers,
     /// All domains where it is empty.
     domain: Box<str>,
 }
@@ -32,24 +36,29 @@ pub(crate) struct Place {
     pub(crate) confirmed: bool,
 }
 
-/// What a look has found.
+/// What a look has found; `room` is that of a page that is in memory for this reader alone.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// The changes behind the place, none where there is nothing new; the place is behind them now.
-    Changes { items: Vec<Told>, more: bool, reads: u64 },
+    Changes { items: Vec<Told>, more: bool, reads: u64, room: Option<HeldAnswer> },
     /// The place is lost; it is behind this newest page now.
-    Reset { reason: String, messages: Vec<Bytes>, reads: u64 },
+    Reset { reason: String, messages: Vec<Bytes>, reads: u64, room: Option<HeldAnswer> },
     /// Nothing can be said as long as the stream from the queue-service is away.
     Away,
 }
 
 impl Source {
-    pub(crate) fn new(app: App, asker: Asker, domain: &str) -> Self {
-        Self { app, asker, domain: domain.into() }
+    pub(crate) fn new(app: App, asker: Asker, answers: Answers, domain: &str) -> Self {
+        Self { app, asker, answers, domain: domain.into() }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Room for what the reader is sent.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -71,11 +80,11 @@ impl Source {
             After::Held(Changes { items, more, next }) => {
                 place.cursor.seq = next;
                 place.confirmed = true;
-                Ok(Found::Changes { items, more, reads: 0 })
+                Ok(Found::Changes { items, more, reads: 0, room: None })
             }
             // Another gateway was faster, or the queue-service itself: the tail will follow.
             After::Ahead if place.confirmed => {
-                Ok(Found::Changes { items: Vec::new(), more: false, reads: 0 })
+                Ok(Found::Changes { items: Vec::new(), more: false, reads: 0, room: None })
             }
             After::Ahead | After::Elsewhere => Box::pin(self.ask(place, far_limit)).await,
             After::Away => Ok(Found::Away),
@@ -90,7 +99,7 @@ impl Source {
         &self,
         request: v1::ListMessagesRequest,
     ) -> Result<v1::ListMessagesResponse, Problem> {
-        let mut client = self.asker.clone().queue(&self.app)?.client();
+        let mut client = self.asker.clone().queue(&self.app).client()?;
         tokio::select! {
             answer = client.list_messages(request) => Ok(answer?.into_inner()),
             () = self.app.stopping.cancelled() => Err(Problem::unavailable("this gateway stops; ask another one")),
@@ -100,19 +109,23 @@ impl Source {
     async fn ask(&self, place: &mut Place, limit: u32) -> Result<Found, Problem> {
         let position = Some(Position::Cursor(place.cursor.to_string()));
         let request = v1::ListMessagesRequest { domain: self.domain.to_string(), position, limit };
+        let room = self.answers.room_for_page(limit)?;
         let page = self.list(request).await?;
         self.app.tail.know(&self.domain);
         let next = Cursor::read(&page.next_cursor);
         let next = next.ok_or_else(|| Problem::internal("the queue-service answered without a cursor"))?;
         let reads = StorageReads::from(page.kv_stats).count();
-        let messages =
-            page.messages.into_iter().map(|message| (message.seq, Message::from(message).to_json()));
+        let written = |message: v1::Message| (message.seq, Message::from(message).to_json());
+        let messages: Vec<_> = page.messages.into_iter().map(written).collect();
+        drop(room);
+        let room = self.answers.room(messages.iter().map(|(_, json)| json.len()).sum())?;
+        let messages = messages.into_iter();
         let found = if page.reset {
             let messages = messages.map(|(_, json)| json.into()).collect();
-            Found::Reset { reason: page.reset_reason, messages, reads }
+            Found::Reset { reason: page.reset_reason, messages, reads, room }
         } else {
             let items = messages.map(|(seq, json)| Told::new(&next.epoch, seq, &json)).collect();
-            Found::Changes { items, more: page.more, reads }
+            Found::Changes { items, more: page.more, reads, room }
         };
         *place = Place { cursor: next, confirmed: true };
         Ok(found)

@@ -19,6 +19,6 @@ pub(crate) async fn read(
     operator: Operator,
     Query(query): Query<StatsQuery>,
 ) -> Result<Answer<Stats>, Problem> {
-    let answer = operator.queue().client().get_stats(v1::GetStatsRequest::from(query)).await?.into_inner();
+    let answer = operator.queue().client()?.get_stats(v1::GetStatsRequest::from(query)).await?.into_inner();
     Ok(Answer(answer.into()))
 }

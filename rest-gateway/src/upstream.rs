@@ -29,8 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A dead link is noticed after the interval and the timeout together.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A page of 1,000 messages of 16 KiB is 17 MB, and may be longer by those that share a timestamp.
-pub(crate) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Pages end at 1 MiB, or with one commit, which is little more.
+pub(crate) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// More than any token has; longer metadata would break the connection to the queue-service.
 const MAX_AUTHORIZATION_BYTES: usize = 4_096;
 /// The sum of what a call carries, each entry counted as HTTP/2 does (RFC 9113, section 6.5.2); the queue-service takes
@@ -62,7 +62,8 @@ type Metadata = Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>;
 /// The queue-service on behalf of the caller of one request.
 pub(crate) struct Queue {
     app: App,
-    caller: Caller,
+    asker: Asker,
+    timeout: Duration,
 }
 
 /// What the queue-service learns about the caller, and the deadline.
@@ -70,7 +71,7 @@ pub(crate) struct Queue {
 pub(crate) struct Caller {
     asker: Asker,
     timeout: Duration,
-    /// Held from before the body is read until the answer is there.
+    /// Held until the answer is there.
     _place: Arc<Place>,
 }
 
@@ -107,20 +108,31 @@ impl Pool {
 
 impl Queue {
     /// For calls that answer at once.
-    pub(crate) fn client(self) -> Client {
+    ///
+    /// # Errors
+    /// 429 if too many calls are on their way.
+    pub(crate) fn client(self) -> Result<Client, Problem> {
         let channel = self.app.pool.channel();
         self.over(channel)
     }
 
     /// For calls that wait for something to happen, up to `wait`.
-    pub(crate) fn client_that_waits(mut self, wait: Duration) -> Client {
-        self.caller.timeout += wait.min(LONGEST_WAIT);
+    ///
+    /// # Errors
+    /// 429 if too many calls are on their way.
+    pub(crate) fn client_that_waits(mut self, wait: Duration) -> Result<Client, Problem> {
+        self.timeout += wait.min(LONGEST_WAIT);
         let channel = self.app.pool.waiting.clone();
         self.over(channel)
     }
 
-    fn over(self, channel: Channel) -> Client {
-        QueueServiceClient::with_interceptor(channel, self.caller).max_decoding_message_size(MAX_ANSWER_BYTES)
+    /// The place is taken here, when all of the request is there: nobody holds one while they take their time.
+    fn over(self, channel: Channel) -> Result<Client, Problem> {
+        let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
+        let place = Arc::new(self.app.bounds.upstream_calls.enter(1).map_err(full)?);
+        let caller = Caller { asker: self.asker, timeout: self.timeout, _place: place };
+        let client = QueueServiceClient::with_interceptor(channel, caller);
+        Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 }
 
@@ -128,7 +140,7 @@ impl FromRequestParts<App> for Queue {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Asker::of(parts)?.queue(app)
+        Ok(Asker::of(parts)?.queue(app))
     }
 }
 
@@ -158,14 +170,8 @@ impl Asker {
     }
 
     /// The queue-service, for one call.
-    ///
-    /// # Errors
-    /// 429 where too many calls are on their way.
-    pub(crate) fn queue(self, app: &App) -> Result<Queue, Problem> {
-        let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
-        let place = Arc::new(app.bounds.upstream_calls.enter(1).map_err(full)?);
-        let caller = Caller { asker: self, timeout: app.request_timeout, _place: place };
-        Ok(Queue { app: App::clone(app), caller })
+    pub(crate) fn queue(self, app: &App) -> Queue {
+        Queue { app: App::clone(app), asker: self, timeout: app.request_timeout }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the service holds at the most, and how much of it is held now.
 
-use repartee_process::{Bound, Fill, refusals};
+use repartee_process::{Bound, ByteLimit, Fill, refusals};
 
 use super::QueueGrpc;
 use crate::{domain::QueueRules, views::Totals};
@@ -12,6 +12,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: Bound,
     /// Calls that are being answered.
     pub(crate) calls: Bound,
+    /// Bytes of answers on their way.
+    pub(crate) answers: ByteLimit,
     /// Messages that may wait in all, and for one entity; bytes that unfinished ones may hold.
     pub(crate) pending: [usize; 3],
 }
@@ -28,7 +30,7 @@ pub(super) enum FullQueue {
 }
 
 impl Bounds {
-    pub(crate) fn new(connections: Bound, max_calls: u32, rules: &QueueRules) -> Self {
+    pub(crate) fn new(connections: Bound, answers: ByteLimit, max_calls: u32, rules: &QueueRules) -> Self {
         // Counters are there before the first refusal.
         for name in PENDING.into_iter().chain(["entity_limits", "paused_entities", "edits"]) {
             refusals(name).increment(0);
@@ -37,7 +39,7 @@ impl Bounds {
             metrics::counter!(name).increment(0);
         }
         let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
-        Self { connections, calls: Bound::new("calls", max_calls), pending }
+        Self { connections, calls: Bound::new("calls", max_calls), answers, pending }
     }
 }
 
@@ -65,6 +67,7 @@ impl QueueGrpc {
             .extend([&self.streams.workers, &self.streams.watchers, &self.streams.drafters].map(Bound::fill));
         fills.push(self.names.fill());
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
+        fills.push(self.bounds.answers.fill());
         fills
     }
 }

@@ -29,6 +29,9 @@ const CALL: Duration = Duration::from_secs(60);
 /// A call whose answer comes last, after as long as its client likes; it has a bound and checks of its own.
 const UNTIMED: &str = "StreamDraft";
 
+/// How long a client waits for an answer, as it says; of no use to it is what comes later.
+const DEADLINE: &str = "grpc-timeout";
+
 /// The path of our own calls; beside them are those for health and reflection.
 const OWN: &str = "/repartee.v1.QueueService/";
 
@@ -64,8 +67,9 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
     if let Some(refusal) = no_program(request.headers()) {
         return refusal.into_response();
     }
+    let limit = deadline(request.headers()).map_or(CALL, |deadline| deadline.min(CALL));
     let Some(method) = request.uri().path().strip_prefix(OWN) else {
-        return timed(next.run(request)).await;
+        return timed(limit, next.run(request)).await;
     };
     if rules.draining.is_cancelled() {
         return status::draining().into_http();
@@ -80,14 +84,31 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
     }
     match rules.calls.enter(1) {
         // A stream is no call any more once it is open.
-        Ok(_place) => timed(next.run(request)).await,
+        Ok(_place) => timed(limit, next.run(request)).await,
         Err(full) => status::too_many_calls(full).into_http(),
     }
 }
 
-async fn timed(answer: impl Future<Output = Response>) -> Response {
+async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
     let late = |_| Status::deadline_exceeded("the call took too long; read before repeating it").into_http();
-    timeout(CALL, answer).await.unwrap_or_else(late)
+    timeout(limit, answer).await.unwrap_or_else(late)
+}
+
+/// The deadline that a client gives a call (gRPC over HTTP/2, "Requests"): at most eight digits and a unit.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(DEADLINE)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = is_number.then(|| digits.parse().ok()).flatten()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 impl Rules {
@@ -129,4 +150,25 @@ fn is_command(method: &str) -> bool {
             | "RetryMessage"
             | "CancelMessage"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::{DEADLINE, Duration, deadline};
+
+    #[test]
+    fn a_deadline_is_digits_and_a_unit() {
+        let read = |text: &str| {
+            deadline(&HeaderMap::from_iter([(DEADLINE.parse().unwrap(), text.parse().unwrap())]))
+        };
+        assert_eq!(read("1H"), Some(Duration::from_secs(3_600)));
+        assert_eq!(read("10000000u"), Some(Duration::from_secs(10)));
+        assert_eq!(read("25m"), Some(Duration::from_millis(25)));
+        for none in ["", "S", "1", "+1S", "123456789S", "1x", "1.5S"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        assert_eq!(deadline(&HeaderMap::new()), None);
+    }
 }

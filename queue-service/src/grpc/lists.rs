@@ -19,17 +19,26 @@ impl QueueGrpc {
     ) -> Result<v1::ListMessagesResponse, Status> {
         let v1::ListMessagesRequest { domain, position, limit } = request;
         let (domain, limit) = check::page(&self.limits, domain, limit, PAGE).map_err(refused)?;
+        let (mut is_newest, mut goes_back) = (false, false);
         let listed = match position {
-            None | Some(Position::After(0)) => self.reads.newest(domain, limit).await,
+            None | Some(Position::After(0)) => {
+                is_newest = true;
+                self.reads.newest(domain, limit).await
+            }
             Some(Position::After(after)) => self.reads.after(domain, timestamp(after)?, limit).await,
-            Some(Position::BeforeId(id)) => self.reads.before(domain, self.number(&id)?, limit).await,
+            Some(Position::BeforeId(id)) => {
+                goes_back = true;
+                self.reads.before(domain, self.number(&id)?, limit).await
+            }
             Some(Position::Cursor(cursor)) => return self.list_changes(domain, &cursor, limit).await,
         };
         let Listed { items, next, more, reads } = listed.map_err(status::storage)?;
+        let older = more && (is_newest || goes_back);
         Ok(v1::ListMessagesResponse {
             messages: items.iter().map(|record| answer::message(record)).collect(),
             next_cursor: self.reads.cursor(next).to_string(),
-            more,
+            more: more && !is_newest,
+            older,
             kv_stats: answer::kv_stats(reads),
             ..Default::default()
         })
@@ -62,7 +71,7 @@ impl QueueGrpc {
             }
             Err(lost) => lost,
         };
-        let Listed { items, next, reads, .. } =
+        let Listed { items, next, more: older, reads } =
             self.reads.newest(domain, limit).await.map_err(status::storage)?;
         Ok(v1::ListMessagesResponse {
             messages: items.iter().map(|record| answer::message(record)).collect(),
@@ -71,6 +80,7 @@ impl QueueGrpc {
             reset: true,
             reset_reason: lost.to_owned(),
             kv_stats: answer::kv_stats(reads),
+            older,
         })
     }
 
@@ -81,9 +91,9 @@ impl QueueGrpc {
         let v1::ListFailedRequest { limit, before_id } = request;
         let (_, limit) = check::page(&self.limits, String::new(), limit, PAGE).map_err(refused)?;
         let before = before_id.map_or(Ok(u64::MAX), |id| self.number(&id))?;
-        let (records, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
+        let (records, more, reads) = self.reads.failed(before, limit).await.map_err(status::storage)?;
         let failed = records.iter().map(answer::failed).collect();
-        Ok(v1::ListFailedResponse { failed, kv_stats: answer::kv_stats(reads) })
+        Ok(v1::ListFailedResponse { failed, kv_stats: answer::kv_stats(reads), more })
     }
 
     /// The place of the message before which a list is to end.

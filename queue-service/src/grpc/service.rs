@@ -1,7 +1,9 @@
 //! The calls of QueueService: each checks its request, does one thing, and says the outcome.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use prost::Message;
+use repartee_process::{ConnectionState, HeldAnswer};
 use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
@@ -85,7 +87,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ListMessagesRequest>,
     ) -> Answer<v1::ListMessagesResponse> {
-        self.list(request.into_inner()).await.map(Response::new)
+        let connection = connection(&request);
+        held(connection, self.list(request.into_inner()).await?)
     }
 
     async fn watch_messages(
@@ -99,7 +102,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Answer<v1::GetConversationResponse> {
-        let mut request = request.into_inner();
+        let (connection, mut request) = (connection(&request), request.into_inner());
         check::conversation(&self.limits, &mut request).map_err(refused)?;
         let (_, limit) =
             check::page(&self.limits, String::new(), request.limit, CONVERSATION).map_err(refused)?;
@@ -107,25 +110,27 @@ impl QueueService for QueueGrpc {
         let ai = (request.ai_username.as_str(), request.ai_color.as_str());
         let id = ConversationId::of(human, ai, request.session_id.as_deref());
         let read = self.reads.conversation("GetConversation", id, u64::MAX, limit);
-        let (records, reads) = read.await.map_err(status::storage)?;
+        let (records, more, reads) = read.await.map_err(status::storage)?;
         let messages = records.iter().map(|record| answer::message(record)).collect();
-        Ok(Response::new(v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads) }))
+        held(connection, v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads), more })
     }
 
     async fn list_pending(
         &self,
         request: Request<v1::ListPendingRequest>,
     ) -> Answer<v1::ListPendingResponse> {
+        let connection = connection(&request);
         let v1::ListPendingRequest { entity, limit } = request.into_inner();
         let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
-        let pending = self.reads.pending(entity.as_deref(), limit, SystemClock.now());
+        let (pending, more) = self.reads.pending(entity.as_deref(), limit, SystemClock.now());
         let messages = pending.iter().map(|record| answer::message(record)).collect();
-        Ok(Response::new(v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0) }))
+        held(connection, v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0), more })
     }
 
     async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
         self.rights.work_or_operate(&request)?;
-        self.list_of_failed(request.into_inner()).await.map(Response::new)
+        let connection = connection(&request);
+        held(connection, self.list_of_failed(request.into_inner()).await?)
     }
 
     async fn stream_pending(
@@ -315,6 +320,22 @@ fn completion(completed: &Completed) -> v1::CompleteMessageResponse {
         late: completed.late,
         already_completed: completed.already_completed,
     }
+}
+
+/// The connection that a call came by.
+fn connection<T>(request: &Request<T>) -> Option<Arc<ConnectionState>> {
+    request.extensions().get().cloned()
+}
+
+/// A list as the answer, which holds its bytes until it is sent.
+fn held<T: Message>(connection: Option<Arc<ConnectionState>>, list: T) -> Answer<T> {
+    let bytes = list.encoded_len() as u64;
+    let mut response = Response::new(list);
+    if let Some(connection) = connection {
+        let permit = connection.take_answer(bytes).map_err(status::too_many_calls)?;
+        response.extensions_mut().insert(HeldAnswer(Arc::new(permit)));
+    }
+    Ok(response)
 }
 
 pub(super) fn refused(rejection: Rejection) -> Status {

@@ -103,7 +103,7 @@ impl QueueGrpc {
         let content = &record.content;
         let (Some(conversation), 1..) = (content.conversation, limit) else { return Ok(Vec::new()) };
         let read = self.reads.conversation("Context", conversation, content.posted, limit);
-        let (records, _) = read.await.map_err(status::storage)?;
+        let (records, ..) = read.await.map_err(status::storage)?;
         Ok(records.iter().map(|record| answer::message(record)).collect())
     }
 }

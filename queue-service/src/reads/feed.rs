@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use super::{Cursor, Reads};
+use super::{
+    Cursor, Reads,
+    page::{at_least_one, whole_stamps},
+};
 use crate::{
     domain::{Millis, Record},
     journal::{JournalError, Tally},
@@ -50,17 +53,17 @@ impl Reads {
         Ok(cursor.seq)
     }
 
-    /// The newest messages: at least `limit` where there are as many.
+    /// The newest messages, as [`Self::before`].
     pub(crate) async fn newest(
         &self,
         domain: Option<String>,
         limit: usize,
     ) -> Result<Listed<Arc<Record>>, JournalError> {
-        Ok(Listed { more: false, ..self.before(domain, u64::MAX, limit).await? })
+        self.before(domain, u64::MAX, limit).await
     }
 
-    /// The newest of the messages that were posted before number `before`: at least `limit` where there are as many. Says
-    /// whether there may be older ones.
+    /// The newest of the messages that were posted before number `before`: at least `limit` where there are as many and the
+    /// page does not end by its bytes. Says whether there may be older ones.
     pub(crate) async fn before(
         &self,
         domain: Option<String>,
@@ -70,7 +73,7 @@ impl Reads {
         let tail = match self.views.before(domain.as_deref(), before, limit) {
             Ok(page) => {
                 self.costs.note("ListMessages", &Tally::default());
-                return Ok(Listed { items: page.items, next: page.tail, more: page.more, reads: 0 });
+                return Ok(newest_of(page.items, page.more, page.tail, 0));
             }
             Err(BeforeCache { tail, .. }) => tail,
         };
@@ -85,10 +88,11 @@ impl Reads {
             self.views.learn(&domain, pinned, Floor { stamp: 0, seq: pinned.seq });
         }
         let items = self.visible(posts.records, tail).await;
-        Ok(Listed { items, next: tail, more: posts.more, reads })
+        Ok(newest_of(items, posts.more, tail, reads))
     }
 
-    /// Messages with a time stamp after `after`: at least `limit` where there are as many.
+    /// Messages with a time stamp after `after`: at least `limit` where there are as many and the page does not end by its
+    /// bytes.
     pub(crate) async fn after(
         &self,
         domain: Option<String>,
@@ -129,9 +133,7 @@ impl Reads {
         let tail = match self.views.changes(domain.as_deref(), seq, limit) {
             Ok(page) => {
                 self.costs.note(call, &Tally::default());
-                let next =
-                    if page.more { page.items.last().map_or(seq, |change| change.seq()) } else { page.tail };
-                return Ok(Ok(Listed { items: page.items, next, more: page.more, reads: 0 }));
+                return Ok(Ok(changed(page.items, page.more, seq, page.tail, 0)));
             }
             Err(BeforeCache { tail, .. }) => tail,
         };
@@ -143,17 +145,36 @@ impl Reads {
         let Some(found) = found else { return Ok(Err(SWEPT)) };
         let items: Vec<_> =
             found.changes.into_iter().filter(|change| change.seq() <= tail).map(Shown::from).collect();
-        let last = items.last().map_or(seq, |change| change.seq());
         if let (Some(domain), Some(before), false) = (domain, before, found.more) {
             let older = |change: &&Shown| change.seq() <= before.seq;
             let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
             self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
         }
-        Ok(Ok(Listed { items, next: if found.more { last } else { tail }, more: found.more, reads }))
+        Ok(Ok(changed(items, found.more, seq, tail, reads)))
     }
 }
 
-fn listed(items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
+/// The newest of these messages that make a page.
+fn newest_of(mut items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
+    let left_out = items.len() - whole_stamps(items.iter().rev().map(AsRef::as_ref));
+    items.drain(..left_out);
+    Listed { items, next: tail, more: more || left_out > 0, reads }
+}
+
+/// The first of these changes that make a page; all of them are after number `seq`.
+fn changed(mut items: Vec<Shown>, more: bool, seq: u64, tail: u64, reads: u64) -> Listed<Shown> {
+    let fitting = at_least_one(items.iter().map(|change| &*change.record));
+    let more = more || fitting < items.len();
+    items.truncate(fitting);
+    let next = if more { items.last().map_or(seq, |change| change.seq()) } else { tail };
+    Listed { items, next, more, reads }
+}
+
+/// The first of these messages that make a page.
+fn listed(mut items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> Listed<Arc<Record>> {
+    let fitting = whole_stamps(items.iter().map(AsRef::as_ref));
+    let more = more || fitting < items.len();
+    items.truncate(fitting);
     let next = if more { items.last().map_or(tail, |record| record.content.posted) } else { tail };
     Listed { items, next, more, reads }
 }

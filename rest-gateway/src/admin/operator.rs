@@ -39,7 +39,7 @@ impl FromRequestParts<App> for Operator {
             Some(token) => check(token, &parts.headers).map(|()| Asker::operator(parts, token))?,
             None => local(parts).and_then(|()| Asker::of(parts))?,
         };
-        asker.queue(app).map(Self)
+        Ok(Self(asker.queue(app)))
     }
 }
 
@@ -56,7 +56,7 @@ impl FromRequestParts<App> for Editor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = app.admin.token.as_ref().filter(|token| check(token, &parts.headers).is_ok());
         let asker = token.map_or_else(|| Asker::of(parts), |token| Ok(Asker::operator(parts, token)))?;
-        asker.queue(app).map(Self)
+        Ok(Self(asker.queue(app)))
     }
 }
 

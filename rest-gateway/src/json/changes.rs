@@ -1,6 +1,5 @@
 //! The feed by cursor: what is asked for, and the page.
 
-use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Unexpected},
@@ -8,7 +7,7 @@ use serde::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{domain, limit};
-use crate::{problem::Problem, tail::Cursor};
+use crate::{pieces::Pieces, problem::Problem, tail::Cursor};
 
 /// The longest `wait`, in seconds.
 const LONGEST_WAIT: u32 = 25;
@@ -62,7 +61,7 @@ pub(crate) struct ChangesPage {
     // Not `skip`: the document would not have it either.
     #[serde(skip_serializing_if = "is_json_already", serialize_with = "serialize_nothing")]
     #[schema(value_type = Vec<super::Message>, required = true)]
-    pub(crate) messages: Bytes,
+    pub(crate) messages: Pieces,
     /// The cursor behind this page.
     #[schema(example = "00f3a1b2c3d4e5f6.1841")]
     pub(crate) next: String,
@@ -102,17 +101,20 @@ impl StreamQuery {
 
 impl ChangesPage {
     /// The page as JSON, around messages that are JSON already.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let rest = serde_json::to_vec(self).expect("a page is plain values");
-        [br#"{"messages":"#, &self.messages[..], b",", &rest[1..]].concat()
+    pub(crate) fn into_json(mut self) -> Pieces {
+        let messages = std::mem::take(&mut self.messages);
+        let mut rest = serde_json::to_vec(&self).expect("a page is plain values");
+        // In place of the brace that would open the object.
+        rest[0] = b',';
+        messages.between(br#"{"messages":"#, rest)
     }
 }
 
-fn is_json_already(_: &Bytes) -> bool {
+fn is_json_already(_: &Pieces) -> bool {
     true
 }
 
-fn serialize_nothing<S: Serializer>(_: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_nothing<S: Serializer>(_: &Pieces, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_unit()
 }
 

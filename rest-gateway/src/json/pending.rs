@@ -17,6 +17,8 @@ pub(crate) struct PendingList {
     pending: Vec<Message>,
     /// Always empty: platform posts are no work. Kept for workers of the first design.
     platform_only: Vec<Message>,
+    /// True where more wait: a list ends at 1 MiB too.
+    more: bool,
     /// What this call cost in storage.
     kv_stats: KvStats,
 }
@@ -27,6 +29,8 @@ pub(crate) struct PendingList {
 pub(crate) struct FailedList {
     /// Newest first.
     failed: Vec<FailedMessage>,
+    /// True where older ones are failed: a list ends at 1 MiB too. Go on with `beforeId`.
+    more: bool,
     /// What this call cost in storage.
     kv_stats: KvStats,
 }
@@ -86,6 +90,7 @@ impl From<v1::ListPendingResponse> for PendingList {
         Self {
             pending: list.messages.into_iter().map(Message::from).collect(),
             platform_only: Vec::new(),
+            more: list.more,
             kv_stats: list.kv_stats.into(),
         }
     }
@@ -95,6 +100,7 @@ impl From<v1::ListFailedResponse> for FailedList {
     fn from(list: v1::ListFailedResponse) -> Self {
         Self {
             failed: list.failed.into_iter().map(FailedMessage::from).collect(),
+            more: list.more,
             kv_stats: list.kv_stats.into(),
         }
     }

@@ -19,7 +19,8 @@ use futures_util::stream::unfold;
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{
-    extract::from_query, json::StreamQuery, problem::Problem, server::App, source::Source, upstream::Asker,
+    answers::Answers, extract::from_query, json::StreamQuery, problem::Problem, server::App, source::Source,
+    upstream::Asker,
 };
 use follower::Follower;
 
@@ -61,7 +62,7 @@ pub(crate) async fn open(State(app): State<App>, request: Request) -> Result<Res
     let (parts, _) = request.into_parts();
     let full = |full| Problem::too_many("TOO_MANY_STREAMS", full);
     let place = app.bounds.sse_clients.enter(1).map_err(full)?;
-    let source = Source::new(app, Asker::of(&parts)?, &query.domain);
+    let source = Source::new(app, Asker::of(&parts)?, Answers::of(&parts.extensions), &query.domain);
     let follower = Follower::open(source, cursor, place).await?;
     let events =
         unfold(follower, async |mut follower| Some((Ok::<_, axum::Error>(follower.next().await?), follower)));

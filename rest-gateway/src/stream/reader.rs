@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use repartee_process::HeldAnswer;
 
 use super::events::{self, Mode};
 use crate::{
@@ -23,6 +24,8 @@ pub(super) struct Reader {
     greeted: bool,
     mode: Mode,
     waiting: VecDeque<Bytes>,
+    /// Room for what waits, if it is in memory for this client alone.
+    room: Option<HeldAnswer>,
     /// The newest number that the client was told of by an id alone.
     told: u64,
     /// The last step of what bots write that the client was told of.
@@ -48,6 +51,7 @@ impl Reader {
             greeted: false,
             mode,
             waiting: VecDeque::from([events::retry()]),
+            room: None,
             told: 0,
             drafted: 0,
             caught_up: false,
@@ -56,7 +60,11 @@ impl Reader {
 
     /// The next event that waits.
     pub(super) fn take(&mut self) -> Option<Bytes> {
-        self.waiting.pop_front()
+        let event = self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            self.room = None;
+        }
+        event
     }
 
     /// One more event waits.
@@ -90,7 +98,8 @@ impl Reader {
         let begin = (!self.greeted).then(|| place.cursor.clone());
         match source.read_on(place, PAGE, FAR_PAGE).await? {
             Found::Away => Ok(Next::Wait),
-            Found::Changes { items, more, .. } => {
+            Found::Changes { items, more, room, .. } => {
+                self.room = room;
                 if let Some(begin) = begin {
                     self.greet(&begin, self.mode);
                 }
@@ -104,7 +113,8 @@ impl Reader {
                 }
                 Ok(if self.waiting.is_empty() && !more { Next::Wait } else { Next::Go })
             }
-            Found::Reset { reason, messages, .. } => {
+            Found::Reset { reason, messages, room, .. } => {
+                self.room = room;
                 let cursor = place.cursor.clone();
                 if begin.is_some() {
                     self.greet(&cursor, Mode::Reset);

@@ -39,7 +39,11 @@ impl Feed {
 
     /// The posts after a time stamp: at least `limit` where there are as many, never a part of one time stamp. Says
     /// whether there are more.
-    pub(super) fn posts_after(&self, after: i64, limit: usize) -> (impl Iterator<Item = &Post>, bool) {
+    pub(super) fn posts_after(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> (impl ExactSizeIterator<Item = &Post> + Clone, bool) {
         let from = match self.posts.back() {
             // Most who ask have seen all: they need no search.
             Some(newest) if newest.stamp > after => self.posts.partition_point(|post| post.stamp <= after),
@@ -53,7 +57,10 @@ impl Feed {
     }
 
     /// The newest posts: at least `limit` where there are as many, never a part of one time stamp.
-    pub(super) fn newest(&self, limit: usize) -> impl ExactSizeIterator<Item = &Post> {
+    pub(super) fn newest(
+        &self,
+        limit: usize,
+    ) -> impl ExactSizeIterator<Item = &Post> + DoubleEndedIterator + Clone {
         let mut from = self.posts.len().saturating_sub(limit);
         while from > 0 && from < self.posts.len() && self.posts[from].stamp == self.posts[from - 1].stamp {
             from -= 1;

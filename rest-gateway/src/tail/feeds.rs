@@ -23,6 +23,7 @@ use super::{
     heads::Heads,
     told::Told,
 };
+use crate::answers::PAGE_BYTES;
 use domains::Domains;
 use present::{Item, Reading, Recent};
 
@@ -160,11 +161,13 @@ impl Feeds {
     pub(super) fn newest(&self, domain: &str, limit: usize) -> Result<Page, Older> {
         let feed = self.feed(domain)?;
         let posts = feed.newest(limit);
-        if posts.len() < limit && feed.floor.stamp > 0 {
+        let fitting = self.fitting(posts.clone().rev());
+        let left_out = posts.len() - fitting;
+        if left_out == 0 && posts.len() < limit && feed.floor.stamp > 0 {
             return Err(Older(feed.floor));
         }
         Ok(Page {
-            items: posts.map(|post| self.held(post.place).json.clone()).collect(),
+            items: posts.skip(left_out).map(|post| self.held(post.place).json.clone()).collect(),
             more: false,
             next: self.seq,
         })
@@ -177,7 +180,9 @@ impl Feeds {
             return Err(Older(feed.floor));
         }
         let (posts, more) = feed.posts_after(after, limit);
-        let held: Vec<&Held> = posts.map(|post| self.held(post.place)).collect();
+        let fitting = self.fitting(posts.clone());
+        let more = more || fitting < posts.len();
+        let held: Vec<&Held> = posts.take(fitting).map(|post| self.held(post.place)).collect();
         // Reading on by cursor begins with the change after the one that posted the last of them.
         let next = if more { held.last().and_then(|last| last.posted) } else { Some(self.seq) };
         let next = next.ok_or(Older(feed.floor))?;
@@ -192,8 +197,15 @@ impl Feeds {
         }
         let (changes, more) = feed.changes_after(seq, limit);
         let (mut items, mut last) = (Vec::with_capacity(changes.len()), None);
+        let (mut bytes, mut more) = (0, more);
         for seq in changes {
-            items.push(self.item(*seq));
+            let item = self.item(*seq);
+            bytes += item.len();
+            if bytes > PAGE_BYTES && last.is_some() {
+                more = true;
+                break;
+            }
+            items.push(item);
             last = Some(*seq);
         }
         let next = last.filter(|_| more).unwrap_or(self.seq);
@@ -207,6 +219,23 @@ impl Feeds {
         let edit = edit.filter(|edit| *edit > seq);
         let edit = edit.map(|edit| (edit, self.kept[self.index(edit)].told.clone()));
         Item { seq, told: kept.told.clone(), edit }
+    }
+
+    /// How many of these posts, from the first on, make a page: whole time stamps, at least one of them, and no more once
+    /// the page would be too large. The messages of one time stamp are those of one commit, which has a bound of its own.
+    fn fitting<'a>(&self, posts: impl Iterator<Item = &'a Post>) -> usize {
+        let (mut count, mut whole, mut bytes, mut stamp) = (0, 0, 0, None);
+        for post in posts {
+            if stamp.is_some_and(|stamp| stamp != post.stamp) {
+                whole = count;
+            }
+            bytes += self.held(post.place).json.len() + 1;
+            if bytes > PAGE_BYTES && whole > 0 {
+                return whole;
+            }
+            (count, stamp) = (count + 1, Some(post.stamp));
+        }
+        count
     }
 
     /// This domain can be: from now on, that nobody speaks in it is known here.

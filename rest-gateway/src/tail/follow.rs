@@ -124,7 +124,7 @@ impl Follower {
         if of != epoch || listed < seq {
             return Err(Lost::Reset("the log was replaced in the middle of the seed".to_owned()));
         }
-        let complete = page.messages.len() < self.seed as usize;
+        let complete = page.messages.len() < self.seed as usize && !page.older;
         self.tail.seed(epoch, seq, listed, page.messages, complete);
         Ok(listed)
     }

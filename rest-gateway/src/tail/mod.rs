@@ -49,7 +49,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::problem::Problem;
+use crate::{pieces::Pieces, problem::Problem};
 use change::Change;
 use drafts::Drafts;
 use feeds::Feeds;
@@ -60,7 +60,7 @@ pub(crate) use after::After;
 pub(crate) use cursor::Cursor;
 pub(crate) use feeds::{Changes, Limits, Older};
 pub(crate) use follow::Follower;
-pub(crate) use page::{Page, Wanted, array};
+pub(crate) use page::{Page, Wanted};
 pub(crate) use shown::Shown;
 pub(crate) use told::Told;
 
@@ -142,14 +142,14 @@ impl Tail {
                 tag.insert(tag.len() - 1, '+');
             }
             let next_cursor = cursor::format(feeds.heads().epoch(), page.next);
-            Page { body: array(&page.items), more: page.more, next_cursor, tag }
+            Page { body: Pieces::array(page.items), more: page.more, next_cursor, tag }
         }))
     }
 
     /// Notes what the queue-service has answered where this tail was `older`.
     pub(crate) fn learn(&self, wanted: &Wanted, older: Older, answer: &v1::ListMessagesResponse) {
         let newest = wanted.after == 0;
-        let whole = answer.messages.len() < wanted.limit as usize;
+        let whole = answer.messages.len() < wanted.limit as usize && !answer.older;
         let from = match answer.messages.first() {
             Some(first) if newest && !whole => first.timestamp - 1,
             Some(_) | None if answer.more || answer.reset => return,

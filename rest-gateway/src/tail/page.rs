@@ -1,6 +1,6 @@
 //! A page: which one is wanted, and how it looks.
 
-use bytes::Bytes;
+use crate::pieces::Pieces;
 
 /// Which page of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,28 +17,11 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The page as a JSON array.
-    pub(crate) body: Bytes,
+    pub(crate) body: Pieces,
     /// True where more can be read at once.
     pub(crate) more: bool,
     /// The position behind the page.
     pub(crate) next_cursor: String,
     /// Its entity tag.
     pub(crate) tag: String,
-}
-
-/// The items as a JSON array.
-pub(crate) fn array(items: &[Bytes]) -> Bytes {
-    if items.is_empty() {
-        return Bytes::from_static(b"[]");
-    }
-    let mut body = Vec::with_capacity(2 + items.iter().map(|item| item.len() + 1).sum::<usize>());
-    body.push(b'[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(item);
-    }
-    body.push(b']');
-    body.into()
 }

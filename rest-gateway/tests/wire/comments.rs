@@ -217,13 +217,15 @@ async fn a_removed_comment_leaves_a_tombstone() {
 #[tokio::test]
 async fn a_conversation_is_named_by_both_sides() {
     let world = World::start().await;
-    world
-        .queue
-        .answer(v1::GetConversationResponse { messages: vec![message("a")], kv_stats: kv_stats(1, 0) });
+    world.queue.answer(v1::GetConversationResponse {
+        messages: vec![message("a")],
+        kv_stats: kv_stats(1, 0),
+        more: true,
+    });
     let query = "humanUsername=H:1&humanColor=%23aaa&aiUsername=A+I&aiColor=&sessionId=s&limit=7";
     let answer = world.get(&format!("/api/conversation?{query}")).await;
     assert_eq!(answer.json(200), json!([message_json("a")]));
-    assert_eq!(answer.header("x-storage-reads"), "1");
+    assert_eq!((answer.header("x-storage-reads"), answer.header("x-more")), ("1", "true"));
     let asked: v1::GetConversationRequest = world.queue.asked();
     assert_eq!((asked.human_username.as_str(), asked.human_color.as_str()), ("H:1", "#aaa"));
     assert_eq!((asked.ai_username.as_str(), asked.ai_color.as_str()), ("A I", ""));

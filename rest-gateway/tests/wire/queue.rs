@@ -15,11 +15,15 @@ fn lease() -> Option<v1::Lease> {
 #[tokio::test]
 async fn pending_work_is_listed_with_what_it_cost() {
     let world = World::start().await;
-    world.queue.answer(v1::ListPendingResponse { messages: vec![message("a")], kv_stats: kv_stats(0, 0) });
+    world.queue.answer(v1::ListPendingResponse {
+        messages: vec![message("a")],
+        kv_stats: kv_stats(0, 0),
+        more: true,
+    });
     let answer = world.get("/api/queue/pending?limit=9&entity=echo").await;
     let list = answer.json(200);
     assert_eq!(list["pending"][0]["id"], "a");
-    assert_eq!(list["platformOnly"], json!([]));
+    assert_eq!((&list["platformOnly"], &list["more"]), (&json!([]), &json!(true)));
     assert_eq!(list["kvStats"], json!({"reads": 0, "writes": 0}));
     assert_eq!(answer.header("x-storage-reads"), "0");
     let asked: v1::ListPendingRequest = world.queue.asked();
@@ -162,8 +166,9 @@ async fn operators_list_retry_and_cancel() {
     let world = World::start().await;
     let failed =
         v1::FailedMessage { message: Some(message("a")), errors: vec!["no".into()], ..Default::default() };
-    world.queue.answer(v1::ListFailedResponse { failed: vec![failed], kv_stats: kv_stats(2, 0) });
+    world.queue.answer(v1::ListFailedResponse { failed: vec![failed], kv_stats: kv_stats(2, 0), more: true });
     let list = world.get("/api/queue/failed?limit=3&beforeId=b").await.json(200);
+    assert_eq!(list["more"], true);
     assert_eq!(
         (&list["failed"][0]["message"]["id"], &list["failed"][0]["errors"]),
         (&json!("a"), &json!(["no"]))

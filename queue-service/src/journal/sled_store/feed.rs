@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// Bytes of text after which no further commit is read: more than a page takes.
+const PAGE_BYTES: usize = 1024 * 1024;
+
 /// Some changes in order, whole commits.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -37,7 +40,8 @@ pub struct Posts {
 }
 
 impl SledStore {
-    /// Changes after number `seq`, of one domain or of all, until there are at least `limit`. `None` where some of the
+    /// Changes after number `seq`, of one domain or of all, until there are at least `limit`, or more
+    /// bytes than a page takes. `None` where some of the
     /// changes after `seq` were swept, be it while they were read.
     pub fn changes_after(
         &self,
@@ -47,14 +51,16 @@ impl SledStore {
         tally: &Tally,
     ) -> Result<Option<Changes>, JournalError> {
         let (mut found, mut said) = (Changes::default(), Said::new(self, tally));
+        let mut bytes = 0;
         for commit in self.commits(seq, domain, tally) {
-            if found.changes.len() >= limit {
+            if found.changes.len() >= limit || bytes > PAGE_BYTES {
                 found.more = true;
                 break;
             }
             let commit = commit?;
             for change in of_domain(&commit, domain).filter(|change| change.seq() > seq) {
                 let Some(message) = said.now(change)? else { return Ok(None) };
+                bytes += message.content.text.len();
                 found.changes.push(change.to_change(message)?);
             }
         }
@@ -71,17 +77,19 @@ impl SledStore {
         tally: &Tally,
     ) -> Result<Posts, JournalError> {
         let seq = self.seq_at(after, tally)?;
-        let mut found = Posts::default();
+        let (mut found, mut bytes) = (Posts::default(), 0);
         for commit in self.commits(seq, domain, tally) {
             let commit = commit?;
-            if found.records.len() >= limit {
+            if found.records.len() >= limit || bytes > PAGE_BYTES {
                 found.more = of_domain(&commit, domain).any(StoredChange::is_post);
                 if found.more {
                     break;
                 }
                 continue;
             }
-            found.records.extend(self.posts(&commit, domain, u64::MAX, tally)?);
+            let posts = self.posts(&commit, domain, u64::MAX, tally)?;
+            bytes += text_bytes(&posts);
+            found.records.extend(posts);
         }
         Ok(found)
     }
@@ -98,14 +106,15 @@ impl SledStore {
         let upto = self.commit_with(before, tally)?.unwrap_or(u64::MAX);
         let mut found = Posts::default();
         let mut commits = Vec::new();
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         for commit in self.commits_between(0, upto, domain, tally).rev() {
-            if count >= limit {
+            if count >= limit || bytes > PAGE_BYTES {
                 found.more = true;
                 break;
             }
             let posts = self.posts(&commit?, domain, before, tally)?;
             count += posts.len();
+            bytes += text_bytes(&posts);
             commits.push(posts);
         }
         found.records = commits.into_iter().rev().flatten().collect();
@@ -223,6 +232,10 @@ impl SledStore {
             })
             .collect()
     }
+}
+
+fn text_bytes(posts: &[Record]) -> usize {
+    posts.iter().map(|record| record.content.text.len()).sum()
 }
 
 /// What is said in the messages of some changes: each is read once, and its changes share it.

@@ -206,7 +206,7 @@ async fn a_conversation_costs_one_range_read_and_shows_what_is_now() {
     ];
     let (kept, reads) = readers(&commits, 5);
     let id = crate::domain::ConversationId::of(("human0", "1"), ("bot", "default"), None);
-    let (records, cost) = reads.conversation("Test", id, u64::MAX, 10).await.unwrap();
+    let (records, _, cost) = reads.conversation("Test", id, u64::MAX, 10).await.unwrap();
     assert_eq!((numbers(&records), cost), (vec![1], 1));
     assert!(present(&kept, &records), "also the claim, which is not in the message's row");
 }

@@ -176,7 +176,7 @@ async fn the_list_of_failed_messages_goes_on_behind_one_that_is_swept() {
     }
     assert!(kept.store.find(second, &Tally::default()).unwrap().is_none());
     let reads = readers(&kept, CacheLimits { messages: 1, ..ROOMY });
-    let (failed, _) = reads.failed(reads.number(second).unwrap(), 10).await.unwrap();
+    let (failed, ..) = reads.failed(reads.number(second).unwrap(), 10).await.unwrap();
     let failed: Vec<_> = failed.iter().map(|record| record.content.posted).collect();
     assert_eq!(failed, [1], "it was edited later, so it is kept longer");
     assert_eq!(reads.number(uuid::Uuid::from_u128(7)), None);

@@ -64,6 +64,13 @@ impl Reading {
     }
 }
 
+impl Item {
+    /// Bytes of the change as it will be told, at the most.
+    pub(super) fn len(&self) -> usize {
+        self.told.len() + self.edit.as_ref().map_or(0, |(_, edit)| edit.len())
+    }
+}
+
 impl Recent {
     pub(super) fn new(epoch: Arc<str>) -> Self {
         // It is there before the first read.
