@@ -231,7 +231,6 @@ fn as_seconds<S: Serializer>(timeout: &Duration, serializer: S) -> Result<S::Ok,
 
 #[cfg(test)]
 mod tests {
-    use bytesize::ByteSize;
     use clap::Parser;
     use repartee_process::Settings as _;
 

@@ -11,6 +11,7 @@ mod browser;
 mod disk;
 mod door;
 mod events;
+mod frames;
 mod grpc;
 mod messages;
 mod metrics;
@@ -24,6 +25,7 @@ pub use browser::{Answer, Browser};
 pub use disk::SmallDisk;
 pub use door::Door;
 pub use events::{Events, SentEvent};
+pub use frames::{Frame, Frames, connect_from};
 pub use grpc::Grpc;
 pub use messages::{
     DOMAIN, held, id_of, platform_post, question, question_from, question_json, reply, seconds,

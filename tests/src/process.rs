@@ -105,6 +105,18 @@ impl Process {
         waited.as_ref().ok().and_then(ExitStatus::code)
     }
 
+    /// The memory that the process has, in bytes.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    pub fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("the process still runs");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process has its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB");
+        kib * 1024
+    }
+
     /// What the process wrote to its log (stderr) so far.
     pub fn log(&self) -> String {
         self.read("log")

@@ -51,14 +51,17 @@ async fn too_many_calls_are_429_and_a_place_is_free_when_a_client_gives_up() {
 }
 
 #[tokio::test]
-async fn a_body_on_its_way_in_is_a_call_already() {
+async fn a_body_on_its_way_in_takes_no_place_of_a_call() {
     let (gateway, _silent) = stuck(&["--max-upstream-calls", "1"]).await;
     let mut connection = TcpStream::connect(gateway.http_addr()).await.unwrap();
     let head = "POST /api/comments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Content-Length: 1000\r\n\r\n{";
     connection.write_all(head.as_bytes()).await.unwrap();
-    until_held(&gateway.browser(), "upstream_calls", 1.0).await;
-    assert_eq!(gateway.browser().get("/api/stats").await.problem(429)["reason"], "TOO_MANY_CALLS");
+    let operator = gateway.browser();
+    until_held(&operator, "incoming_bytes", 1.0).await;
+    assert_eq!(Metrics::of(&operator).await.bound("upstream_calls").0, 0.0);
+    connection.write_all(&[b' '; 999]).await.unwrap();
+    until_held(&operator, "incoming_bytes", 0.0).await;
 }
 
 #[tokio::test]
