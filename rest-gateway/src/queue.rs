@@ -215,7 +215,7 @@ pub(crate) async fn pause(
     Json(named): Json<EntityRef>,
 ) -> Result<Answer<Paused>, Problem> {
     let request = v1::PauseEntityRequest { entity: named.entity.clone() };
-    let answer = operator.queue().client().pause_entity(request).await?.into_inner();
+    let answer = operator.queue().client()?.pause_entity(request).await?.into_inner();
     Ok(Answer(Paused::since(named.entity, answer.paused_since)))
 }
 
@@ -229,6 +229,6 @@ pub(crate) async fn resume(
     Json(named): Json<EntityRef>,
 ) -> Result<Answer<Resumed>, Problem> {
     let request = v1::ResumeEntityRequest { entity: named.entity.clone() };
-    let answer = operator.queue().client().resume_entity(request).await?.into_inner();
+    let answer = operator.queue().client()?.resume_entity(request).await?.into_inner();
     Ok(Answer(Resumed::of(named.entity, answer.was_paused)))
 }
