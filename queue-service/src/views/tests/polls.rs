@@ -219,7 +219,7 @@ async fn a_conversation_is_not_searched_behind_a_thousand_deleted_messages() {
         let mut commits: Commits = vec![(0, vec![ask()])];
         commits.extend((0..deleted).map(|_| (0, vec![ask(), Act::Delete(0)])));
         let (_kept, reads) = readers(&commits, 5);
-        let (records, cost) = reads.conversation("Test", id, u64::MAX, 10).await.unwrap();
+        let (records, _, cost) = reads.conversation("Test", id, u64::MAX, 10).await.unwrap();
         assert_eq!(numbers(&records), found, "behind {deleted} deleted ones");
         assert!(cost <= 2 * 1_000 + 10, "{cost} reads");
     }
