@@ -74,6 +74,10 @@ export interface NewComment {
     aiUsername?: string | null;
     aiColor?: string | null;
     sessionId?: string | null;
+    /** Not to be handed out before, Unix milliseconds, at most 30 days from now. */
+    notBefore?: number | null;
+    /** Given up if nobody has taken it by then, Unix milliseconds, at most 60 days from now. */
+    expiresAt?: number | null;
     /** Where every message begins. */
     status?: "pending" | null;
   } | null;
