@@ -25,9 +25,9 @@ const PAGE_BYTES: usize = 1024 * 1024;
 /// gRPC clients take no more by default.
 const GRPC_BYTES: usize = 4 * 1024 * 1024;
 
-/// A text that takes six times its bytes as JSON.
+/// A text that takes six times its bytes as JSON; one character of it can be seen.
 fn loud(bytes: usize) -> String {
-    "\u{1}".repeat(bytes)
+    format!("{}!", "\u{1}".repeat(bytes - 1))
 }
 
 /// Posts so many messages of 96 KB of JSON each.
