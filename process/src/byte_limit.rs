@@ -45,8 +45,18 @@ impl ByteLimit {
 
     /// Counts bytes that are there already, also above the limit.
     pub fn count(&self, bytes: u64) -> BytePermit {
-        self.0.held.fetch_add(bytes, Ordering::Relaxed);
+        self.add(bytes);
         BytePermit { limit: self.clone(), bytes }
+    }
+
+    /// As [`Self::count`], for who gives them back by hand.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives back what was added or grown by.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// True if so many bytes could be held now.
@@ -67,7 +77,7 @@ impl ByteLimit {
         Fill { name: self.0.name, held: self.0.held.load(Ordering::Relaxed), limit: self.0.limit }
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), Full> {
+    pub(crate) fn grow(&self, bytes: u64) -> Result<(), Full> {
         let fits = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
         let grown = self.0.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         grown.map(drop).map_err(|_| self.refuse())
@@ -88,7 +98,7 @@ impl BytePermit {
 
 impl Drop for BytePermit {
     fn drop(&mut self) {
-        self.limit.0.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.limit.give_back(self.bytes);
     }
 }
 

@@ -23,7 +23,7 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::{ByteLimit, BytePermit, ClientKey, Full, bound::refusals};
+use crate::{ByteLimit, ClientKey, Full, bound::refusals};
 use choice::{Candidate, candidates};
 
 /// How long a connection that was asked to leave may take, before it is closed.
@@ -139,7 +139,6 @@ pub struct UnfinishedBody(Arc<ConnectionState>);
 pub struct AnswerPermit {
     connection: Arc<ConnectionState>,
     bytes: u64,
-    _of_all: BytePermit,
 }
 
 /// The permit of an answer, as an extension of the response: its body holds it until the last byte is sent.
@@ -223,11 +222,6 @@ impl Connections {
         self.0.open.lock().all.values().filter(|state| ClientKey::from(state.peer.ip()) == client).count()
     }
 
-    /// How long its peers are waited for.
-    pub(crate) fn patience(&self) -> Patience {
-        self.0.patience
-    }
-
     /// The limits of answers on their way.
     pub fn answers(&self) -> &AnswerLimits {
         &self.0.answers
@@ -283,6 +277,10 @@ impl ConnectionState {
         self.peer
     }
 
+    pub(crate) fn patience(&self) -> Patience {
+        self.registry.patience
+    }
+
     /// This connection is never ended in favour of a newcomer: it is one of those that everybody depends on.
     pub fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
@@ -312,8 +310,8 @@ impl ConnectionState {
             given_back();
             return Err(self.refuse_answer(held));
         }
-        match total.take(bytes) {
-            Ok(of_all) => Ok(AnswerPermit { connection: Arc::clone(self), bytes, _of_all: of_all }),
+        match total.grow(bytes) {
+            Ok(()) => Ok(AnswerPermit { connection: Arc::clone(self), bytes }),
             Err(full) => {
                 given_back();
                 Err(full)
@@ -324,8 +322,8 @@ impl ConnectionState {
     /// Counts bytes of an answer that is there already.
     pub(crate) fn count_answer(self: &Arc<Self>, bytes: u64) -> AnswerPermit {
         self.answer_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let of_all = self.registry.answers.total.count(bytes);
-        AnswerPermit { connection: Arc::clone(self), bytes, _of_all: of_all }
+        self.registry.answers.total.add(bytes);
+        AnswerPermit { connection: Arc::clone(self), bytes }
     }
 
     fn refuse_answer(&self, held: u64) -> Full {
@@ -407,6 +405,7 @@ impl Drop for UnfinishedBody {
 impl Drop for AnswerPermit {
     fn drop(&mut self) {
         self.connection.answer_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.connection.registry.answers.total.give_back(self.bytes);
     }
 }
 

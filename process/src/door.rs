@@ -47,7 +47,6 @@ pub struct Door {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    patience: Patience,
     /// True once it is known to be HTTP/1.
     is_http1: bool,
     /// Runs while the peer does not take all that there is.
@@ -135,7 +134,6 @@ impl Door {
         }
         Connection {
             stream,
-            patience: self.connections.patience(),
             is_http1: false,
             blocked: None,
             taken: 0,
@@ -157,7 +155,7 @@ impl Connection {
     }
 
     pub(crate) fn patience(&self) -> Patience {
-        self.patience
+        self.state().patience()
     }
 
     /// What its peer speaks, by its first bytes, which stay to be read.
@@ -184,14 +182,14 @@ impl Connection {
             Poll::Ready(Err(_)) => return written,
             Poll::Pending if self.blocked.is_none() => {
                 self.taken = 0;
-                self.blocked = Some(Box::pin(sleep(self.patience.idle)));
+                self.blocked = Some(Box::pin(sleep(self.patience().idle)));
             }
             Poll::Pending => {}
         }
         let Some(blocked) = &mut self.blocked else { return written };
         if blocked.as_mut().poll(cx).is_ready() {
             self.blocked = None;
-            if self.taken < self.patience.least_bytes() {
+            if self.taken < self.patience().least_bytes() {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")));
             }
             if written.is_pending() {

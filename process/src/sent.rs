@@ -31,15 +31,22 @@ pin_project! {
     pub struct SentBody<B> {
         #[pin]
         inner: B,
-        // What of a frame was not handed on yet.
-        rest: Bytes,
-        // What comes behind it.
-        trailers: Option<Box<HeaderMap>>,
+        // Most bodies have neither, and open streams are many: they take no room here.
+        later: Option<Box<Later>>,
         permit: Option<Held>,
         // How far its stream is, over HTTP/2.
         progress: Option<Arc<Progress>>,
         request: OpenRequest,
     }
+}
+
+/// What was not handed on yet.
+#[derive(Debug, Default)]
+struct Later {
+    /// Of a frame.
+    rest: Bytes,
+    /// What comes behind it.
+    trailers: Option<HeaderMap>,
 }
 
 /// What holds bytes of an answer.
@@ -84,7 +91,7 @@ impl<B: Body<Data = Bytes>> SentBody<B> {
             (None, None) => None,
         };
         let progress = STREAM.try_with(Arc::clone).ok();
-        Self { inner, rest: Bytes::new(), trailers: None, permit, progress, request }
+        Self { inner, later: None, permit, progress, request }
     }
 }
 
@@ -102,11 +109,12 @@ where
     ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let mut this = self.project();
         loop {
-            if !this.rest.is_empty() {
-                let piece = cut(this.rest, this.permit, this.inner.is_end_stream(), this.progress.as_ref());
+            if let Some(later) = this.later.as_mut().filter(|later| !later.rest.is_empty()) {
+                let is_last = this.inner.is_end_stream();
+                let piece = cut(&mut later.rest, this.permit, is_last, this.progress.as_ref());
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
-            let frame = if this.trailers.is_none() {
+            let frame = if this.later.as_ref().is_none_or(|later| later.trailers.is_none()) {
                 let polled = this.inner.as_mut().poll_frame(cx);
                 if let (Poll::Pending, Some(progress)) = (&polled, this.progress.as_ref()) {
                     progress.is_blocked.store(false, Ordering::Relaxed);
@@ -116,35 +124,45 @@ where
                 None
             };
             match frame.map(Frame::into_data) {
-                Some(Ok(data)) => {
+                Some(Ok(mut data)) => {
+                    if data.is_empty() {
+                        continue;
+                    }
                     // Of a body whose length is not known, each frame is counted by itself.
-                    if this.permit.is_none() && !data.is_empty() {
+                    if this.permit.is_none() {
                         let counted = this.request.connection().count_answer(data.len() as u64);
                         *this.permit = Some(Held::One(counted));
                     }
-                    *this.rest = data;
-                    continue;
+                    let is_last = this.inner.is_end_stream();
+                    let piece = cut(&mut data, this.permit, is_last, this.progress.as_ref());
+                    if !data.is_empty() {
+                        this.later.get_or_insert_default().rest = data;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
-                Some(Err(frame)) => *this.trailers = frame.into_trailers().ok().map(Box::new),
+                Some(Err(frame)) => {
+                    this.later.get_or_insert_default().trailers = frame.into_trailers().ok();
+                }
                 None => {}
             }
             // The stream is watched until its peer has taken all but a rest.
             if let Some(progress) = this.progress.as_ref() {
                 ready!(progress.poll_taken(cx));
             }
-            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))));
+            let trailers = this.later.as_mut().and_then(|later| later.trailers.take());
+            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-            && self.trailers.is_none()
+        self.later.as_ref().is_none_or(|later| later.rest.is_empty() && later.trailers.is_none())
             && self.inner.is_end_stream()
             && self.progress.as_ref().is_none_or(|progress| progress.is_taken())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, inner) = (self.rest.len() as u64, self.inner.size_hint());
+        let rest = self.later.as_ref().map_or(0, |later| later.rest.len() as u64);
+        let inner = self.inner.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(inner.lower() + rest);
         if let Some(upper) = inner.upper() {
