@@ -17,11 +17,7 @@ use parking_lot::RwLock;
 use repartee_process::Fill;
 use tonic::Code;
 
-use crate::{
-    domain::Millis,
-    grpc::QueueGrpc,
-    writer::{Clock, SystemClock},
-};
+use crate::{domain::Millis, grpc::QueueGrpc, writer::Clock as _};
 
 /// How long calls took until their answer began, by method and outcome: one histogram each, looked up without building
 /// its labels for every call.
@@ -64,7 +60,7 @@ pub(crate) async fn time_call(State(times): State<CallTimes>, request: Request, 
 
 /// Answers `GET /metrics`.
 pub(crate) async fn metrics(State(grpc): State<QueueGrpc>) -> impl IntoResponse {
-    measure(&grpc, SystemClock.now());
+    measure(&grpc, grpc.clock.read().now);
     ([(CONTENT_TYPE, repartee_process::CONTENT_TYPE)], repartee_process::recorder().render())
 }
 

@@ -1,7 +1,7 @@
 //! Starting from what the journal holds: live work and the newest commits are read, nothing else.
 
 use crate::{
-    domain::{Change, ChangeKind, Millis, Queue, QueueRules},
+    domain::{Change, ChangeKind, Millis, Moment, Queue, QueueRules},
     journal::{Costs, JournalError, SledStore, Tally},
     views::{self, CacheLimits, Floor, Shown, Views},
 };
@@ -12,7 +12,7 @@ pub(crate) fn restore(
     rules: QueueRules,
     limits: CacheLimits,
     costs: &Costs,
-    now: Millis,
+    moment: Moment,
     tally: Tally,
 ) -> Result<(Queue, Views), JournalError> {
     let last = store.last(&tally)?;
@@ -28,7 +28,7 @@ pub(crate) fn restore(
     );
     let commits = newest.commits.into_iter().rev().flatten();
     let views = Views::restore(limits, rules.aging_ms, newest.floor, commits, &live, last.0);
-    let mut queue = Queue::restore(rules, store.ids().clone(), last, live, now);
+    let mut queue = Queue::restore(rules, store.ids().clone(), last, live, moment);
     views.restore_pauses(paused.iter().cloned());
     queue.restore_pauses(paused);
     Ok((queue, views))
@@ -103,7 +103,7 @@ mod tests {
         kept.store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
         let limits = CacheLimits { messages: 100, bytes: 1_000_000 };
         let (rules, costs) = (QueueRules::default(), Costs::default());
-        let restored = restore(&kept.store, rules, limits, &costs, START, Tally::default());
+        let restored = restore(&kept.store, rules, limits, &costs, Moment::of(START), Tally::default());
         assert!(matches!(restored.err(), Some(JournalError::Gap(missing)) if missing == lost[0].seq()));
     }
 }

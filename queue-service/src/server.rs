@@ -6,8 +6,11 @@ use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, ro
 use hyper::body::Incoming;
 use repartee_process::{Bound, ByteLimit, Connection, Door};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
-use tokio::{net::TcpListener, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{service::Routes, transport::server::Connected as _};
 use tower::ServiceExt as _;
 
@@ -21,7 +24,7 @@ use crate::{
     reads::Reads,
     restore::restore,
     settings::{Retention, Settings},
-    writer::{Clock, Running, SystemClock, Writer},
+    writer::{Clock as _, Running, ServiceClock, Writer},
 };
 
 /// Largest request; a batch has a bound of its own below it.
@@ -30,6 +33,8 @@ const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How often the clock is looked at.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the service cannot start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +145,7 @@ impl Server {
             tokio::spawn(file.follow(grpc.queue.clone(), draining.clone()));
         }
         let stop = CancellationToken::new();
+        let observed = AbortOnDropHandle::new(tokio::spawn(observe_clock(grpc.clock.clone())));
         let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, stop.clone()));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -160,8 +166,18 @@ impl Server {
         }
         // All handles are gone now, so the writer has ended or is about to.
         let _ = timeout(GOODBYE, tokio::task::spawn_blocking(move || thread.join())).await;
-        drop(disk);
+        drop((disk, observed));
         Ok(())
+    }
+}
+
+/// Looks at the clock regularly: a step is told though nobody asks for anything.
+async fn observe_clock(clock: ServiceClock) {
+    let mut look = tokio::time::interval(CLOCK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        clock.observe();
     }
 }
 
@@ -189,8 +205,11 @@ fn open<J: Journal>(
         rules.entity_limits = limits;
         limits_file = settings.entity_limits.clone().map(|path| LimitsFile { path, text });
     }
-    let (queue, views) = restore(&store, rules.clone(), settings.cache(), &costs, SystemClock.now(), tally)
-        .map_err(|error| OpenError::Damaged(data_dir.clone(), Box::new(error)))?;
+    let damaged = |error| OpenError::Damaged(data_dir.clone(), Box::new(error));
+    let last = store.last_commit(&Tally::default()).map_err(damaged)?;
+    let clock = ServiceClock::start(last, settings.max_clock_jump.0);
+    let (queue, views) =
+        restore(&store, rules.clone(), settings.cache(), &costs, clock.read(), tally).map_err(damaged)?;
     let views = Arc::new(views);
     let writer = Writer {
         queue,
@@ -198,13 +217,15 @@ fn open<J: Journal>(
         store: store.clone(),
         views: Arc::clone(&views),
         costs: costs.clone(),
-        clock: SystemClock,
+        clock: clock.clone(),
         disk: room,
         retention: settings.retention.map(Retention::millis),
+        ages_from: clock.ages_from(),
     };
     let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
     let grpc = QueueGrpc {
         queue,
+        clock,
         reads: Reads { views, store, costs, failures: Arc::default() },
         limits: Arc::new(settings.limits.clone()),
         rights: Arc::new(Rights { admin: settings.admin_token.clone(), edits }),

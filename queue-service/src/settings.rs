@@ -52,6 +52,11 @@ pub struct Settings {
     /// The newest messages, those in the cache, are kept longer.
     #[arg(long, env = "REPARTEE_RETENTION", value_name = "SPAN")]
     pub retention: Option<Retention>,
+    /// A jump of the clock ahead of more than this, as 60s or 5min, is not believed until it has lasted as long: until then
+    /// new messages are stamped as if the clock had not jumped. After a start that finds the clock so far ahead of the last
+    /// write, nothing is removed for its age for as long.
+    #[arg(long, env = "REPARTEE_MAX_CLOCK_JUMP", default_value = "60s", value_name = "SPAN")]
+    pub max_clock_jump: Span,
     /// Most messages in the cache.
     #[arg(long, env = "REPARTEE_CACHE_MESSAGES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub cache_messages: u32,

@@ -11,6 +11,7 @@ mod browser;
 mod disk;
 mod door;
 mod events;
+mod fake_time;
 mod frames;
 mod grpc;
 mod messages;
@@ -25,6 +26,7 @@ pub use browser::{Answer, Browser};
 pub use disk::SmallDisk;
 pub use door::Door;
 pub use events::{Events, SentEvent};
+pub use fake_time::FakeTime;
 pub use frames::{Frame, Frames, connect_from};
 pub use grpc::Grpc;
 pub use messages::{

@@ -8,7 +8,7 @@ use std::{
 use repartee_process::Ready;
 use tempfile::TempDir;
 
-use crate::{Browser, Grpc, Process};
+use crate::{Browser, FakeTime, Grpc, Process};
 
 /// Where a service keeps its data.
 enum Data<'a> {
@@ -22,6 +22,7 @@ enum Data<'a> {
 pub struct Service {
     binary: &'static str,
     settings: Vec<String>,
+    variables: Vec<(String, String)>,
     process: Process,
     ready: Ready,
     data: PathBuf,
@@ -45,6 +46,12 @@ impl Service {
         Self::start("queue-service", &settings, Data::In(data)).await
     }
 
+    /// Starts a queue-service by a clock of its own, on an empty data directory.
+    pub async fn queue_service_by(clock: &FakeTime, settings: &[&str]) -> Self {
+        let settings = [&["--grpc-addr", "127.0.0.1:0"], settings].concat();
+        Self::start_with("queue-service", &settings, Data::InItsFolder, clock.variables()).await
+    }
+
     /// Starts a rest-gateway before the queue-service at `queue_url`.
     pub async fn gateway(queue_url: &str, settings: &[&str]) -> Self {
         let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
@@ -65,6 +72,15 @@ impl Service {
     }
 
     async fn start(binary: &'static str, settings: &[&str], data: Data<'_>) -> Self {
+        Self::start_with(binary, settings, data, Vec::new()).await
+    }
+
+    async fn start_with(
+        binary: &'static str,
+        settings: &[&str],
+        data: Data<'_>,
+        variables: Vec<(String, String)>,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let own = folder.path().join("data");
@@ -76,9 +92,9 @@ impl Service {
         if owns_data {
             settings.extend(["--data-dir".to_owned(), data.display().to_string()]);
         }
-        let mut process = Process::spawn(binary, &settings);
+        let mut process = spawn(binary, &settings, &variables);
         let ready = process.ready().await;
-        Self { binary, settings, process, ready, data, _folder: folder }
+        Self { binary, settings, variables, process, ready, data, _folder: folder }
     }
 
     /// Starts the service again with the same settings and data, after [`Self::kill`] or [`Self::terminate`]. Where a
@@ -90,7 +106,7 @@ impl Service {
 
     /// As [`Self::start_again`], without waiting until the service serves.
     pub fn spawn_again(&mut self) {
-        self.process = Process::spawn(self.binary, &self.settings);
+        self.process = spawn(self.binary, &self.settings, &self.variables);
     }
 
     /// As [`Self::start_again`], on the gRPC port that the service had before, for clients that know only that one.
@@ -145,6 +161,11 @@ impl Service {
     pub fn browser(&self) -> Browser {
         Browser::new(&format!("http://{}", self.http_addr()))
     }
+}
+
+fn spawn(binary: &str, settings: &[String], variables: &[(String, String)]) -> Process {
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    Process::spawn_with(binary, settings, &variables)
 }
 
 /// A queue-service with a rest-gateway before it, as separate processes.

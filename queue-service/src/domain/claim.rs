@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{At, ChangeKind, Claim, Millis, Queue, Record, Rejection, Status, Token, Work, queue::entity};
+use super::{
+    At, ChangeKind, Claim, Millis, Queue, Record, Rejection, Status, Token, Work,
+    queue::{Term, entity},
+};
 
 /// Longest lease until its first renew: a delivery that was lost on its way is handed out again soon.
 const FIRST_LEASE_MS: Millis = 10_000;
@@ -82,7 +85,7 @@ pub struct Leased {
     pub record: Record,
     /// The token of the claim.
     pub token: Token,
-    /// When the lease ends unless it is renewed.
+    /// When the lease ends unless it is renewed, by the wall clock.
     pub ends: Millis,
     /// True where its session holds it already and gets it once more: somebody may be working on it.
     pub again: bool,
@@ -111,14 +114,15 @@ pub(super) enum Standing {
 }
 
 impl Claim {
-    pub(super) fn first_end(&self) -> Millis {
-        self.at.saturating_add(self.lease_ms.min(FIRST_LEASE_MS))
+    /// The end of the first lease of a claim that was made at `since`.
+    pub(super) fn first_end(&self, since: Millis) -> Millis {
+        since.saturating_add(self.lease_ms.min(FIRST_LEASE_MS))
     }
+}
 
-    /// The end of a lease that is renewed now.
-    fn renewed_end(&self, lease_ms: Millis, now: Millis) -> Millis {
-        now.saturating_add(lease_ms).min(self.at.saturating_add(CLAIM_LIMIT_MS))
-    }
+/// The end of a lease that is renewed now, on a claim that was made at `since`.
+fn renewed_end(since: Millis, lease_ms: Millis, now: Millis) -> Millis {
+    now.saturating_add(lease_ms).min(since.saturating_add(CLAIM_LIMIT_MS))
 }
 
 impl Queue {
@@ -132,7 +136,7 @@ impl Queue {
         match work.status {
             Status::Pending => {
                 if let Some(due) = work.not_before.filter(|due| work.is_for_later() && *due > at.now) {
-                    return Err(Rejection::NotDue { due });
+                    return Err(Rejection::NotDue { due: self.shown(due) });
                 }
                 self.check_open(entity(&record), at.now)?;
                 Ok(self.claimed(record, by, at))
@@ -149,10 +153,10 @@ impl Queue {
             token: Token((at.fresh)()),
             worker_id: by.worker_id.clone(),
             session_id: by.session_id.clone(),
-            at: at.now,
+            at: at.wall,
             lease_ms: by.lease_ms,
         };
-        let (token, ends) = (claim.token, claim.first_end());
+        let (token, ends) = (claim.token, claim.first_end(at.wall));
         if let Some(work) = &mut record.state.work {
             work.status = Status::Processing;
             work.claims = work.claims.saturating_add(1);
@@ -164,7 +168,8 @@ impl Queue {
         Leased { record, token, ends, again: false }
     }
 
-    /// Extends a lease by `lease_ms` from now, or by the length of the claim. Returns its new end. Not a change.
+    /// Extends a lease by `lease_ms` from now, or by the length of the claim. Returns its new end by the wall clock. Not a
+    /// change.
     ///
     /// # Errors
     /// `LeaseLost`, or what ended the work.
@@ -176,9 +181,12 @@ impl Queue {
     ) -> Result<Millis, Rejection> {
         let (record, work) = self.held(lease)?;
         let claim = work.claim.as_ref().expect("held work is claimed");
-        let ends = claim.renewed_end(lease_ms.unwrap_or(claim.lease_ms), now);
-        self.takers.note_renewal(claim, now);
-        Ok(self.set_term(record.content.posted, ends))
+        let posted = record.content.posted;
+        let since = self.live(posted).and_then(|live| live.term.as_ref()).map_or(now, |term| term.since);
+        let ends = renewed_end(since, lease_ms.unwrap_or(claim.lease_ms), now);
+        self.takers.note_renewal(claim, self.wall());
+        let ends = self.set_term(posted, ends);
+        Ok(self.shown(ends))
     }
 
     /// Gives a claimed message back. No failure is counted, but the attempt is: a message that every worker gives back is
@@ -212,22 +220,22 @@ impl Queue {
 
     /// After a restart: renews the lease of a message that is processing, for at least the first lease's length.
     pub(super) fn grant_grace(&mut self, posted: u64, now: Millis) {
-        self.move_end(posted, |claim, _| {
+        self.move_end(posted, |claim, term| {
             let least = now.saturating_add(FIRST_LEASE_MS.min(claim.lease_ms));
-            claim.renewed_end(claim.lease_ms, now).max(least)
+            renewed_end(term.since, claim.lease_ms, now).max(least)
         });
     }
 
     /// A session that comes back: renews its lease, within the limit of the claim, and never shortens it.
     pub(super) fn welcome_back(&mut self, posted: u64, now: Millis) {
-        self.move_end(posted, |claim, ends| claim.renewed_end(claim.lease_ms, now).max(ends));
+        self.move_end(posted, |claim, term| renewed_end(term.since, claim.lease_ms, now).max(term.ends));
     }
 
-    fn move_end(&mut self, posted: u64, end: impl FnOnce(&Claim, Millis) -> Millis) {
+    fn move_end(&mut self, posted: u64, end: impl FnOnce(&Claim, &Term) -> Millis) {
         let Some(live) = self.live(posted) else { return };
         let claim = live.record.state.work.as_ref().and_then(|work| work.claim.as_ref());
         if let (Some(term), Some(claim)) = (&live.term, claim) {
-            let ends = end(claim, term.ends);
+            let ends = end(claim, term);
             self.set_term(posted, ends);
         }
     }

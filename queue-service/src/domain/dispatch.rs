@@ -106,7 +106,7 @@ impl Queue {
 
     fn leased_again(&self, record: Record) -> Option<Leased> {
         let token = record.state.work.as_ref()?.claim.as_ref()?.token;
-        let ends = self.live(record.content.posted)?.term.as_ref()?.ends;
+        let ends = self.shown(self.live(record.content.posted)?.term.as_ref()?.ends);
         Some(Leased { record, token, ends, again: true })
     }
 

@@ -50,7 +50,7 @@ pub struct Failure {
 pub struct Failed {
     /// The message: pending again, or failed.
     pub record: Record,
-    /// When it is tried again.
+    /// When it is tried again, by the wall clock.
     pub retry_at: Option<Millis>,
 }
 
@@ -73,18 +73,15 @@ impl Queue {
                 return Ok(Completed { record, reply: work.reply, late: false, already_completed: true });
             }
         };
-        if reply.is_some() {
-            at.check_clock()?;
-        }
         let reply = reply.map(|reply| self.post_reply(&record, reply, at));
-        let record = self.completed(record, reply, at.now);
+        let record = self.completed(record, reply, at.wall);
         Ok(Completed { record, reply, late, already_completed: false })
     }
 
-    pub(super) fn completed(&mut self, mut record: Record, reply: Option<Uuid>, now: Millis) -> Record {
+    pub(super) fn completed(&mut self, mut record: Record, reply: Option<Uuid>, wall: Millis) -> Record {
         if let Some(work) = &mut record.state.work {
             work.status = Status::Complete;
-            work.completed_at = Some(now);
+            work.completed_at = Some(wall);
             work.not_before = None;
             work.reply = reply;
         }
@@ -113,7 +110,7 @@ impl Queue {
         record.state.work = Some(Box::new(work));
         let record = self.put_back(record, ChangeKind::RetryScheduled);
         let waits = record.state.work.as_ref().is_some_and(|work| work.status == Status::Pending);
-        Ok(Failed { record, retry_at: waits.then_some(retry_at) })
+        Ok(Failed { record, retry_at: waits.then(|| self.shown(retry_at)) })
     }
 
     /// Lets a message wait again after an attempt, or gives it up if that was the last one that it may have.

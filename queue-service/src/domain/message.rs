@@ -146,9 +146,9 @@ pub struct Work {
     pub cancelled: bool,
     /// The last errors, oldest first, at most [`Work::ERRORS_KEPT`].
     pub errors: Vec<String>,
-    /// Not to be handed out before this time.
+    /// Not to be handed out before this time, in service time.
     pub not_before: Option<Millis>,
-    /// To be given up if it waits at this time or later.
+    /// To be given up if it waits at this time or later, in service time.
     pub expires_at: Option<Millis>,
     /// The last claim. It outlives its lease, so that a late finish that nobody overtook is accepted.
     pub claim: Option<Claim>,

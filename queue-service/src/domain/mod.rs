@@ -34,7 +34,7 @@ pub use message::{
 };
 pub use operate::{Editor, Update};
 pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
-pub use queue::{At, Millis, Queue, QueueRules};
+pub use queue::{At, Millis, Moment, Queue, QueueRules};
 pub use rejection::Rejection;
 pub use reserved::{BotName, Reserved, ReservedNames, name_setting};
 pub use sender::{Sender, SenderKey};

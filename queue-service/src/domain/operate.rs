@@ -91,7 +91,7 @@ impl Queue {
             }
             Some(Step::Complete) => {
                 self.tell_holder(&record);
-                self.completed(record, None, at.now)
+                self.completed(record, None, at.wall)
             }
             Some(Step::Release) => {
                 self.tell_holder(&record);

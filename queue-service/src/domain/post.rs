@@ -76,12 +76,14 @@ pub struct Requested {
     pub posted: u64,
     /// Its time stamp.
     pub timestamp: Millis,
+    /// When it was stored, in service time.
+    pub at: Millis,
 }
 
 impl Requested {
-    /// True where the key is free again at `now`.
+    /// True if the key is free again at `now`, in service time.
     pub fn is_over(&self, now: Millis) -> bool {
-        now.saturating_sub(self.timestamp) >= REQUEST_KEPT_MS
+        now.saturating_sub(self.at) >= REQUEST_KEPT_MS
     }
 }
 
@@ -115,19 +117,18 @@ impl Queue {
             // The request says all that the first answer said; only what the server had chosen is looked up. The
             // message that it answers may be gone by now.
             let conversation = conversation.unwrap_or_default();
-            let work = self.new_work(&new, first.timestamp);
+            let work = self.new_work(&new, first.at);
             let record = record_of(new, conversation, first.id, first.posted, first.timestamp, work);
             return Ok(Posted { record, replayed: true });
         }
         let conversation = conversation?;
-        at.check_clock()?;
         if let Some(address) = &new.address {
-            check_times(address, at.now)?;
+            check_times(address, at.wall)?;
             self.check_room(&address.entity)?;
         }
         let posted = self.next_seq();
         let id = self.ids.seal(posted);
-        let work = self.new_work(&new, at.stamp);
+        let work = self.new_work(&new, at.now);
         let record = record_of(new, conversation, id, posted, at.stamp, work);
         if record.is_unfinished() {
             self.check_bytes(record.unfinished_bytes())?;
@@ -138,19 +139,22 @@ impl Queue {
             id,
             posted,
             timestamp: at.stamp,
+            at: at.now,
         });
         self.commit(Change { kind: ChangeKind::Posted, record: record.clone(), request });
         Ok(Posted { record, replayed: false })
     }
 
-    /// The work in a new message with this time stamp.
-    fn new_work(&self, new: &NewMessage, timestamp: Millis) -> Option<Box<Work>> {
+    /// The work in a message that is posted at `now`. Its times are service time: authors know only the wall clock, and
+    /// what they ask for is as far away by either.
+    fn new_work(&self, new: &NewMessage, now: Millis) -> Option<Box<Work>> {
         let address = new.address.as_ref()?;
-        let not_before = address.not_before.filter(|due| *due > timestamp);
-        let start = not_before.unwrap_or(timestamp);
-        let address = Address { not_before, ..address.clone() };
-        let base = new.sender.map_or(start, |sender| self.shares.base(sender.author, &address, start));
-        let expires_at = self.expiry(start).into_iter().chain(address.expires_at).min();
+        let not_before = address.not_before.map(|due| self.heard(due)).filter(|due| *due > now);
+        let start = not_before.unwrap_or(now);
+        let for_later = not_before.is_some();
+        let base = new.sender.map_or(start, |sender| self.shares.base(sender.author, for_later, start));
+        let wanted = address.expires_at.map(|end| self.heard(end));
+        let expires_at = self.expiry(start).into_iter().chain(wanted).min();
         Some(Box::new(Work { not_before, expires_at, ..Work::pending(new.priority, base) }))
     }
 
@@ -211,10 +215,11 @@ fn record_of(
     timestamp: Millis,
     work: Option<Box<Work>>,
 ) -> Record {
+    let is_for_later = work.as_ref().is_some_and(|work| work.is_for_later());
     let state = State { seq: posted, eq_score: new.eq_score, deleted: false, edits: 0, work };
     // What was due when it was posted was not posted for later.
     let address = new.address.map(|address| {
-        let not_before = address.not_before.filter(|due| *due > timestamp);
+        let not_before = address.not_before.filter(|_| is_for_later);
         Box::new(Address { not_before, ..address })
     });
     let content = Content {
@@ -234,7 +239,7 @@ fn record_of(
     Record { content: Arc::new(content), state }
 }
 
-/// Checks the times that an author asks for.
+/// Checks the times that an author asks for, by the wall clock.
 fn check_times(address: &Address, now: Millis) -> Result<(), Rejection> {
     let mut violations = Vec::new();
     let mut refuse = |field: &str, description| {

@@ -19,26 +19,32 @@ use super::{
 /// Milliseconds: a point in time since the Unix epoch, or a span.
 pub type Millis = i64;
 
+/// A moment as the service tells it, both in Unix milliseconds. See `writer/clock.rs`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Service time: spans begin and end by it. It runs by the monotonic clock, and no step of the wall clock moves it.
+    pub now: Millis,
+    /// The wall clock: what clients are shown, and what stamps are taken from.
+    pub wall: Millis,
+}
+
+impl Moment {
+    /// A moment of a clock that is right: both times are the same.
+    pub fn of(time: Millis) -> Self {
+        Self { now: time, wall: time }
+    }
+}
+
 /// The moment in which a command is decided, and the randomness that it may use.
 pub struct At<'a> {
-    /// The clock.
+    /// Service time: spans begin and end by it.
     pub now: Millis,
+    /// The wall clock: what clients are shown.
+    pub wall: Millis,
     /// The time stamp of messages posted in this commit; greater than that of the commit before.
     pub stamp: Millis,
     /// 128 fresh random bits a call.
     pub fresh: &'a mut dyn FnMut() -> [u8; 16],
-}
-
-/// How far the time stamps may be ahead of the clock before messages are refused: the clock has stepped back.
-const CLOCK_BEHIND_MS: Millis = 3_000;
-
-impl At<'_> {
-    /// Checks that a message can be stamped soon. The writer waits for a clock that is a little behind; one that has
-    /// stepped back would stop everything else for as long.
-    pub(super) fn check_clock(&self) -> Result<(), Rejection> {
-        let behind_ms = self.stamp.saturating_sub(self.now);
-        if behind_ms > CLOCK_BEHIND_MS { Err(Rejection::ClockBehind { behind_ms }) } else { Ok(()) }
-    }
 }
 
 /// The settings of the queue's rules.
@@ -89,10 +95,12 @@ impl Default for QueueRules {
     }
 }
 
-/// A lease's end: in memory only, so that a renewal costs no write.
+/// A lease's end, in service time: in memory only, so that a renewal costs no write.
 #[derive(Debug)]
 pub(super) struct Term {
     pub(super) ends: Millis,
+    /// When the message was claimed.
+    pub(super) since: Millis,
     pub(super) taker: Option<TakerId>,
 }
 
@@ -108,6 +116,8 @@ pub(super) struct Live {
 pub struct Queue {
     pub(super) rules: QueueRules,
     pub(super) ids: Ids,
+    /// The moment of this group of commands.
+    moment: Moment,
     last_seq: u64,
     last_stamp: Millis,
     live: HashMap<u64, Live>,
@@ -134,8 +144,14 @@ pub struct Queue {
 
 impl Queue {
     /// The queue as a log left it: its last number and time stamp, and the messages that are pending or processing.
-    /// Every lease gets a fresh grace from `now` on.
-    pub fn restore(rules: QueueRules, ids: Ids, last: (u64, Millis), live: Vec<Record>, now: Millis) -> Self {
+    /// Every lease gets a fresh grace from now on.
+    pub fn restore(
+        rules: QueueRules,
+        ids: Ids,
+        last: (u64, Millis),
+        live: Vec<Record>,
+        moment: Moment,
+    ) -> Self {
         let mut queue = Self {
             lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
             shares: Shares::new(rules.fair_share_ms),
@@ -144,6 +160,7 @@ impl Queue {
             expiring: BTreeSet::new(),
             rules,
             ids,
+            moment,
             last_seq: last.0,
             last_stamp: last.1,
             live: HashMap::new(),
@@ -161,10 +178,36 @@ impl Queue {
         for record in live {
             let posted = record.content.posted;
             queue.index(record);
-            queue.grant_grace(posted, now);
+            queue.grant_grace(posted, moment.now);
         }
-        queue.takers.begin_again(now);
+        queue.takers.begin_again(moment.wall);
         queue
+    }
+
+    /// Begins a group of commands, all of which are decided in this moment.
+    pub fn begin(&mut self, moment: Moment) {
+        self.moment = moment;
+    }
+
+    /// What the wall clock shows.
+    pub(super) fn wall(&self) -> Millis {
+        self.moment.wall
+    }
+
+    /// A point in service time as clients see it, who know only the wall clock: it is as far away by either.
+    pub(super) fn shown(&self, time: Millis) -> Millis {
+        time.saturating_sub(self.moment.now).saturating_add(self.moment.wall)
+    }
+
+    /// A point in time that a client says by the wall clock, in service time.
+    pub(super) fn heard(&self, said: Millis) -> Millis {
+        said.saturating_sub(self.moment.wall).saturating_add(self.moment.now)
+    }
+
+    /// What clients were shown as service time; no later than now.
+    fn since(&self, shown: Millis) -> Millis {
+        let ago = self.moment.wall.saturating_sub(shown).max(0);
+        self.moment.now.saturating_sub(ago)
     }
 
     /// Number of the last change.
@@ -356,13 +399,14 @@ impl Queue {
     fn open_term(&mut self, record: &Record, work: &Work) -> Term {
         let posted = record.content.posted;
         let claim = work.claim.as_ref().expect("only a claim makes work processing");
-        let ends = claim.first_end();
+        let since = self.since(claim.at);
+        let ends = claim.first_end(since);
         self.lines.begin(record);
         self.throttle.begin(entity(record));
         self.reconsider(entity(record));
         self.leases.insert((ends, posted));
         self.takers.open_lease(claim, posted);
-        Term { ends, taker: None }
+        Term { ends, since, taker: None }
     }
 
     fn unindex(&mut self, id: Uuid) {

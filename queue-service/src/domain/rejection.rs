@@ -92,15 +92,6 @@ pub enum Rejection {
         /// When to try again.
         retry_after_ms: Millis,
     },
-    /// The clock is behind the time stamps that were given out: it has stepped back.
-    #[error(
-        "the server's clock is {behind_ms} ms behind its newest message; nothing was stored, try again once it has \
-         caught up"
-    )]
-    ClockBehind {
-        /// By how much.
-        behind_ms: Millis,
-    },
     /// The idempotency key was used for another message.
     #[error("this idempotency key was used within the last 24 h for another message; use a new key")]
     IdempotencyConflict,

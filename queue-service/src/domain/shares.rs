@@ -1,7 +1,7 @@
 //! Fair share: whoever has messages waiting already stands further back with the next one.
 //!
-//! Every message gets a *base* when it is posted: the time from which it counts as waiting. Usually that is its time
-//! stamp. If its author has messages waiting, it is the last of their bases plus one share, so sixty questions in one
+//! Every message gets a *base* when it is posted: the time from which it counts as waiting. Usually that is when
+//! it was posted, in service time. If its author has messages waiting, it is the last of their bases plus one share, so sixty questions in one
 //! second count as if they had been asked one share apart, and a person who asks after them is among the first few.
 //! The order stays one static key, `base − priority × aging`: nothing is ever sorted again, and nothing starves.
 //!
@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Address, Millis, Record, SenderKey, Work};
+use super::{Millis, Record, SenderKey, Work};
 
 /// The authors of what waits.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ impl Shares {
     }
 
     /// The base of an author's next message, which may be served from `start` on.
-    pub(super) fn base(&self, author: SenderKey, address: &Address, start: Millis) -> Millis {
+    pub(super) fn base(&self, author: SenderKey, for_later: bool, start: Millis) -> Millis {
         if self.share_ms == 0 {
             return start;
         }
-        if address.not_before.is_some() {
+        if for_later {
             let before = self.for_later.get(&author).copied().unwrap_or(0);
             return start.saturating_add(self.share_ms.saturating_mul(before.into()));
         }

@@ -159,21 +159,21 @@ fn millis(micros: i64) -> Millis {
 
 impl Queue {
     /// Pauses an entity: its messages wait, and are posted as ever. Returns since when it is paused. Pausing twice changes
-    /// nothing.
+    /// nothing. `wall` is the wall clock, which operators see.
     ///
     /// # Errors
     /// `TooManyPaused`.
-    pub fn pause(&mut self, entity: &str, now: Millis) -> Result<Millis, Rejection> {
+    pub fn pause(&mut self, entity: &str, wall: Millis) -> Result<Millis, Rejection> {
         if let Some(since) = self.throttle.paused.get(entity) {
             return Ok(*since);
         }
         if self.throttle.paused.len() >= MAX_PAUSED {
             return Err(Rejection::TooManyPaused { limit: MAX_PAUSED });
         }
-        self.throttle.paused.insert(entity.to_owned(), now);
-        self.pauses.push(Pause { entity: entity.to_owned(), since: Some(now) });
+        self.throttle.paused.insert(entity.to_owned(), wall);
+        self.pauses.push(Pause { entity: entity.to_owned(), since: Some(wall) });
         self.reconsider(entity);
-        Ok(now)
+        Ok(wall)
     }
 
     /// Lets a paused entity go on. Returns false if it was not paused.

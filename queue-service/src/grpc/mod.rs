@@ -25,7 +25,12 @@ use repartee_process::{Bound, Place};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{domain::Limits, drafts::Drafts, reads::Reads, writer::QueueHandle};
+use crate::{
+    domain::Limits,
+    drafts::Drafts,
+    reads::Reads,
+    writer::{QueueHandle, ServiceClock},
+};
 
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit};
@@ -36,6 +41,7 @@ pub(crate) use rights::Rights;
 #[derive(Clone)]
 pub(crate) struct QueueGrpc {
     pub(crate) queue: QueueHandle,
+    pub(crate) clock: ServiceClock,
     pub(crate) reads: Reads,
     pub(crate) limits: Arc<Limits>,
     pub(crate) rights: Arc<Rights>,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
-    writer::{Clock, Post, SystemClock},
+    writer::{Clock as _, Post},
 };
 
 /// Messages of a conversation whose reader did not say.
@@ -122,7 +122,7 @@ impl QueueService for QueueGrpc {
         let connection = connection(&request);
         let v1::ListPendingRequest { entity, limit } = request.into_inner();
         let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
-        let (pending, more) = self.reads.pending(entity.as_deref(), limit, SystemClock.now());
+        let (pending, more) = self.reads.pending(entity.as_deref(), limit, self.clock.read().now);
         let messages = pending.iter().map(|record| answer::message(record)).collect();
         held(connection, v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0), more })
     }

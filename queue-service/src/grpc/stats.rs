@@ -8,10 +8,10 @@ use tonic::Status;
 
 use super::{QueueGrpc, answer, check, service::refused, status};
 use crate::{
-    domain::{Millis, Queue, SessionView, SessionsAfter},
+    domain::{Millis, Moment, Queue, SessionView, SessionsAfter},
     journal::CallCost,
     views::{CacheFill, EntityDepth},
-    writer::{Clock, SystemClock},
+    writer::Clock as _,
 };
 
 /// Most bytes of one list: together with the other one, an answer stays below 1 MiB, in JSON too.
@@ -45,7 +45,7 @@ impl QueueGrpc {
     pub(super) async fn stats(&self, request: v1::GetStatsRequest) -> Result<v1::GetStatsResponse, Status> {
         let check::StatsPage { most, entities_after, sessions_after } =
             check::stats(&request).map_err(refused)?;
-        let now = SystemClock.now();
+        let Moment { now, wall } = self.clock.read();
         let sessions = move |queue: &Queue| {
             let names = |(_, view): &(_, SessionView)| view.worker_id.len() + view.session_id.len();
             (Part::of(queue.sessions(&sessions_after), most, names), queue.count_sessions())
@@ -74,7 +74,7 @@ impl QueueGrpc {
             pending: totals.pending,
             delayed: totals.delayed,
             processing: totals.processing,
-            oldest_age: answer::age(totals.oldest, now),
+            oldest_age: answer::age(totals.oldest, wall),
             failed,
             changes_since_start: views.counts().into_iter().map(count).collect(),
             calls: self.reads.costs.by_call().into_iter().map(call).collect(),
@@ -86,7 +86,7 @@ impl QueueGrpc {
             cache: Some(cache(views.fill())),
             watchers: self.streams.watchers.held().into(),
             bounds: self.fills(&totals).into_iter().map(bound).collect(),
-            entities: entities.rows.into_iter().map(|depth| entity(depth, &paused, now)).collect(),
+            entities: entities.rows.into_iter().map(|depth| entity(depth, &paused, wall)).collect(),
         })
     }
 }
@@ -120,13 +120,13 @@ fn with_paused(
     })
 }
 
-fn entity(depth: EntityDepth, paused: &BTreeMap<String, Millis>, now: Millis) -> v1::EntityStats {
+fn entity(depth: EntityDepth, paused: &BTreeMap<String, Millis>, wall: Millis) -> v1::EntityStats {
     v1::EntityStats {
         paused: paused.contains_key(&depth.entity),
         entity: depth.entity,
         pending: depth.pending,
         processing: depth.processing,
-        oldest_age: answer::age(depth.oldest, now),
+        oldest_age: answer::age(depth.oldest, wall),
     }
 }
 

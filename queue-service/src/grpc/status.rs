@@ -80,10 +80,6 @@ impl Refusal {
                 let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
                 Self { retry_after, ..Self::new(Code::ResourceExhausted, "QUEUE_FULL") }
             }
-            Rejection::ClockBehind { behind_ms } => {
-                let retry_after = Some(Duration::from_millis(behind_ms.unsigned_abs()));
-                Self { retry_after, ..Self::new(Code::ResourceExhausted, "CLOCK_BEHIND") }
-            }
             Rejection::IdempotencyConflict => Self {
                 violations: vec![Violation {
                     field: "idempotency_key".to_owned(),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{self, ClaimBy, Leased, Record, Taker},
-    writer::{Clock, Seat, SystemClock},
+    writer::{Clock as _, Seat},
 };
 
 /// When a client that is sent away may come back.
@@ -70,7 +70,7 @@ impl QueueGrpc {
         let worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
-        let until = Some(SystemClock.now().saturating_add(wait_ms));
+        let until = Some(self.clock.read().now.saturating_add(wait_ms));
         let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
         let _place = self.streams.enter(&self.streams.workers)?;
         self.names.serve(&taker.entities);
@@ -160,7 +160,7 @@ impl WorkStream {
     async fn heartbeat(&mut self) -> Result<(), Over> {
         self.next_heartbeat += self.grpc.streams.heartbeat;
         let (pending, oldest) = self.grpc.reads.views.depth(&self.entities);
-        let oldest_age = answer::age(oldest, SystemClock.now());
+        let oldest_age = answer::age(oldest, self.grpc.clock.read().wall);
         self.send(Event::Heartbeat(v1::StreamHeartbeat { pending, oldest_age })).await
     }
 

@@ -26,7 +26,7 @@ pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
         message_rows(change, &mut rows);
     }
     if let Some(last) = commit.changes.last().map(Change::seq) {
-        let stored = StoredCommit::of(commit.stamp, &commit.changes).at(commit.at);
+        let stored = StoredCommit::of(commit.stamp, &commit.changes).at(commit.at, commit.service_time);
         for domain in &stored.domains {
             rows.insert(Key::Domain(DomainHash::of(domain), last), Some(Vec::new()));
         }

@@ -32,8 +32,10 @@ pub use tally::{CallCost, Costs, Tally};
 pub struct Commit {
     /// The time stamp of the last message posted so far, this commit included; it never falls.
     pub stamp: Millis,
-    /// When it is committed.
+    /// When it is committed, by the wall clock.
     pub at: Millis,
+    /// The same in service time.
+    pub service_time: Millis,
     /// The changes, their numbers without a gap after the commit before.
     pub changes: Vec<Change>,
     /// Idempotency keys that are over and may be forgotten.
@@ -42,6 +44,19 @@ pub struct Commit {
     pub sweep: Option<Sweep>,
     /// Entities that were paused or go on.
     pub pauses: Vec<Pause>,
+}
+
+/// The last commit of a log; zeros where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Number of its last change.
+    pub seq: u64,
+    /// Time stamp of the newest message.
+    pub stamp: Millis,
+    /// When it was made, by the wall clock.
+    pub time: Millis,
+    /// The same in service time, which goes on from there.
+    pub service_time: Millis,
 }
 
 /// The storage failed; the caller must not go on from memory.

@@ -198,9 +198,13 @@ pub(super) struct StoredCommit {
     pub(super) domains: Vec<String>,
     #[prost(message, repeated, tag = "3")]
     pub(super) changes: Vec<StoredChange>,
-    /// How much later than `stamp` it was committed, in milliseconds: a commit without messages has an older stamp.
+    /// How much later than `stamp` it was committed by the wall clock, in milliseconds: a commit without messages has an
+    /// older stamp. Below 0 while the clock is behind.
     #[prost(sint64, tag = "4")]
     later: i64,
+    /// How far service time was ahead of the wall clock, in milliseconds; below 0 after a jump ahead.
+    #[prost(sint64, tag = "5")]
+    service_ahead: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -233,6 +237,9 @@ pub(super) struct StoredRequest {
     posted: u64,
     #[prost(int64, tag = "4")]
     timestamp: i64,
+    /// How much later than `timestamp` it was stored, in milliseconds of service time.
+    #[prost(sint64, tag = "5")]
+    later: i64,
 }
 
 /// An entity that is paused.

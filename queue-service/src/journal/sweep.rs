@@ -28,7 +28,8 @@ pub struct Sweepable<'a> {
     pub to: u64,
     /// Only commits that were made before this time, Unix milliseconds.
     pub before: Millis,
-    /// The time. A commit that was made later is as old as its last message: the clock was ahead when it was made.
+    /// The wall clock. A commit that was made later by it is as old as one after it that was not: the clock was ahead when
+    /// it was made, but numbers rise with the true time.
     pub now: Millis,
     /// Whole commits until there are so many changes.
     pub changes: usize,
@@ -81,10 +82,16 @@ impl SledStore {
         let mut broom =
             Broom { store: self, tally, stays: may.stays, sweep: Sweep::nothing(begins), posts: Vec::new() };
         let mut commits = self.commits(begins.seq, None, tally).peekable();
+        // A commit with a time that can be, and that time.
+        let mut witness = (0, may.now);
         while let Some(commit) = commits.next() {
             let commit = commit?;
-            let at = if commit.time() > may.now { commit.stamp } else { commit.time() };
-            let oldest = Oldest { last: commit.changes.last().map_or(0, StoredChange::seq), at };
+            let last = commit.changes.last().map_or(0, StoredChange::seq);
+            if commit.time() > may.now && last > witness.0 {
+                witness = self.witness(last, may.now, tally)?;
+            }
+            let at = if commit.time() > may.now { witness.1 } else { commit.time() };
+            let oldest = Oldest { last, at };
             let old = oldest.last <= may.to && oldest.at < may.before;
             if !old || broom.sweep.changes >= may.changes || commits.peek().is_none() {
                 return Ok(Swept { sweep: broom.finish()?, oldest: Some(oldest) });
@@ -92,6 +99,20 @@ impl SledStore {
             broom.take(&commit, oldest.last)?;
         }
         Ok(Swept::default())
+    }
+
+    /// A commit after change `seq` that was made by `now`, and when: what is before it is at least as old. Where there is
+    /// none, how old that is cannot be told, and it counts as new. Looked for in steps that double.
+    fn witness(&self, seq: u64, now: Millis, tally: &Tally) -> Result<(u64, Millis), JournalError> {
+        let (mut from, mut step) = (seq, 1);
+        while let Some(commit) = self.commits(from, None, tally).next().transpose()? {
+            if commit.time() <= now {
+                return Ok((commit.changes.last().map_or(seq, StoredChange::seq), commit.time()));
+            }
+            (from, step) = (from.saturating_add(step), step.saturating_mul(2));
+        }
+        let newest = self.last_commit(tally)?;
+        Ok((newest.seq, newest.time.min(now)))
     }
 
     pub(super) fn read_beginning(&self, tally: &Tally) -> Result<(), JournalError> {

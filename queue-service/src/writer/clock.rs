@@ -1,32 +1,342 @@
-//! The writer's clock, a value so that tests can turn it.
+//! The service's clock: one for everything that asks what time it is, and a value so that tests can turn it.
+//!
+//! The system has two clocks, and neither is enough. The wall clock can step: back by seconds when it is corrected, ahead
+//! by months for a moment. The monotonic clock cannot, but it knows no date and begins anew with each start of the
+//! machine; it counts while the machine sleeps. So there are two times here, made from both:
+//!
+//! - **service time** measures spans: leases, waits for a retry, the age of idempotency keys. It runs by the monotonic
+//!   clock only, so no step of the wall clock ends a lease. A start begins it with the wall clock, and never before the
+//!   service time of the last commit: it does not go back over restarts either.
+//! - **wall time** is what clients are shown and what retention counts by: the wall clock, except that a jump ahead of
+//!   more than a limit is not believed until it has lasted as long as that limit. A step back is believed at once: it
+//!   takes nothing away from anybody.
+//!
+//! While the clock is not tampered with, the two are the same. Must never make anybody wait for the wall clock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use crate::domain::Millis;
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{
+    domain::{Millis, Moment},
+    journal::LastCommit,
+};
+
+/// The stamps of messages may run so far ahead of the wall clock by the number of commits alone, without the clock being
+/// behind: there may be more than one a millisecond for a while.
+pub(super) const AHEAD_MS: Millis = 1_000;
 
 /// Tells the time.
 pub trait Clock: Send + 'static {
-    /// Unix time in milliseconds.
-    fn now(&self) -> Millis;
+    /// What time it is. Service time never goes back from one call to the next.
+    fn read(&self) -> Moment;
 
-    /// Returns once the clock shows `time` or later.
-    fn wait_until(&self, time: Millis);
+    /// Returns once service time is `now` or later.
+    fn wait_until(&self, now: Millis);
+
+    /// Notes the stamp of the newest message.
+    fn note_stamp(&self, _stamp: Millis) {}
 }
 
-/// The system's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
+/// What the clocks of the system show, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Readings {
+    /// The wall clock: Unix time.
+    wall: Millis,
+    /// The monotonic clock: since the start of this process.
+    monotonic: Millis,
+}
 
-impl Clock for SystemClock {
-    fn now(&self) -> Millis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        i64::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+/// Turns readings into moments. Pure: the same readings give the same moments.
+#[derive(Debug)]
+struct Judge {
+    /// What service time was when the monotonic clock showed 0.
+    zero: Millis,
+    /// The last reading whose wall clock was believed.
+    believed: Readings,
+    /// A jump ahead of more than this is not believed until it has lasted as long.
+    max_jump: Millis,
+    /// Since when the wall clock has shown a jump that is not believed, by the monotonic clock.
+    doubted_since: Option<Millis>,
+}
+
+impl Judge {
+    /// There is nothing yet to hold the first reading against, so its wall clock is believed.
+    fn new(first: Readings, last: LastCommit, max_jump: Millis) -> Self {
+        let zero = first.wall.max(last.service_time).saturating_sub(first.monotonic);
+        Self { zero, believed: first, max_jump, doubted_since: None }
+    }
+
+    fn judge(&mut self, seen: Readings) -> Moment {
+        let now = self.zero.saturating_add(seen.monotonic);
+        let passed = seen.monotonic.saturating_sub(self.believed.monotonic);
+        let expected = self.believed.wall.saturating_add(passed);
+        // A clock that only comes back to where it was before it stepped back does not jump ahead.
+        if seen.wall.saturating_sub(expected.max(now)) > self.max_jump {
+            let since = *self.doubted_since.get_or_insert(seen.monotonic);
+            if seen.monotonic.saturating_sub(since) < self.max_jump {
+                return Moment { now, wall: expected };
+            }
+        }
+        self.doubted_since = None;
+        self.believed = seen;
+        Moment { now, wall: seen.wall }
+    }
+}
+
+/// The clock of a running service; cheap to clone, and the same for all clones.
+#[derive(Clone)]
+pub struct ServiceClock(Arc<Shared>);
+
+struct Shared {
+    /// The monotonic clock at the start.
+    began: Millis,
+    judge: Mutex<Judge>,
+    /// The stamp of the newest message.
+    last_stamp: AtomicI64,
+    /// What is to be said once is said at the edges.
+    said: Mutex<Said>,
+    starts_ahead: bool,
+    max_jump: Millis,
+}
+
+/// What the log was told last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Said {
+    behind: bool,
+    doubted: bool,
+}
+
+impl ServiceClock {
+    /// The clock of a service whose journal ends with `last`. A jump ahead of more than `max_jump` is not believed until it
+    /// has lasted as long. Says in the log when the clock is behind the newest message.
+    pub fn start(last: LastCommit, max_jump: Duration) -> Self {
+        let max_jump = Millis::try_from(max_jump.as_millis()).unwrap_or(Millis::MAX);
+        let first = Readings { wall: system_wall(), monotonic: 0 };
+        let clock = Self(Arc::new(Shared {
+            began: system_monotonic(),
+            judge: Mutex::new(Judge::new(first, last, max_jump)),
+            last_stamp: AtomicI64::new(last.stamp),
+            said: Mutex::default(),
+            starts_ahead: last.time > 0 && first.wall.saturating_sub(last.time) > max_jump,
+            max_jump,
+        }));
+        clock.observe();
+        clock
+    }
+
+    /// Until when, in service time, nothing is taken away for its age. A start that finds the clock far ahead of the last
+    /// commit has nothing to hold it against: most often the service was off, but a clock that is wrong for a moment must
+    /// not sweep anything, so age waits as long as a jump has to last.
+    pub fn ages_from(&self) -> Millis {
+        if self.0.starts_ahead { self.read().now.saturating_add(self.0.max_jump) } else { Millis::MIN }
+    }
+
+    /// Shows how far the clock is behind the newest message, and logs where that begins and ends. To be called regularly.
+    pub fn observe(&self) {
+        let Moment { wall, .. } = self.read();
+        let doubted = self.0.judge.lock().doubted_since.is_some();
+        let behind_ms = self.0.last_stamp.load(Ordering::Relaxed).saturating_sub(wall).max(0);
+        let is = Said { behind: behind_ms > AHEAD_MS, doubted };
+        metrics::gauge!("repartee_clock_behind_seconds").set(if is.behind {
+            behind_ms as f64 / 1_000.0
+        } else {
+            0.0
+        });
+        metrics::gauge!("repartee_clock_jump_doubted").set(if doubted { 1.0 } else { 0.0 });
+        let was = std::mem::replace(&mut *self.0.said.lock(), is);
+        match (was.behind, is.behind) {
+            (false, true) => tracing::warn!(
+                behind_ms,
+                "the clock is behind the newest message: the stamps of new ones go on from that by 1 until the clock has \
+                 caught up; leases and retries run on"
+            ),
+            (true, false) => tracing::info!("the clock has caught up with the newest message"),
+            (false, false) | (true, true) => {}
+        }
+        match (was.doubted, is.doubted) {
+            (false, true) => tracing::warn!(
+                limit_ms = self.0.max_jump,
+                "the clock jumped ahead by more than --max-clock-jump: not believed until it has lasted as long"
+            ),
+            (true, false) => tracing::info!("the clock is believed again"),
+            (false, false) | (true, true) => {}
+        }
+    }
+}
+
+impl Clock for ServiceClock {
+    fn read(&self) -> Moment {
+        // Both clocks are read under the lock: then the monotonic one never seems to go back.
+        let mut judge = self.0.judge.lock();
+        let monotonic = system_monotonic().saturating_sub(self.0.began);
+        judge.judge(Readings { wall: system_wall(), monotonic })
     }
 
     #[expect(clippy::disallowed_methods, reason = "what is waited for is the clock itself")]
-    fn wait_until(&self, time: Millis) {
-        while let Ok(wait @ 1..) = u64::try_from(time.saturating_sub(self.now())) {
+    fn wait_until(&self, now: Millis) {
+        while let Ok(wait @ 1..) = u64::try_from(now.saturating_sub(self.read().now)) {
             std::thread::sleep(Duration::from_millis(wait));
+        }
+    }
+
+    fn note_stamp(&self, stamp: Millis) {
+        self.0.last_stamp.store(stamp, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for ServiceClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServiceClock({:?})", self.read())
+    }
+}
+
+/// The wall clock; 0 where it is before 1970.
+fn system_wall() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// The monotonic clock. The one that counts while the machine sleeps, if there is one: what is due in an hour is due in an
+/// hour of everybody else's.
+fn system_monotonic() -> Millis {
+    #[cfg(target_os = "linux")]
+    let time = clock_gettime(ClockId::Boottime);
+    #[cfg(not(target_os = "linux"))]
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    const START: Millis = 1_762_000_000_000;
+    const MINUTE: Millis = 60_000;
+    const DAY: Millis = 24 * 60 * MINUTE;
+
+    fn judge(last: LastCommit) -> Judge {
+        Judge::new(Readings { wall: START, monotonic: 0 }, last, MINUTE)
+    }
+
+    fn at(judge: &mut Judge, monotonic: Millis, wall: Millis) -> Moment {
+        judge.judge(Readings { wall: START + wall, monotonic })
+    }
+
+    fn moment(now: Millis, wall: Millis) -> Moment {
+        Moment { now: START + now, wall: START + wall }
+    }
+
+    #[test]
+    fn a_clock_that_is_right_gives_one_time() {
+        let mut judge = judge(LastCommit::default());
+        for ms in [0, 1, 5_000, DAY] {
+            assert_eq!(at(&mut judge, ms, ms), moment(ms, ms));
+        }
+    }
+
+    #[test]
+    fn a_step_back_is_shown_at_once_and_ends_no_span_sooner_or_later() {
+        let mut judge = judge(LastCommit::default());
+        assert_eq!(at(&mut judge, 1_000, 1_000 - 2_000), moment(1_000, -1_000));
+        assert_eq!(at(&mut judge, 2_000, 2_000 - 400 * DAY), moment(2_000, 2_000 - 400 * DAY));
+        assert_eq!(at(&mut judge, 3_000, 3_000 - 400 * DAY), moment(3_000, 3_000 - 400 * DAY));
+    }
+
+    #[test]
+    fn a_jump_ahead_is_not_believed_until_it_has_lasted() {
+        let mut judge = judge(LastCommit::default());
+        assert_eq!(at(&mut judge, 1_000, 400 * DAY), moment(1_000, 1_000), "it may be over in a moment");
+        assert_eq!(at(&mut judge, 1_000 + MINUTE - 1, 400 * DAY), moment(MINUTE + 999, MINUTE + 999));
+        assert_eq!(at(&mut judge, 1_000 + MINUTE, 400 * DAY), moment(MINUTE + 1_000, 400 * DAY));
+        assert_eq!(
+            at(&mut judge, 2_000 + MINUTE, 400 * DAY + 1_000),
+            moment(MINUTE + 2_000, 400 * DAY + 1_000)
+        );
+    }
+
+    #[test]
+    fn a_jump_that_was_over_in_a_moment_has_to_last_anew_when_it_comes_again() {
+        let mut judge = judge(LastCommit::default());
+        at(&mut judge, 1_000, 400 * DAY);
+        assert_eq!(at(&mut judge, MINUTE, MINUTE), moment(MINUTE, MINUTE));
+        assert_eq!(at(&mut judge, MINUTE + 2_000, 400 * DAY), moment(MINUTE + 2_000, MINUTE + 2_000));
+    }
+
+    #[test]
+    fn a_clock_that_comes_back_from_a_step_back_is_believed_at_once() {
+        let mut judge = judge(LastCommit::default());
+        at(&mut judge, 1_000, 1_000 - DAY);
+        assert_eq!(at(&mut judge, 2_000, 2_000), moment(2_000, 2_000));
+        assert_eq!(at(&mut judge, 3_000, DAY), moment(3_000, 3_000));
+    }
+
+    #[test]
+    fn a_jump_within_the_limit_is_believed_at_once() {
+        let mut judge = judge(LastCommit::default());
+        assert_eq!(at(&mut judge, 1_000, 1_000 + MINUTE), moment(1_000, 1_000 + MINUTE));
+        assert_eq!(at(&mut judge, 2_000, 2_000 + 2 * MINUTE), moment(2_000, 2_000 + 2 * MINUTE));
+    }
+
+    #[test]
+    fn service_time_goes_on_from_the_last_commit_where_a_start_finds_the_clock_behind() {
+        let last = LastCommit { service_time: START + 120_000, ..LastCommit::default() };
+        let mut judge = judge(last);
+        assert_eq!(at(&mut judge, 0, 0), moment(120_000, 0));
+        assert_eq!(at(&mut judge, 500, 500), moment(120_500, 500));
+    }
+
+    proptest! {
+        /// Whatever the wall clock does, spans are those of the monotonic clock, and a jump ahead shows at once only
+        /// within the limit.
+        #[test]
+        fn spans_are_those_of_the_monotonic_clock_whatever_the_wall_clock_does(
+            steps in prop::collection::vec((0..200_000_i64, -500 * DAY..500 * DAY, any::<bool>()), 1..50),
+            ahead in 0..500 * DAY,
+        ) {
+            let mut judge = judge(LastCommit { service_time: START + ahead, ..LastCommit::default() });
+            let mut monotonic = 0;
+            let mut wall = 0;
+            let mut before = at(&mut judge, monotonic, wall);
+            for (passed, step, steps) in steps {
+                monotonic += passed;
+                wall += passed + if steps { step } else { 0 };
+                let doubted_for = judge.doubted_since.map_or(0, |since| monotonic - since);
+                let seen = at(&mut judge, monotonic, wall);
+                prop_assert_eq!(seen.now - before.now, passed);
+                let lasted = doubted_for >= MINUTE;
+                let expected = (before.wall + passed).max(seen.now);
+                prop_assert!(lasted || seen.wall <= expected + MINUTE);
+                prop_assert!(seen.wall == START + wall || seen.wall == before.wall + passed);
+                before = seen;
+            }
+        }
+
+        /// What lasts is believed.
+        #[test]
+        fn whatever_the_wall_clock_did_it_is_believed_once_it_has_been_right_for_a_minute(
+            steps in prop::collection::vec((0..200_000_i64, -500 * DAY..500 * DAY), 0..50),
+        ) {
+            let mut judge = judge(LastCommit::default());
+            let (mut monotonic, mut wall) = (0, 0);
+            for (passed, step) in steps {
+                monotonic += passed;
+                wall += passed + step;
+                at(&mut judge, monotonic, wall);
+            }
+            at(&mut judge, monotonic + 1, wall + 1);
+            let seen = at(&mut judge, monotonic + 1 + MINUTE, wall + 1 + MINUTE);
+            prop_assert_eq!(seen.wall, START + wall + 1 + MINUTE);
         }
     }
 }

@@ -4,22 +4,23 @@ use std::time::Instant;
 
 use super::{
     Clock, State,
+    clock::AHEAD_MS,
     job::{Answer, Command, Job},
 };
 use crate::{
-    domain::{At, Change, ChangeKind, GivenUp, Millis},
+    domain::{At, Change, ChangeKind, GivenUp, Millis, Moment},
     journal::{Commit, Journal, JournalError, Tally},
 };
 
-/// How far a commit's time stamp may run ahead of the clock before commits with new messages wait for it.
-const AHEAD_MS: Millis = 1_000;
-
 impl<J: Journal, C: Clock> State<J, C> {
     pub(super) fn serve(&mut self, group: Vec<Job>) -> Result<(), JournalError> {
-        let now = self.with.clock.now();
-        let stamp = now.max(self.with.queue.last_stamp() + 1);
+        let moment = self.with.clock.read();
+        let Moment { now, wall } = moment;
+        // While the clock is behind, stamps run on by number.
+        let stamp = wall.max(self.with.queue.last_stamp().saturating_add(1));
         let mut fresh = rand::random;
-        let mut at = At { now, stamp, fresh: &mut fresh };
+        let mut at = At { now, wall, stamp, fresh: &mut fresh };
+        self.with.queue.begin(moment);
 
         // What time alone brings about waits until there is room; commands were refused before they came here.
         self.put_off = self.with.disk.check().is_err();
@@ -52,7 +53,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         if !self.put_off {
             self.with.queue.dispatch(&mut at);
         }
-        self.commit(now, stamp)?;
+        self.commit(moment, stamp)?;
         for (call, tally) in costs {
             self.with.costs.note(call, &tally);
         }
@@ -90,12 +91,12 @@ impl<J: Journal, C: Clock> State<J, C> {
         Ok(())
     }
 
-    fn commit(&mut self, now: Millis, stamp: Millis) -> Result<(), JournalError> {
+    fn commit(&mut self, moment: Moment, stamp: Millis) -> Result<(), JournalError> {
         let changes = self.with.queue.take_changes();
         let (forget, sweep) = if self.put_off {
             Default::default()
         } else {
-            (self.sweep_keys(now)?, self.sweep_log(now, &changes))
+            (self.sweep_keys(moment.now)?, self.sweep_log(moment, &changes))
         };
         let pauses = self.with.queue.take_pauses();
         self.with.views.note_throttled(self.with.queue.throttled());
@@ -103,9 +104,11 @@ impl<J: Journal, C: Clock> State<J, C> {
             return Ok(());
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
-            self.with.clock.wait_until(stamp - AHEAD_MS);
+            self.keep_pace(moment, stamp);
         }
-        let commit = Commit { stamp: self.with.queue.last_stamp(), at: now, changes, forget, sweep, pauses };
+        let last_stamp = self.with.queue.last_stamp();
+        let (at, service_time) = (moment.wall, moment.now);
+        let commit = Commit { stamp: last_stamp, at, service_time, changes, forget, sweep, pauses };
         let tally = Tally::default();
         let began = Instant::now();
         self.with.journal.append(&commit, &tally)?;
@@ -119,6 +122,19 @@ impl<J: Journal, C: Clock> State<J, C> {
         self.with.views.show_pauses(commit.pauses);
         self.with.views.publish(commit.changes);
         Ok(())
+    }
+
+    /// Stamps that are ahead of the clock go on by 1 with each commit, so a commit a millisecond keeps them as far ahead as
+    /// they are, and more would let them run away. Nothing else is waited for: how far ahead they are does not matter.
+    fn keep_pace(&mut self, moment: Moment, stamp: Millis) {
+        let next = self.stamped_at.saturating_add(1);
+        if stamp.saturating_sub(moment.wall) > AHEAD_MS && moment.now < next {
+            self.with.clock.wait_until(next);
+            self.stamped_at = next;
+        } else {
+            self.stamped_at = moment.now;
+        }
+        self.with.clock.note_stamp(stamp);
     }
 
     /// Wakes the callers on their runtime: to wake many of them from here, one by one, would cost more than their
@@ -145,7 +161,7 @@ impl<J: Journal, C: Clock> State<J, C> {
             if let Err(refused) = stream.try_send(event) {
                 self.streams.remove(&id);
                 self.undelivered.extend(refused.into_inner().unseen_lease());
-                self.with.queue.part(id, self.with.clock.now());
+                self.with.queue.part(id, self.with.clock.read().now);
             } else if once {
                 self.streams.remove(&id);
             }

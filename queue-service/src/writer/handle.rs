@@ -190,7 +190,7 @@ impl QueueHandle {
     pub async fn pause(&self, entity: String) -> Result<Millis, CommandError> {
         self.disk.check()?;
         let held = entity.len();
-        self.decide("PauseEntity", vec![], held, move |queue, at| queue.pause(&entity, at.now)).await
+        self.decide("PauseEntity", vec![], held, move |queue, at| queue.pause(&entity, at.wall)).await
     }
 
     /// Lets a paused entity go on; false if it was not paused.

@@ -34,7 +34,7 @@ use crate::{
     views::Views,
 };
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ServiceClock};
 pub use handle::{CommandError, Post, QueueHandle};
 pub use room::Room;
 pub use seat::{Claimed, Seat};
@@ -51,6 +51,8 @@ const GROUP_BYTES: usize = 1024 * 1024;
 /// Room beside the commands: for takers that come and go, and for looking at the queue. They get through where commands
 /// find no room, and bounds of their own keep them few.
 const OTHERS: usize = 64;
+/// Longest sleep without a look at the clock: what wakes the thread may not count while the machine sleeps.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Everything that the writer works with.
 pub struct Writer<J, C> {
@@ -70,6 +72,8 @@ pub struct Writer<J, C> {
     pub disk: DiskRoom,
     /// How long finished messages are kept after their last change; for ever where absent.
     pub retention: Option<Millis>,
+    /// Nothing is taken away for its age before this, in service time.
+    pub ages_from: Millis,
 }
 
 /// The running thread.
@@ -116,12 +120,15 @@ struct State<J, C> {
     put_off: bool,
     key_sweep: KeySweep,
     log_sweep: Option<LogSweep>,
+    /// When the last commit with new messages was made, in service time.
+    stamped_at: Millis,
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
     fn new(with: Writer<J, C>, parted: Parted, callers: Handle) -> Self {
-        let now = with.clock.now();
-        let log_sweep = with.retention.map(|keep_ms| LogSweep::new(keep_ms, now));
+        // Before that nothing is over for its age.
+        let from = with.clock.read().now.max(with.ages_from);
+        let log_sweep = with.retention.map(|keep_ms| LogSweep::new(keep_ms, from));
         Self {
             with,
             callers,
@@ -129,8 +136,9 @@ impl<J: Journal, C: Clock> State<J, C> {
             parted,
             undelivered: Vec::new(),
             put_off: false,
-            key_sweep: KeySweep::new(now),
+            key_sweep: KeySweep::new(from),
             log_sweep,
+            stamped_at: Millis::MIN,
         }
     }
 
@@ -166,10 +174,11 @@ impl<J: Journal, C: Clock> State<J, C> {
         if !self.undelivered.is_empty() {
             return Duration::ZERO;
         }
-        let deadlines = [self.with.queue.next_deadline(), Some(self.next_sweep())];
+        let moment = self.with.clock.read();
+        let deadlines = [self.with.queue.next_deadline(), Some(self.next_sweep(moment))];
         let deadline = deadlines.into_iter().flatten().min().unwrap_or(Millis::MAX);
-        let wait = deadline.saturating_sub(self.with.clock.now()).max(0);
-        Duration::from_millis(wait.unsigned_abs())
+        let wait = deadline.saturating_sub(moment.now).max(0);
+        Duration::from_millis(wait.unsigned_abs()).min(LONGEST_WAIT)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Taking away what is over: idempotency keys after a day and, where retention is set, the oldest commits of the log.
 //!
 //! Both go in small steps with commits that are written anyway, and by themselves while nothing is asked for. Time comes
-//! in as an argument; when to look again comes out.
+//! in as an argument; when to look again comes out. Steps and pauses, and the age of keys, are spans of service time; how
+//! old a commit is, the wall clock says.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,7 @@ use metrics::gauge;
 
 use super::{Clock, State};
 use crate::{
-    domain::{Change, Millis, RequestKey},
+    domain::{Change, Millis, Moment, RequestKey},
     journal::{Journal, JournalError, Oldest, Sweep, Sweepable, Swept, Tally},
 };
 
@@ -50,60 +51,65 @@ pub(super) struct LogSweep {
     oldest: Option<Oldest>,
     /// While nothing is asked for, not before this.
     next: Millis,
+    /// Nothing is old before this.
+    from: Millis,
     /// Changes that may be swept beside those that are swept for stored ones; below zero where a large commit took more.
     saved: i64,
     saved_at: Millis,
 }
 
 impl LogSweep {
-    pub(super) fn new(keep_ms: Millis, now: Millis) -> Self {
-        Self { keep_ms, oldest: None, next: now, saved: CHANGES_AT_ONCE, saved_at: now }
+    /// Sweeps nothing before `from`, in service time.
+    pub(super) fn new(keep_ms: Millis, from: Millis) -> Self {
+        Self { keep_ms, oldest: None, next: from, from, saved: CHANGES_AT_ONCE, saved_at: from }
     }
 
-    /// Commits that were made before this are old.
-    fn horizon(&self, now: Millis) -> Millis {
-        now.saturating_sub(self.keep_ms)
+    /// Commits that were made before this, by the wall clock, are old.
+    fn horizon(&self, wall: Millis) -> Millis {
+        wall.saturating_sub(self.keep_ms)
     }
 
     /// How many changes may be swept with a commit that stores so many; `None` where none may, or none is old. `left` is
     /// the number up to which nothing is cached.
-    fn budget(&mut self, now: Millis, left: u64, stored: usize) -> Option<usize> {
+    fn budget(&mut self, Moment { now, wall }: Moment, left: u64, stored: usize) -> Option<usize> {
         let passed = now.saturating_sub(self.saved_at).clamp(0, 1_000);
         self.saved = (self.saved + passed * CHANGES_A_SECOND / 1_000).min(CHANGES_AT_ONCE);
         self.saved_at = now;
         self.saved += CHANGES_FOR_ONE * i64::try_from(stored).unwrap_or(i64::MAX / CHANGES_FOR_ONE);
-        if stored == 0 && now < self.next {
+        if now < self.from || stored == 0 && now < self.next {
             return None;
         }
-        let horizon = self.horizon(now);
+        let horizon = self.horizon(wall);
         let old = self.oldest.is_none_or(|oldest| oldest.last <= left && oldest.at < horizon);
         usize::try_from(self.saved).ok().filter(|budget| old && *budget > 0)
     }
 
     /// So many changes were swept, and this is the oldest commit now.
-    fn swept(&mut self, now: Millis, left: u64, changes: usize, oldest: Option<Oldest>) {
+    fn swept(&mut self, Moment { now, wall }: Moment, left: u64, changes: usize, oldest: Option<Oldest>) {
         self.saved -= i64::try_from(changes).unwrap_or(i64::MAX);
         self.oldest = oldest;
-        let more = oldest.is_some_and(|oldest| oldest.last <= left && oldest.at < self.horizon(now));
+        let more = oldest.is_some_and(|oldest| oldest.last <= left && oldest.at < self.horizon(wall));
         let short = (CHANGES_AT_ONCE - self.saved).max(0);
         let pause = if more { short * 1_000 / CHANGES_A_SECOND } else { LOG_PAUSE_MS };
         self.next = now.saturating_add(pause);
     }
 
     /// When the log has to be looked at unless a commit comes before; `None` where only a commit can make something old.
-    fn next(&self, left: u64) -> Option<Millis> {
-        match self.oldest {
-            None => Some(self.next),
-            Some(oldest) if oldest.last > left => None,
-            Some(oldest) => Some(self.next.max(oldest.at.saturating_add(self.keep_ms).saturating_add(1))),
-        }
+    fn next(&self, Moment { now, wall }: Moment, left: u64) -> Option<Millis> {
+        let oldest = match self.oldest {
+            None => return Some(self.next),
+            Some(oldest) if oldest.last > left => return None,
+            Some(oldest) => oldest,
+        };
+        let old_in = oldest.at.saturating_add(self.keep_ms).saturating_add(1).saturating_sub(wall);
+        Some(self.next.max(now.saturating_add(old_in)))
     }
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
     /// When something has to be swept unless a commit comes before.
-    pub(super) fn next_sweep(&self) -> Millis {
-        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(self.evicted_to()));
+    pub(super) fn next_sweep(&self, moment: Moment) -> Millis {
+        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(moment, self.evicted_to()));
         log.map_or(self.key_sweep.next, |log| log.min(self.key_sweep.next))
     }
 
@@ -124,8 +130,8 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     /// The oldest commits that are old enough and not cached, to be taken away with the commit of these changes. Where they
     /// cannot be read, nothing is swept until the next start: one damaged old row is no reason to stop serving.
-    pub(super) fn sweep_log(&mut self, now: Millis, changes: &[Change]) -> Option<Sweep> {
-        let swept = self.try_to_sweep_log(now, changes);
+    pub(super) fn sweep_log(&mut self, moment: Moment, changes: &[Change]) -> Option<Sweep> {
+        let swept = self.try_to_sweep_log(moment, changes);
         swept.unwrap_or_else(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -137,17 +143,22 @@ impl<J: Journal, C: Clock> State<J, C> {
         })
     }
 
-    fn try_to_sweep_log(&mut self, now: Millis, changes: &[Change]) -> Result<Option<Sweep>, JournalError> {
+    fn try_to_sweep_log(
+        &mut self,
+        moment: Moment,
+        changes: &[Change],
+    ) -> Result<Option<Sweep>, JournalError> {
         let left = self.evicted_to();
         let Some(log) = &mut self.log_sweep else { return Ok(None) };
-        let Some(budget) = log.budget(now, left, changes.len()) else { return Ok(None) };
+        let Some(budget) = log.budget(moment, left, changes.len()) else { return Ok(None) };
         let touched = changes.iter().map(|change| change.record.content.posted).collect::<HashSet<_>>();
         let queue = &self.with.queue;
         let stays = |posted| queue.is_live(posted) || touched.contains(&posted);
-        let may = Sweepable { to: left, before: log.horizon(now), now, changes: budget, stays: &stays };
+        let (before, now) = (log.horizon(moment.wall), moment.wall);
+        let may = Sweepable { to: left, before, now, changes: budget, stays: &stays };
         let tally = Tally::default();
         let Swept { sweep, oldest } = self.with.store.sweep(&may, &tally)?;
-        log.swept(now, left, sweep.as_ref().map_or(0, |sweep| sweep.changes), oldest);
+        log.swept(moment, left, sweep.as_ref().map_or(0, |sweep| sweep.changes), oldest);
         self.with.costs.note("SweepLog", &tally);
         Ok(sweep)
     }
@@ -164,6 +175,11 @@ mod tests {
 
     const KEEP: Millis = 60_000;
 
+    /// A moment of a clock that is right.
+    fn at(ms: Millis) -> Moment {
+        Moment::of(ms)
+    }
+
     /// A sweep of a log whose oldest commit ends with change 10 and was made at 0.
     fn sweep(now: Millis) -> LogSweep {
         LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..LogSweep::new(KEEP, now) }
@@ -172,26 +188,26 @@ mod tests {
     #[test]
     fn nothing_is_swept_before_it_is_old_and_out_of_the_cache() {
         for (now, left, old) in [(KEEP, 10, false), (KEEP + 1, 9, false), (KEEP + 1, 10, true)] {
-            assert_eq!(sweep(now).budget(now, left, 1).is_some(), old, "at {now}, {left}");
+            assert_eq!(sweep(now).budget(at(now), left, 1).is_some(), old, "at {now}, {left}");
         }
     }
 
     #[test]
     fn the_next_look_is_when_the_oldest_commit_gets_old_or_leaves_the_cache() {
         let mut log = LogSweep::new(KEEP, 5);
-        assert_eq!(log.next(0), Some(5), "nothing is known yet");
-        log.swept(5, 10, 0, Some(Oldest { last: 10, at: 3 }));
-        assert_eq!(log.next(10), Some(3 + KEEP + 1));
-        assert_eq!(log.next(9), None, "only a commit lets it leave the cache");
+        assert_eq!(log.next(at(0), 0), Some(5), "nothing is known yet");
+        log.swept(at(5), 10, 0, Some(Oldest { last: 10, at: 3 }));
+        assert_eq!(log.next(at(5), 10), Some(3 + KEEP + 1));
+        assert_eq!(log.next(at(5), 9), None, "only a commit lets it leave the cache");
     }
 
     #[test]
     fn a_log_that_is_not_as_old_as_that_is_looked_at_once_a_second_at_most() {
         let mut log = sweep(KEEP + 1);
-        log.swept(KEEP + 1, 11, 1, Some(Oldest { last: 11, at: 2 }));
-        assert_eq!(log.next(11), Some(KEEP + 1 + LOG_PAUSE_MS));
-        assert_eq!(log.budget(KEEP + 500, 11, 0), None);
-        assert!(log.budget(KEEP + 500, 11, 1).is_some(), "a commit takes it along");
+        log.swept(at(KEEP + 1), 11, 1, Some(Oldest { last: 11, at: 2 }));
+        assert_eq!(log.next(at(0), 11), Some(KEEP + 1 + LOG_PAUSE_MS));
+        assert_eq!(log.budget(at(KEEP + 500), 11, 0), None);
+        assert!(log.budget(at(KEEP + 500), 11, 1).is_some(), "a commit takes it along");
     }
 
     #[test]
@@ -200,10 +216,10 @@ mod tests {
         let stored = |step: usize| if step.is_multiple_of(3) { 7 } else { 0 };
         for step in 0..1_000 {
             now += 13;
-            if log.budget(now, 10, stored(step)).is_some() {
+            if log.budget(at(now), 10, stored(step)).is_some() {
                 // The smallest commit is larger than what is allowed.
                 swept += 500;
-                log.swept(now, 10, 500, Some(Oldest { last: 10, at: 0 }));
+                log.swept(at(now), 10, 500, Some(Oldest { last: 10, at: 0 }));
             }
         }
         let allowed = CHANGES_AT_ONCE + 13 * 1_000 * CHANGES_A_SECOND / 1_000 + 334 * 7 * CHANGES_FOR_ONE;
@@ -212,11 +228,31 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_or_far_ahead_gives_no_more_than_a_step() {
+    fn a_long_pause_gives_no_more_than_a_step() {
         let mut log = sweep(KEEP + 1);
-        assert_eq!(log.budget(KEEP * 1_000, 10, 0), Some(200));
-        log.swept(KEEP * 1_000, 10, 200, Some(Oldest { last: 10, at: 0 }));
-        assert_eq!(log.budget(KEEP * 500, 10, 1), Some(2), "what the commit brings");
-        assert_eq!(log.budget(KEEP * 900, 10, 0), None, "paused until the clock is back");
+        assert_eq!(log.budget(at(KEEP * 1_000), 10, 0), Some(200));
+        log.swept(at(KEEP * 1_000), 10, 200, Some(Oldest { last: 10, at: 0 }));
+        assert_eq!(log.budget(at(KEEP * 1_000), 10, 1), Some(2), "what the commit brings");
+    }
+
+    #[test]
+    fn how_old_a_commit_is_the_wall_clock_says_and_how_long_a_pause_is_service_time() {
+        let mut log = sweep(KEEP + 1);
+        let behind = |now| Moment { now, wall: now - KEEP * 900 };
+        assert_eq!(log.budget(behind(KEEP * 2), 10, 0), None, "nothing is old by a clock that is behind");
+        assert_eq!(
+            log.next(behind(KEEP * 2), 10),
+            Some(KEEP * 901 + 1),
+            "when it will be, as spans are counted"
+        );
+        assert_eq!(log.budget(at(KEEP * 2), 10, 0), Some(200));
+    }
+
+    #[test]
+    fn nothing_is_old_before_the_clock_is_trusted() {
+        let mut log = LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..LogSweep::new(KEEP, KEEP * 2) };
+        assert_eq!(log.budget(at(KEEP * 2 - 1), 10, 1), None, "a commit does not take it along either");
+        assert_eq!(log.next(at(KEEP * 2 - 1), 10), Some(KEEP * 2));
+        assert!(log.budget(at(KEEP * 2), 10, 0).is_some());
     }
 }

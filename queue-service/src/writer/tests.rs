@@ -21,7 +21,7 @@ use super::{Clock, CommandError, QueueHandle, Room, Running, Writer};
 use crate::{
     disk::DiskRoom,
     domain::{
-        Millis, NewMessage, Posted, Queue, QueueRules, Record, Request,
+        Millis, Moment, NewMessage, Posted, Queue, QueueRules, Record, Request,
         tests::world::{START, question, remark},
     },
     journal::{Commit, Costs, Journal, JournalError, SledStore, Tally, tests::open},
@@ -30,11 +30,18 @@ use crate::{
 
 /// A clock that stands still until the test turns it; what is waited for is there at once.
 #[derive(Clone)]
-struct Turned(Arc<Mutex<(Millis, Vec<Millis>)>>);
+struct Turned(Arc<Mutex<(Moment, Vec<Millis>)>>);
 
 impl Turned {
+    /// Lets time pass.
     fn turn(&self, ms: Millis) {
-        self.0.lock().0 += ms;
+        self.0.lock().0.now += ms;
+        self.step(ms);
+    }
+
+    /// Sets the wall clock without any time passing.
+    fn step(&self, ms: Millis) {
+        self.0.lock().0.wall += ms;
     }
 
     /// The times that the clock had to be turned to because they were waited for.
@@ -44,15 +51,16 @@ impl Turned {
 }
 
 impl Clock for Turned {
-    fn now(&self) -> Millis {
+    fn read(&self) -> Moment {
         self.0.lock().0
     }
 
-    fn wait_until(&self, time: Millis) {
+    fn wait_until(&self, now: Millis) {
         let mut clock = self.0.lock();
-        if time > clock.0 {
-            clock.0 = time;
-            clock.1.push(time);
+        let passed = now - clock.0.now;
+        if passed > 0 {
+            clock.0 = Moment { now, wall: clock.0.wall + passed };
+            clock.1.push(now);
         }
     }
 }
@@ -171,10 +179,13 @@ impl Bench {
         let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE));
         let (store, rules) = (open(&dir), QueueRules::default());
         let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
-        let (views, costs, clock) =
-            (Arc::new(views), Costs::default(), Turned(Arc::new(Mutex::new((START, Vec::new())))));
+        let (views, costs, clock) = (
+            Arc::new(views),
+            Costs::default(),
+            Turned(Arc::new(Mutex::new((Moment::of(START), Vec::new())))),
+        );
         let writer = Writer {
-            queue: Queue::restore(rules, store.ids().clone(), (0, 0), Vec::new(), START),
+            queue: Queue::restore(rules, store.ids().clone(), (0, 0), Vec::new(), Moment::of(START)),
             journal: journal(store.clone()),
             store: store.clone(),
             views: Arc::clone(&views),
@@ -182,6 +193,7 @@ impl Bench {
             clock: clock.clone(),
             disk: disk.clone(),
             retention,
+            ages_from: Millis::MIN,
         };
         let (queue, running) = writer.start(room).unwrap();
         Self { queue, running, views, store, costs, clock, disk, _dir: dir }

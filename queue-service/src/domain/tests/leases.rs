@@ -246,3 +246,36 @@ fn the_next_deadline_is_the_first_lease_end_or_retry() {
     world.pass(3_000);
     assert_eq!(world.queue.next_deadline(), Some(START + 10_000));
 }
+
+#[test]
+fn a_lease_lasts_as_long_as_it_does_whatever_the_clock_shows_meanwhile() {
+    const YEAR: i64 = 31_536_000_000;
+    for step in [2_000, 120_000, YEAR, -120_000, -YEAR] {
+        let mut world = World::new(QueueRules::default());
+        let id = world.post(question("ann", "bot")).content.id;
+        let leased = world.claim(id, "w").unwrap();
+        assert_eq!(leased.ends, START + 10_000);
+        world.behind = step;
+        world.pass(9_999);
+        assert_eq!(world.work(id).status, Status::Processing, "{step}");
+        world.pass(1);
+        assert_eq!(world.work(id).status, Status::Pending, "{step}");
+        let again = world.claim(id, "w").unwrap();
+        assert_eq!(again.ends, world.moment().wall + 10_000, "told by the clock that clients see");
+    }
+}
+
+#[test]
+fn a_restart_with_a_clock_that_is_behind_leaves_a_claim_its_limit() {
+    let mut world = World::new(QueueRules::default());
+    let id = world.post(question("ann", "bot")).content.id;
+    let leased = world.claim(id, "w").unwrap();
+    world.behind = 120_000;
+    world.restart();
+    let (mut renewed, limit) = (world.now, world.now + 15 * 60_000);
+    while world.now < limit - 20_000 {
+        world.pass(20_000);
+        renewed = world.renew(&lease(&leased)).unwrap() + world.behind;
+    }
+    assert_eq!(renewed, limit, "no claim outlives it");
+}

@@ -188,15 +188,33 @@ fn a_replay_is_answered_also_where_the_queue_is_full() {
 }
 
 #[test]
-fn a_clock_that_stepped_back_refuses_messages_and_nothing_else() {
+fn a_clock_that_stepped_back_refuses_nothing_and_stamps_run_on_by_number() {
+    const YEAR: i64 = 31_536_000_000;
     let mut world = World::new(QueueRules::default());
     let asked = world.post(question("Ann", "echo"));
     let leased = world.claim(asked.content.id, "worker").expect("it waits");
-    world.now -= 3_600_000;
-    let refused = world.try_post(remark("Bob"), None).expect_err("its stamp would be an hour ahead");
-    assert_eq!(refused, Rejection::ClockBehind { behind_ms: 3_600_001 });
-    assert!(world.renew(&lease(&leased)).is_ok(), "a renewal needs no stamp");
-    let refused = world.complete(&lease(&leased), Some("Hello.")).expect_err("a reply needs one");
-    assert_eq!(refused, Rejection::ClockBehind { behind_ms: 3_600_001 });
-    assert!(world.complete(&lease(&leased), None).is_ok());
+    for (n, behind) in [(1, 2_000), (2, 120_000), (3, YEAR)] {
+        world.behind = behind;
+        world.now += 1;
+        assert_eq!(world.post(remark("Bob")).content.timestamp, START + n, "{behind} ms behind");
+    }
+    let ends = world.renew(&lease(&leased)).expect("it is held");
+    assert_eq!(ends, world.moment().wall + 30_000, "as far away by the clock that clients see");
+    let done = world.complete(&lease(&leased), Some("Hello.")).expect("it is held");
+    let work = done.record.state.work.expect("it is work");
+    assert_eq!(work.completed_at, Some(world.moment().wall));
+}
+
+#[test]
+fn an_idempotency_key_answers_for_a_day_whatever_the_clock_shows() {
+    let mut world = World::new(QueueRules::default());
+    let (first, _) = posted(world.try_post(remark("ann"), keyed(1, 1)));
+    for behind in [400 * DAY, -400 * DAY, 0] {
+        world.behind = behind;
+        world.now = START + DAY - 1;
+        assert_eq!(posted(world.try_post(remark("ann"), keyed(1, 1))), (first, true));
+    }
+    world.now = START + DAY;
+    world.behind = 400 * DAY;
+    assert!(!posted(world.try_post(remark("ann"), keyed(1, 1))).1, "it is free again");
 }

@@ -51,6 +51,41 @@ fn what_was_due_when_it_was_posted_is_a_message_as_any_other() {
 }
 
 #[test]
+fn what_an_author_asks_for_is_as_far_away_whatever_the_clock_shows() {
+    for behind in [2_000, 120_000, 400 * DAY, -400 * DAY] {
+        let mut world = World::new(QueueRules::default());
+        world.behind = behind;
+        let wall = world.moment().wall;
+        let said = world.post(timed("ann", Some(wall + 60_000), Some(wall + 120_000)));
+        let (id, address) = (said.content.id, said.content.address.as_ref().unwrap());
+        assert_eq!((address.not_before, address.expires_at), (Some(wall + 60_000), Some(wall + 120_000)));
+        world.behind = 0;
+        world.pass(59_999);
+        assert_eq!(world.claim(id, "w"), Err(Rejection::NotDue { due: START + 60_000 }), "{behind}");
+        world.pass(1);
+        assert!(handed_out(world.join(stream("s", 1)).1).len() == 1, "{behind}");
+        let other = world.post(timed("bob", None, Some(world.now + 60_000))).content.id;
+        world.behind = behind;
+        world.pass(59_999);
+        assert_eq!(world.work(other).status, Status::Pending, "{behind}");
+        world.pass(1);
+        assert_eq!(world.work(other).errors, ["expired"], "{behind}");
+    }
+}
+
+#[test]
+fn a_message_counts_as_waiting_from_when_it_was_posted_whatever_the_clock_shows() {
+    let mut world = World::new(QueueRules::default());
+    let base = |record: &crate::domain::Record| record.state.work.as_ref().unwrap().base;
+    for behind in [0, 400 * DAY, -400 * DAY] {
+        world.behind = behind;
+        let said = world.post(question("ann", "bot"));
+        assert_eq!(base(&said), world.now, "{behind}");
+        world.now += 1_000;
+    }
+}
+
+#[test]
 fn what_nobody_took_in_time_is_given_up_as_expired() {
     let mut world = World::new(QueueRules::default());
     let id = world.post(timed("ann", None, Some(START + 60_000))).content.id;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::domain::{
     Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis,
-    NewMessage, Pause, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested,
-    Sender, SenderKey, Status, Taker, TakerId, Token, Work,
+    Moment, NewMessage, Pause, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey,
+    Requested, Sender, SenderKey, Status, Taker, TakerId, Token, Work,
 };
 
 /// Where the clock of every world starts.
@@ -27,7 +27,10 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) rules: QueueRules,
     ids: Ids,
+    /// Service time.
     pub(crate) now: Millis,
+    /// How far the wall clock is behind it.
+    pub(crate) behind: Millis,
     /// Every message as its last change left it.
     pub(crate) store: HashMap<Uuid, Record>,
     pub(crate) log: Vec<Change>,
@@ -45,10 +48,11 @@ impl World {
 
     pub(crate) fn with_ids(rules: QueueRules, ids: Ids) -> Self {
         Self {
-            queue: Queue::restore(rules.clone(), ids.clone(), (0, 0), Vec::new(), START),
+            queue: Queue::restore(rules.clone(), ids.clone(), (0, 0), Vec::new(), Moment::of(START)),
             rules,
             ids,
             now: START,
+            behind: 0,
             store: HashMap::new(),
             log: Vec::new(),
             requests: HashMap::new(),
@@ -59,10 +63,15 @@ impl World {
         }
     }
 
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.now, wall: self.now - self.behind }
+    }
+
     /// Begins a group of commands, as much later than the last one.
     pub(crate) fn begin(&mut self, later: Millis) {
         self.now += later;
-        self.stamp = self.now.max(self.queue.last_stamp() + 1);
+        self.stamp = self.moment().wall.max(self.queue.last_stamp() + 1);
+        self.queue.begin(self.moment());
         self.queue.advance(self.now);
         self.keep_changes();
     }
@@ -77,7 +86,8 @@ impl World {
         self.visit(ids, key);
         let drawn = &mut self.drawn;
         let mut fresh = || random(drawn);
-        let mut at = At { now: self.now, stamp: self.stamp, fresh: &mut fresh };
+        let Moment { now, wall } = Moment { now: self.now, wall: self.now - self.behind };
+        let mut at = At { now, wall, stamp: self.stamp, fresh: &mut fresh };
         let outcome = rule(&mut self.queue, &mut at);
         self.keep_changes();
         outcome
@@ -125,7 +135,7 @@ impl World {
         let last = (self.queue.last_seq(), self.queue.last_stamp());
         let mut live: Vec<_> = self.store.values().filter(|record| is_live(record)).cloned().collect();
         live.sort_by_key(|record| record.content.posted);
-        self.queue = Queue::restore(self.rules.clone(), self.ids.clone(), last, live, self.now);
+        self.queue = Queue::restore(self.rules.clone(), self.ids.clone(), last, live, self.moment());
         self.queue.restore_pauses(self.paused.clone());
     }
 

@@ -16,7 +16,7 @@ use super::{Over, WorkStream, answer, status};
 use crate::{
     domain::{Millis, Record, Status},
     reads::{Listed, Lost},
-    writer::{Clock, SystemClock},
+    writer::Clock as _,
 };
 
 /// Changes read at once.
@@ -80,7 +80,7 @@ impl WorkStream {
                     if changed.is_err() { return Err(self.go_away()) }
                     self.offer_resumed(&mut offers).await?;
                 }
-                () = sleep_until(due(&offers)) => self.offer_due(&mut offers).await?,
+                () = sleep_until(due(&offers, self.grpc.clock.read().now)) => self.offer_due(&mut offers).await?,
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
                 () = draining.cancelled() => return Err(self.go_away()),
@@ -115,7 +115,7 @@ impl WorkStream {
         let id = record.content.id;
         offers.forget_delay(id);
         match work.status {
-            Status::Pending => match work.not_before.filter(|due| *due > SystemClock.now()) {
+            Status::Pending => match work.not_before.filter(|due| *due > self.grpc.clock.read().now) {
                 Some(due) => {
                     offers.delay(id, due);
                     Ok(())
@@ -139,7 +139,7 @@ impl WorkStream {
 
     /// After a pause began or ended: offers what was held back.
     async fn offer_resumed(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        for record in self.grpc.reads.views.pending(None, usize::MAX, SystemClock.now()) {
+        for record in self.grpc.reads.views.pending(None, usize::MAX, self.grpc.clock.read().now) {
             if !offers.open.contains(&record.content.id) {
                 self.note(&record, offers).await?;
             }
@@ -148,7 +148,7 @@ impl WorkStream {
     }
 
     async fn offer_due(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        let now = SystemClock.now();
+        let now = self.grpc.clock.read().now;
         while let Some(id) = offers.take_due(now) {
             let Some(record) = self.grpc.reads.shown(id) else { continue };
             let entity = record.content.address.as_ref().map_or("", |address| &address.entity);
@@ -165,9 +165,9 @@ fn is_pending(record: &Arc<Record>) -> bool {
 }
 
 /// When the next offer is due; far away where none waits.
-fn due(offers: &Offers) -> Instant {
+fn due(offers: &Offers, now: Millis) -> Instant {
     let wait = match offers.delayed.first() {
-        Some((due, _)) => Duration::from_millis(due.saturating_sub(SystemClock.now()).max(0).unsigned_abs()),
+        Some((due, _)) => Duration::from_millis(due.saturating_sub(now).max(0).unsigned_abs()),
         None => Duration::from_secs(3_600),
     };
     Instant::now() + wait

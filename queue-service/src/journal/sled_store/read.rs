@@ -9,7 +9,7 @@ use super::SledStore;
 use crate::{
     domain::{ConversationId, Millis, Record, RequestKey, Requested, Status},
     journal::{
-        FormatError, JournalError, Tally,
+        FormatError, JournalError, LastCommit, Tally,
         keys::{Key, last_number},
         stored::{
             StoredCommit, StoredMark, StoredMessage, StoredPause, StoredRequest, StoredRun, StoredState,
@@ -181,12 +181,19 @@ impl SledStore {
 
     /// Number of the last change and time stamp of the last message; zeros in a new log.
     pub fn last(&self, tally: &Tally) -> Result<(u64, Millis), JournalError> {
+        self.last_commit(tally).map(|last| (last.seq, last.stamp))
+    }
+
+    /// The last commit.
+    pub fn last_commit(&self, tally: &Tally) -> Result<LastCommit, JournalError> {
         match self.range(all(b'j'), tally).next_back().transpose()? {
             Some((key, value)) => {
                 let seq = last_number(&key).ok_or(FormatError::Field("seq"))?;
-                Ok((seq, decode::<StoredCommit>(&value)?.stamp))
+                let commit = decode::<StoredCommit>(&value)?;
+                let (time, service_time) = (commit.time(), commit.service_time());
+                Ok(LastCommit { seq, stamp: commit.stamp, time, service_time })
             }
-            None => Ok((0, 0)),
+            None => Ok(LastCommit::default()),
         }
     }
 

@@ -174,7 +174,7 @@ impl StoredClaim {
 impl StoredCommit {
     pub(in crate::journal) fn of(stamp: i64, changes: &[Change]) -> Self {
         let room = Vec::with_capacity(changes.len());
-        let mut commit = Self { stamp, domains: Vec::new(), changes: room, later: 0 };
+        let mut commit = Self { stamp, domains: Vec::new(), changes: room, later: 0, service_ahead: 0 };
         for change in changes {
             let content = &change.record.content;
             let domain = match commit.domains.iter().position(|domain| *domain == content.domain) {
@@ -198,15 +198,21 @@ impl StoredCommit {
         commit
     }
 
-    /// The same, committed at this time.
-    pub(in crate::journal) fn at(mut self, time: Millis) -> Self {
-        self.later = time.saturating_sub(self.stamp).max(0);
+    /// The same, committed at this time, by the wall clock and in service time.
+    pub(in crate::journal) fn at(mut self, time: Millis, service_time: Millis) -> Self {
+        self.later = time.saturating_sub(self.stamp);
+        self.service_ahead = service_time.saturating_sub(time);
         self
     }
 
-    /// When it was committed; at its stamp where that ran ahead of the clock.
+    /// When it was committed, by the wall clock.
     pub(in crate::journal) fn time(&self) -> Millis {
         self.stamp.saturating_add(self.later)
+    }
+
+    /// The same in service time.
+    pub(in crate::journal) fn service_time(&self) -> Millis {
+        self.time().saturating_add(self.service_ahead)
     }
 }
 
@@ -247,6 +253,7 @@ impl StoredRequest {
             id: request.id.as_bytes().to_vec(),
             posted: request.posted,
             timestamp: request.timestamp,
+            later: request.at.saturating_sub(request.timestamp),
         }
     }
 
@@ -257,6 +264,7 @@ impl StoredRequest {
             id: uuid(&self.id, "id")?,
             posted: self.posted,
             timestamp: self.timestamp,
+            at: self.timestamp.saturating_add(self.later),
         })
     }
 }

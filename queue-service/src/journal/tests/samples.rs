@@ -38,13 +38,14 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
 }
 
 pub(super) fn requested() -> impl Strategy<Value = Requested> {
-    (any::<[u8; 16]>(), any::<[u8; 16]>(), id(), any::<u64>(), any::<i64>()).prop_map(
-        |(key, fingerprint, id, posted, timestamp)| Requested {
+    (any::<[u8; 16]>(), any::<[u8; 16]>(), id(), any::<u64>(), any::<i64>(), any::<i32>()).prop_map(
+        |(key, fingerprint, id, posted, timestamp, later)| Requested {
             key: RequestKey(key),
             fingerprint,
             id,
             posted,
             timestamp,
+            at: timestamp.saturating_add(later.into()),
         },
     )
 }

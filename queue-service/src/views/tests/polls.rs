@@ -19,9 +19,15 @@ fn readers(commits: &Commits, messages: usize) -> (Kept, Reads) {
     kept.keep(commits);
     let limits = CacheLimits { messages, ..ROOMY };
     let costs = Costs::default();
-    let (_, views) =
-        restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now, Tally::default())
-            .unwrap();
+    let (_, views) = restore(
+        &kept.store,
+        QueueRules::default(),
+        limits,
+        &costs,
+        kept.lived.world.moment(),
+        Tally::default(),
+    )
+    .unwrap();
     let reads = Reads { views: Arc::new(views), store: kept.store.clone(), costs, failures: Arc::default() };
     (kept, reads)
 }
@@ -191,7 +197,7 @@ async fn starting_reads_no_more_than_the_byte_budget_of_the_cache_holds() {
     let mut kept = Kept::new();
     kept.keep(&(0..200).map(|_| (1_000, vec![Act::Say { site: 0, human: 0 }])).collect::<Vec<_>>());
     let (limits, costs) = (CacheLimits { bytes: 10_000, ..ROOMY }, Costs::default());
-    restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.now, Tally::default())
+    restore(&kept.store, QueueRules::default(), limits, &costs, kept.lived.world.moment(), Tally::default())
         .unwrap();
     let (_, start) = costs.by_call()[0];
     assert!(start.reads <= 20, "{} reads", start.reads);

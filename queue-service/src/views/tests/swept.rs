@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{ROOMY, numbers, walk::limits};
 use crate::{
     domain::{
-        Change, ChangeKind, QueueRules,
+        Change, ChangeKind, Moment, QueueRules,
         tests::{
             history::{Act, Commits, history},
             world::is_live,
@@ -23,7 +23,8 @@ use crate::{
 fn readers(kept: &Kept, limits: CacheLimits) -> Reads {
     let (costs, now) = (Costs::default(), kept.lived.world.now);
     let (_, views) =
-        restore(&kept.store, QueueRules::default(), limits, &costs, now, Tally::default()).unwrap();
+        restore(&kept.store, QueueRules::default(), limits, &costs, Moment::of(now), Tally::default())
+            .unwrap();
     Reads { views: Arc::new(views), store: kept.store.clone(), costs, failures: Arc::default() }
 }
 

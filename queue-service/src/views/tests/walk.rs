@@ -231,7 +231,7 @@ proptest! {
         kept.keep(&commits);
         let mut kept = kept.reopen();
         let rules = QueueRules::default();
-        let (_, views) = restore(&kept.store, rules, limits, &Costs::default(), kept.lived.world.now, Tally::default()).unwrap();
+        let (_, views) = restore(&kept.store, rules, limits, &Costs::default(), kept.lived.world.moment(), Tally::default()).unwrap();
         for step in more.iter().map(Some).chain([None]) {
             check_after(&kept.lived, &views, limit);
             check_changes(&kept.lived, &views, limit);

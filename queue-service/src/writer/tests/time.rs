@@ -32,21 +32,39 @@ async fn time_stamps_rise_though_the_clock_stands_still_and_run_at_most_a_second
 }
 
 #[tokio::test]
-async fn a_commit_without_new_messages_waits_for_no_clock() {
-    let bench = Bench::start_with(ROOM, |_| Forgetful);
-    let id = bench.ask("ann").await.content.id;
-    bench.clock.turn(-2_500);
-    bench.queue.claim(id, by("w")).await.unwrap().accept();
-    assert_eq!(bench.clock.waited_for(), [0; 0]);
+async fn a_clock_that_is_behind_is_not_waited_for_however_far_it_is() {
+    for behind in [2_500, 120_000, 400 * 86_400_000] {
+        let bench = Bench::start_with(ROOM, |_| Forgetful);
+        let id = bench.ask("ann").await.content.id;
+        bench.clock.step(-behind);
+        bench.clock.turn(5);
+        assert_eq!(bench.say().await.content.timestamp, START + 1);
+        bench.queue.claim(id, by("w")).await.unwrap().accept();
+        bench.clock.turn(5);
+        assert_eq!(bench.say().await.content.timestamp, START + 2);
+        assert_eq!(bench.clock.waited_for(), [0; 0]);
+    }
 }
 
 #[tokio::test]
-async fn a_clock_that_is_a_little_behind_is_waited_for() {
+async fn while_the_clock_is_behind_commits_with_messages_keep_a_millisecond_apart() {
     let bench = Bench::start_with(ROOM, |_| Forgetful);
     bench.say().await;
-    bench.clock.turn(-2_500);
+    bench.clock.step(-2_500);
+    for n in 1..=3 {
+        assert_eq!(bench.say().await.content.timestamp, START + n);
+        assert_eq!(bench.clock.waited_for().last(), Some(&(START + n)));
+    }
+}
+
+#[tokio::test]
+async fn once_the_clock_has_caught_up_time_stamps_are_the_clock_again() {
+    let bench = Bench::start_with(ROOM, |_| Forgetful);
+    bench.say().await;
+    bench.clock.step(-2_500);
     assert_eq!(bench.say().await.content.timestamp, START + 1);
-    assert_eq!(bench.clock.waited_for(), [START + 1 - 1_000]);
+    bench.clock.turn(60_000);
+    assert!(bench.say().await.content.timestamp > START + 57_000);
 }
 
 #[tokio::test]

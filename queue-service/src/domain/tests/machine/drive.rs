@@ -12,7 +12,7 @@ use super::super::{
     world::{START, World, by, failure, handed_out, ids, is_live, lease, stream},
 };
 use crate::domain::{
-    At, ChangeKind, ClaimBy, Editor, Failure, LeaseRef, Queue, QueueRules, Record, Rejection, Reply,
+    At, ChangeKind, ClaimBy, Editor, Failure, LeaseRef, Moment, Queue, QueueRules, Record, Rejection, Reply,
     RequestKey, Taker, Token, Update,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Driven {
 
 impl Driven {
     pub(super) fn new(rules: QueueRules) -> Self {
-        let folded = Queue::restore(rules.clone(), ids(), (0, 0), Vec::new(), START);
+        let folded = Queue::restore(rules.clone(), ids(), (0, 0), Vec::new(), Moment::of(START));
         let (ids, tokens) = (Vec::new(), Vec::new());
         Self { world: World::new(rules), ids, tokens, folded, learned: 0, idle: true }
     }

@@ -86,8 +86,8 @@ impl Model {
             return Err(Refusal::Invalid);
         }
         self.room(ask.entity)?;
-        let not_before = ask.not_before.map(|later| self.now + later).filter(|due| *due > self.stamp);
-        let start = not_before.unwrap_or(self.stamp);
+        let not_before = ask.not_before.map(|later| self.now + later).filter(|due| *due > self.now);
+        let start = not_before.unwrap_or(self.now);
         let asked = ask.expires_at.map(|later| self.now + later);
         let by_rule = self.rules.pending_expiry_ms.map(|span| start + span);
         let work = Work {
@@ -113,7 +113,7 @@ impl Model {
         };
         let message = self.store("asked", None, Some(work));
         if let Some(key) = key {
-            self.requests.insert(key, (ask.clone(), message, self.stamp));
+            self.requests.insert(key, (ask.clone(), message, self.now));
         }
         Ok(Outcome::Posted { message, replayed: false })
     }

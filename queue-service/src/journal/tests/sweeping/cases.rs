@@ -120,17 +120,33 @@ fn only_commits_of_before_the_time_go_and_the_first_that_stays_is_told() {
 }
 
 #[test]
-fn a_commit_that_was_made_while_the_clock_was_ahead_is_as_old_as_its_last_message() {
+fn a_commit_that_was_made_while_the_clock_was_ahead_is_as_old_as_one_after_it() {
     const YEAR: Millis = 31_536_000_000;
     let mut kept = Kept::new();
-    kept.keep(&[(1, vec![ask()]), (YEAR, vec![Act::Claim(0)]), (1, vec![say()])]);
-    let posted = kept.lived.messages()[0].content.timestamp;
-    let may = Sweepable { to: u64::MAX, before: posted, now: posted + 1, changes: 100, stays: &|_| false };
+    kept.keep(&[(1, vec![say()]), (YEAR, vec![say()]), (1, vec![say()])]);
+    let first = kept.lived.messages()[0].content.timestamp;
+    let may = Sweepable { to: u64::MAX, before: first + 1, now: first + 10, changes: 100, stays: &|_| false };
     let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
-    assert_eq!(swept.oldest, Some(Oldest { last: 1, at: posted }));
-    let may = Sweepable { before: posted + 1, ..may };
+    assert_eq!(swept.sweep.map(|sweep| sweep.begins.seq), Some(1));
+    assert_eq!(
+        swept.oldest,
+        Some(Oldest { last: 2, at: first + 10 }),
+        "how old it is cannot be told: it is new"
+    );
+
+    // The clock is right again.
+    for human in 0..5 {
+        let changes = kept.lived.live(1, &[Act::Say { site: 0, human }]).to_vec();
+        let (stamp, at) = (kept.lived.world.queue.last_stamp(), first + 20);
+        let commit = Commit { stamp, at, service_time: at, changes, ..Commit::default() };
+        kept.store.append(&commit, &Tally::default()).unwrap();
+    }
+    let may = Sweepable { before: first + 20, now: first + 30, ..may };
     let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
-    assert_eq!(swept.sweep.map(|sweep| sweep.begins.seq), Some(2), "the claim has no time of its own");
+    assert_eq!(swept.oldest, Some(Oldest { last: 2, at: first + 20 }), "as old as what came after it");
+    let may = Sweepable { before: first + 21, ..may };
+    let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
+    assert_eq!(swept.sweep.map(|sweep| sweep.begins.seq), Some(7), "the newest stays");
 }
 
 #[test]
