@@ -82,6 +82,11 @@ impl Door {
         Self { listener, places, connections: Connections::new(name, patience, answers) }
     }
 
+    /// True if only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
     /// The bound of the connections.
     pub fn places(&self) -> &Bound {
         &self.places

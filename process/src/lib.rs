@@ -8,6 +8,7 @@ mod client_key;
 mod connections;
 mod door;
 mod exit;
+mod head;
 mod logs;
 mod metrics;
 pub mod names;
@@ -30,6 +31,7 @@ pub use connections::{
 };
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
+pub use head::{HTTP1_HEAD_BYTES, HeadFault, Host, check_head};
 pub use metrics::{CONTENT_TYPE, recorder};
 pub use open_files::take_all as take_all_open_files;
 pub use ready::{Ready, ReadyFileError};

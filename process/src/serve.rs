@@ -31,7 +31,7 @@ use crate::{
     watched::StreamExecutor,
 };
 
-/// Largest head of a request.
+/// Largest head of a request over HTTP/2; over HTTP/1 see [`crate::check_head`].
 const HEAD_BYTES: u32 = 16 * 1024;
 /// What hyper may hold of one HTTP/1 connection, its head included. It is no bound of a body that is sent as a whole.
 const BUFFER_BYTES: usize = 64 * 1024;

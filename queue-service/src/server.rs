@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
-    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit},
+    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     limits_file::LimitsFile,
     observe,
@@ -264,9 +264,13 @@ async fn serve_grpc(
         .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let metrics = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
-    let admission =
-        grpc::Door::new(grpc.streams.draining.clone(), grpc.queue.clone(), grpc.bounds.calls.clone());
+    let is_loopback = door.is_loopback();
+    let metrics = Router::new()
+        .route("/metrics", get(observe::metrics))
+        .with_state(grpc.clone())
+        .layer(from_fn_with_state(is_loopback, admit_to_page));
+    let (draining, calls) = (grpc.streams.draining.clone(), grpc.bounds.calls.clone());
+    let admission = grpc::Door::new(draining, grpc.queue.clone(), calls, is_loopback);
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
     let calls = Routes::from(Router::new())
         .add_service(health_service)

@@ -13,7 +13,7 @@ use axum::{
     routing::future::RouteFuture,
 };
 use futures_util::future::Either;
-use repartee_process::ConnectionState;
+use repartee_process::{ConnectionState, check_head};
 use tower::Service;
 
 use crate::{
@@ -82,12 +82,15 @@ impl<P: AroundPolls> Service<Request> for Connection<P> {
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        match polls::at_once(&self.front.app, &request) {
+        let fault = check_head(&request).err();
+        match polls::at_once(&self.front.app, &request).filter(|_| fault.is_none()) {
             Some(answer) => Either::Left(self.front.around_polls.call(request.map(|_| answer))),
             None => {
                 let client = self.front.proxies.client(&self.peer, request.headers());
                 request.extensions_mut().insert(ConnectInfo(self.peer.socket));
                 request.extensions_mut().insert(client);
+                // A layer refuses it, inside those that every answer meets.
+                fault.map(|fault| request.extensions_mut().insert(fault));
                 request.extensions_mut().insert(Arc::clone(&self.state));
                 Either::Right(self.front.router.call(request))
             }

@@ -10,8 +10,8 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, Method, Request, header};
-use repartee_process::Bound;
+use http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use repartee_process::{Bound, HeadFault};
 use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
@@ -108,9 +108,12 @@ pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
         .service_fn(|request: Request<Response>| ready(Ok::<_, Infallible>(request.into_body())))
 }
 
-/// Refuses requests beyond so many at once, and gives every other error its shape. An operator's probes get through: a
+/// Refuses heads that are not sound, and requests beyond so many at once, and gives every other error its shape. An operator's probes get through: a
 /// gateway that is busy is alive.
 async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next: Next) -> Response {
+    if let Some(fault) = request.extensions().get::<HeadFault>() {
+        return refuse(*fault, &request);
+    }
     if !request.uri().path().starts_with(API) {
         return finish(request, next).await;
     }
@@ -123,6 +126,15 @@ async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next
         }
         Err(full) => Problem::too_many("TOO_MANY_REQUESTS", full).answer(&path),
     }
+}
+
+/// Refuses a head, and whatever may come behind it on the connection.
+fn refuse(fault: HeadFault, request: &Request<Body>) -> Response {
+    let mut response = Problem::from(fault).answer(request.uri().path());
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, response::Parts};
-use repartee_process::Full;
+use repartee_process::{Full, HeadFault};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -190,6 +190,18 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<HeadFault> for Problem {
+    fn from(fault: HeadFault) -> Self {
+        let status = match fault {
+            HeadFault::TooLong(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            HeadFault::Hosts | HeadFault::NoHost | HeadFault::BadHost | HeadFault::OtherHost => {
+                StatusCode::BAD_REQUEST
+            }
+        };
+        Self::new(status, fault.to_string())
     }
 }
 

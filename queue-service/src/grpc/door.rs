@@ -1,7 +1,9 @@
 //! What may come in: gRPC calls of programs, so many at once, and no command for which there is no room.
 //!
 //! The port answers HTTP/1 too, and a browser sends simple cross-origin requests without asking first (the Fetch
-//! standard, "CORS protocol"). A page that anybody's site shows to somebody on this machine would be a local caller.
+//! standard, "CORS protocol"). A page whose name somebody's name server points here (DNS rebinding) is even of the same
+//! origin, and reads the answers. On a port of this machine alone it is refused for the name by which it calls the server;
+//! only a token, which no such page has, makes up for that.
 //!
 //! Whoever is refused here is refused before the request is read: under overload that is most of the work.
 
@@ -11,12 +13,12 @@ use axum::{
     extract::{Request, State},
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, HeaderMap, ORIGIN},
+        header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, ORIGIN},
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use repartee_process::{Bound, Full};
+use repartee_process::{Bound, Full, HeadFault, Host, check_head};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -43,6 +45,8 @@ struct Rules {
     draining: CancellationToken,
     queue: QueueHandle,
     calls: Bound,
+    /// True if only this machine can reach the port.
+    is_loopback: bool,
     /// The refusals of a full writer, which differ in their numbers only, and those are known.
     full: Vec<(&'static str, HeaderMap)>,
 }
@@ -50,7 +54,12 @@ struct Rules {
 impl Door {
     /// Refuses commands while there is no room before the writer, calls beyond the bound, and all of them once
     /// `draining` is cancelled.
-    pub(crate) fn new(draining: CancellationToken, queue: QueueHandle, calls: Bound) -> Self {
+    pub(crate) fn new(
+        draining: CancellationToken,
+        queue: QueueHandle,
+        calls: Bound,
+        is_loopback: bool,
+    ) -> Self {
         let refusal = |fill: repartee_process::Fill| {
             let limit = u32::try_from(fill.limit).unwrap_or(u32::MAX);
             let full = Full { name: fill.name, held: limit, limit };
@@ -58,13 +67,16 @@ impl Door {
             (fill.name, response.into_parts().0.headers)
         };
         let full = queue.waiting().map(refusal).into();
-        Self(Arc::new(Rules { draining, queue, calls, full }))
+        Self(Arc::new(Rules { draining, queue, calls, is_loopback, full }))
     }
 }
 
 /// Lets a request in, or answers it.
 pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, next: Next) -> Response {
     if let Some(refusal) = no_program(request.headers()) {
+        return refusal.into_response();
+    }
+    if let Err(refusal) = check_host(&request, rules.is_loopback) {
         return refusal.into_response();
     }
     let limit = deadline(request.headers()).map_or(CALL, |deadline| deadline.min(CALL));
@@ -87,6 +99,28 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
         Ok(_place) => timed(limit, next.run(request)).await,
         Err(full) => status::too_many_calls(full).into_http(),
     }
+}
+
+/// The same for what is no call: a page of this server's.
+pub(crate) async fn admit_to_page(State(is_loopback): State<bool>, request: Request, next: Next) -> Response {
+    match check_host(&request, is_loopback) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Refuses a head that is not sound and, on a port of this machine alone, one that names somebody else's host.
+fn check_host(request: &Request, is_loopback: bool) -> Result<(), (StatusCode, String)> {
+    let host = check_head(request).map_err(|fault| {
+        let too_long = matches!(fault, HeadFault::TooLong(_));
+        let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        (if too_long { refused } else { StatusCode::BAD_REQUEST }, fault.to_string())
+    })?;
+    if !is_loopback || host.is_none_or(Host::is_local) || request.headers().contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    let text = "this port is for this machine: call it localhost or by a loopback address, or send a token";
+    Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
 }
 
 async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
@@ -124,13 +158,19 @@ impl Rules {
 
 /// Refuses what a page can send: whatever names its origin, and whatever is not of gRPC's own content type.
 fn no_program(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let kind = headers.get(CONTENT_TYPE);
-    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if !headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
         let text = "this port serves gRPC: the content type must be application/grpc";
         return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     let text = "this port serves programs, not pages: use the JSON face";
     headers.contains_key(ORIGIN).then_some((StatusCode::FORBIDDEN, text))
+}
+
+/// True for `application/grpc` and `application/grpc+proto`, whatever parameters they have. Other formats are not served.
+fn is_grpc(kind: &[u8]) -> bool {
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or(kind).trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/grpc")
+        || essence.eq_ignore_ascii_case(b"application/grpc+proto")
 }
 
 /// True for calls that are one command to the writer.
@@ -156,7 +196,23 @@ fn is_command(method: &str) -> bool {
 mod tests {
     use axum::http::HeaderMap;
 
-    use super::{DEADLINE, Duration, deadline};
+    use super::{DEADLINE, Duration, deadline, is_grpc};
+
+    #[test]
+    fn only_what_is_grpc_is_called_so() {
+        for kind in ["application/grpc", "application/grpc+proto", "Application/GRPC ; charset=utf-8"] {
+            assert!(is_grpc(kind.as_bytes()), "{kind}");
+        }
+        for kind in [
+            "",
+            "application/grpcx",
+            "application/grpc-web",
+            "application/grpc+json",
+            "text/application/grpc",
+        ] {
+            assert!(!is_grpc(kind.as_bytes()), "{kind}");
+        }
+    }
 
     #[test]
     fn a_deadline_is_digits_and_a_unit() {

@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub(crate) use bounds::Bounds;
-pub(crate) use door::{Door, admit};
+pub(crate) use door::{Door, admit, admit_to_page};
 pub(crate) use names::Names;
 pub(crate) use rights::Rights;
 
