@@ -54,6 +54,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 fn worker(settings: &Settings) -> Worker {
     let worker =
         Worker::connect(&settings.queue_url).name(&settings.name).max_in_flight(settings.max_in_flight);
+    let worker = match (&settings.token_file, &settings.token) {
+        (Some(path), _) => worker.token_file(path),
+        (None, Some(token)) => worker.token(token.reveal()),
+        (None, None) => worker,
+    };
     settings.entities.iter().fold(worker, Worker::entity)
 }
 

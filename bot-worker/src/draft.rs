@@ -4,17 +4,15 @@
 //! away or knows no drafts sees fewer of them, or none.
 
 use futures_util::{Stream, stream::unfold};
-use repartee_proto::v1::{
-    LeaseRef, StreamDraftRequest, queue_service_client::QueueServiceClient, stream_draft_request::Content,
-};
+use repartee_proto::v1::{LeaseRef, StreamDraftRequest, stream_draft_request::Content};
 use tokio::{
     sync::watch,
     time::{Duration, sleep},
 };
-use tonic::transport::Channel;
 
 use crate::{
     backoff::Backoff,
+    client::Client,
     status,
     text::{REPLY_BYTES, cut},
 };
@@ -67,7 +65,7 @@ impl Draft {
 
     /// Takes what is pushed to the service, from the first push on, until this is dropped or the service refuses it. After
     /// a broken connection it begins again with all that there is.
-    pub(crate) async fn show(self, mut client: QueueServiceClient<Channel>, lease: LeaseRef) {
+    pub(crate) async fn show(self, mut client: Client, lease: LeaseRef) {
         let (id, mut written) = (lease.message_id.clone(), self.0.subscribe());
         // Held by the attempt as well, so it is not closed before this is dropped.
         if written.wait_for(|written| !written.text.is_empty()).await.is_err() {

@@ -24,6 +24,7 @@
 mod attempt;
 mod backoff;
 mod bot;
+mod client;
 mod draft;
 mod error;
 mod handler;

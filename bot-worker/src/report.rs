@@ -5,16 +5,15 @@
 
 use std::time::Duration;
 
-use repartee_proto::v1::{
-    CompleteMessageRequest, FailMessageRequest, LeaseRef, queue_service_client::QueueServiceClient,
-};
+use repartee_proto::v1::{CompleteMessageRequest, FailMessageRequest, LeaseRef};
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{Code, Request, Status};
 
 use crate::{
     HandlerError, Reply,
     attempt::End,
     backoff::Backoff,
+    client::Client,
     handler::Outcome,
     held::Claim,
     status,
@@ -38,7 +37,7 @@ enum Call {
 /// Reports outcomes for the attempts of one session.
 #[derive(Clone)]
 pub(crate) struct Reporter {
-    pub(crate) client: QueueServiceClient<Channel>,
+    pub(crate) client: Client,
     /// The length of a lease. A restart of the service gives every lease a fresh one, so a report is worth repeating for
     /// this long past the end that this side knows of.
     pub(crate) lease: Duration,
@@ -142,6 +141,7 @@ fn failure(lease: &LeaseRef, error: &HandlerError) -> FailMessageRequest {
 
 #[cfg(test)]
 mod tests {
+    use repartee_process::Credential;
     use repartee_proto::v1::queue_service_client::QueueServiceClient;
     use tokio::{net::TcpSocket, time::Instant};
     use tonic::transport::Endpoint;
@@ -157,7 +157,8 @@ mod tests {
         let silent = TcpSocket::new_v4().unwrap();
         silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let client = QueueServiceClient::new(Endpoint::from_shared(url).unwrap().connect_lazy());
+        let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+        let client = QueueServiceClient::with_interceptor(channel, Credential::default());
         let started = Instant::now();
         let claim = Held::new(30 * S, 1).admit("m1", "t1", started).unwrap();
 

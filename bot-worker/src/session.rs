@@ -6,9 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use repartee_process::Credential;
 use repartee_proto::v1::{
     LeaseRef, ReleaseMessageRequest, RenewLeasesRequest, RenewOutcome, StreamPendingRequest, Work,
-    queue_service_client::QueueServiceClient, renew_outcome,
+    renew_outcome,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -16,11 +17,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{Code, Request, Status};
 
 use crate::{
     Error, Task,
     attempt::{Attempt, Ended},
+    client::Client,
     handler::Handler,
     held::Held,
     report::{Reporter, bounded},
@@ -41,7 +43,8 @@ type Renewal = (Vec<LeaseRef>, Result<Vec<RenewOutcome>, Status>);
 
 /// One worker between its start and its end.
 pub(crate) struct Session {
-    client: QueueServiceClient<Channel>,
+    client: Client,
+    credential: Credential,
     request: StreamPendingRequest,
     drain: Duration,
     handler: Handler,
@@ -55,7 +58,8 @@ pub(crate) struct Session {
 impl Session {
     /// A session that has not said hello yet. The request is one for mode LEASE, within the limits of the contract.
     pub(crate) fn new(
-        client: QueueServiceClient<Channel>,
+        client: Client,
+        credential: Credential,
         request: StreamPendingRequest,
         drain: Duration,
         handler: Handler,
@@ -69,6 +73,7 @@ impl Session {
             attempts: JoinSet::new(),
             renewals: JoinSet::new(),
             client,
+            credential,
             request,
             drain,
             handler,
@@ -83,7 +88,8 @@ impl Session {
     ) -> Result<(), Error> {
         let (sender, mut events) = mpsc::channel(EVENTS);
         let request = self.request.clone();
-        let subscription = Subscription { client: self.client.clone(), request, events: sender };
+        let (client, credential) = (self.client.clone(), self.credential.clone());
+        let subscription = Subscription { client, credential, request, events: sender };
         let following = AbortOnDropHandle::new(tokio::spawn(subscription.follow()));
         let result = self.work(&mut events, &shutdown, on_ready).await;
         drop(following);

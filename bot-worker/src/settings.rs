@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use repartee_process::Secret;
 use serde::Serialize;
 
 #[cfg(feature = "openai")]
@@ -15,6 +16,13 @@ pub struct Settings {
     /// Address of the queue-service.
     #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
     pub queue_url: String,
+    /// File whose first line is the worker's token; it is read again whenever the worker connects anew. The token itself may
+    /// be given in the variable REPARTEE_TOKEN, not on the command line, which everybody on the machine can read.
+    #[arg(long, env = "REPARTEE_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// From REPARTEE_TOKEN.
+    #[arg(skip = repartee_process::token_variable())]
+    pub token: Option<Secret>,
     /// The bot that is played, 1 to 64 characters; may be given several times, separated by commas in the variable.
     #[arg(long = "entity", env = "REPARTEE_ENTITY", value_delimiter = ',')]
     pub entities: Vec<String>,

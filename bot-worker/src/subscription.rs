@@ -5,17 +5,17 @@
 
 use std::time::Duration;
 
+use repartee_process::Credential;
 use repartee_proto::v1::{
-    StreamPendingRequest, StreamPendingResponse, Work, queue_service_client::QueueServiceClient,
-    stream_pending_response::Event as Sent,
+    StreamPendingRequest, StreamPendingResponse, Work, stream_pending_response::Event as Sent,
 };
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming};
 
-use crate::{backoff::Backoff, status};
+use crate::{backoff::Backoff, client::Client, status};
 
 /// How long the service may take to open a stream and say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -49,7 +49,8 @@ enum End {
 
 /// The subscription of one session to its work.
 pub(crate) struct Subscription {
-    pub(crate) client: QueueServiceClient<Channel>,
+    pub(crate) client: Client,
+    pub(crate) credential: Credential,
     pub(crate) request: StreamPendingRequest,
     pub(crate) events: mpsc::Sender<Event>,
 }
@@ -57,9 +58,12 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// Follows one stream after the other until the service refuses the worker or the session is gone.
     pub(crate) async fn follow(mut self) {
-        let mut backoff = RECONNECT;
+        let (mut backoff, mut accepted) = (RECONNECT, false);
         loop {
-            match self.open_and_read(&mut backoff).await {
+            let end = self.open_and_read(&mut backoff, &mut accepted).await;
+            let end = if accepted { self.unless_rotated(end) } else { end };
+            self.read_token();
+            match end {
                 End::Lost { why, wait } => {
                     let wait = wait + backoff.next(rand::random());
                     tracing::info!(%why, ?wait, "the stream of work ended; connecting again");
@@ -75,15 +79,45 @@ impl Subscription {
         }
     }
 
-    async fn open_and_read(&mut self, backoff: &mut Backoff) -> End {
+    /// A worker that was accepted before and whose token stands in a file is not refused for good: operators rotate tokens,
+    /// and the file may be a moment late.
+    fn unless_rotated(&self, end: End) -> End {
+        match end {
+            End::Refused(status)
+                if self.credential.may_change()
+                    && matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) =>
+            {
+                tracing::warn!(
+                    problem = status.message(),
+                    "the token is not accepted any more; reading it again"
+                );
+                lost("the token is not accepted any more")
+            }
+            end => end,
+        }
+    }
+
+    /// Between two streams nobody waits for this thread, and the file is a line long.
+    fn read_token(&self) {
+        if let Err(problem) = self.credential.read_again() {
+            tracing::warn!(problem, "the token cannot be read again; going on with the old one");
+        }
+    }
+
+    async fn open_and_read(&mut self, backoff: &mut Backoff, accepted: &mut bool) -> End {
         match timeout(HELLO_WITHIN, self.client.stream_pending(self.request.clone())).await {
-            Ok(Ok(response)) => self.read(response.into_inner(), backoff).await,
+            Ok(Ok(response)) => self.read(response.into_inner(), backoff, accepted).await,
             Ok(Err(status)) => ended_by(status),
             Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
         }
     }
 
-    async fn read(&mut self, mut stream: Streaming<StreamPendingResponse>, backoff: &mut Backoff) -> End {
+    async fn read(
+        &mut self,
+        mut stream: Streaming<StreamPendingResponse>,
+        backoff: &mut Backoff,
+        accepted: &mut bool,
+    ) -> End {
         let mut patience = HELLO_WITHIN;
         loop {
             let sent = match timeout(patience, stream.message()).await {
@@ -95,6 +129,7 @@ impl Subscription {
             let event = match sent {
                 Some(Sent::Hello(hello)) => {
                     backoff.reset();
+                    *accepted = true;
                     patience = patience_for(hello.heartbeat_interval);
                     Event::Accepted
                 }

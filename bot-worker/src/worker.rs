@@ -1,7 +1,8 @@
 //! The front door of the SDK: what a worker is told before it runs, checked before anything is started.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, future::Future, path::PathBuf, time::Duration};
 
+use repartee_process::{Credential, Secret};
 use repartee_proto::v1::{StreamMode, StreamPendingRequest, queue_service_client::QueueServiceClient};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -35,6 +36,13 @@ pub struct Worker {
     context: u32,
     drain: Duration,
     on_ready: Option<OnReady>,
+    token: Option<Token>,
+}
+
+/// Where the token comes from.
+enum Token {
+    Given(Secret),
+    InFile(PathBuf),
 }
 
 pub(crate) type OnReady = Box<dyn FnOnce() + Send>;
@@ -52,7 +60,21 @@ impl Worker {
             context: 0,
             drain: Duration::from_secs(8),
             on_ready: None,
+            token: None,
         }
+    }
+
+    /// The worker's token, as `token new --role worker` printed it.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token::Given(Secret::from(token.into())));
+        self
+    }
+
+    /// The file whose first line is the worker's token. It is read again whenever the worker connects anew, so that a token
+    /// can be replaced while the worker runs.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.token = Some(Token::InFile(path.into()));
+        self
     }
 
     /// The worker's name in claims and statistics, 1 to 64 characters; `worker` unless set. Several processes may share
@@ -128,9 +150,20 @@ impl Worker {
         R: Into<Option<Reply>>,
     {
         self.check()?;
-        let client = QueueServiceClient::new(self.channel()?);
-        let session = Session::new(client, self.subscription(), self.drain, handler::boxed(handler));
+        let credential = self.credential()?;
+        let client = QueueServiceClient::with_interceptor(self.channel()?, credential.clone());
+        let handler = handler::boxed(handler);
+        let session = Session::new(client, credential, self.subscription(), self.drain, handler);
         session.run(shutdown, self.on_ready).await
+    }
+
+    fn credential(&self) -> Result<Credential, Error> {
+        let (setting, credential) = match &self.token {
+            None => return Ok(Credential::default()),
+            Some(Token::Given(token)) => ("token", Credential::of(token)),
+            Some(Token::InFile(path)) => ("token_file", Credential::in_file(path.clone())),
+        };
+        credential.map_err(|problem| Error::Setting { setting, problem })
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The frame of a `main`: settings in, exit code out.
 
 use std::{
+    env,
     error::Error,
     future::Future,
     io::{self, Write as _},
@@ -12,10 +13,15 @@ use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{logs, metrics, open_files, private_file, shutdown};
+use crate::{logs, metrics, open_files, private_file, shutdown, tokens};
 
 /// `EX_USAGE` of BSD's `sysexits.h`: the command was used incorrectly.
-const EXIT_USAGE: u8 = 64;
+pub(crate) const EXIT_USAGE: u8 = 64;
+
+/// The word that asks for the commands around tokens.
+const TOKEN: &str = "token";
+const MORE_HELP: &str =
+    "`token new|list|revoke` looks after the tokens of workers, gateways and operators: see `token --help`.";
 
 /// How long work on blocking threads may go on after the server has stopped.
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
@@ -48,7 +54,11 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: Error + 'static,
 {
-    let settings = match S::try_parse() {
+    if env::args_os().nth(1).is_some_and(|word| word == TOKEN) {
+        return tokens::command(env::args_os().skip(1));
+    }
+    let parsed = S::command().after_help(MORE_HELP).try_get_matches();
+    let settings = match parsed.and_then(|mut matches| S::from_arg_matches_mut(&mut matches)) {
         Ok(settings) => settings,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             print!("{asked}");
@@ -96,7 +106,7 @@ where
 }
 
 /// The error and its causes in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,6 +1,7 @@
 //! What every Repartee binary does around its work: reading settings, writing logs, ending on a signal, telling that it
 //! is ready, counting, bounds, connections, private files, tokens, and the exit codes. It knows nothing of messages.
 
+pub mod access;
 mod bearer;
 mod bound;
 mod byte_limit;
@@ -20,6 +21,7 @@ mod sent;
 mod serve;
 mod shutdown;
 mod span;
+mod tokens;
 mod watched;
 
 pub use bearer::bearer;
@@ -40,6 +42,10 @@ pub use sent::SentBody;
 pub use serve::serve;
 pub use shutdown::on_signal;
 pub use span::Span;
+pub use tokens::{
+    Credential, Grant, Line, NewToken, Role, TokenRefused, Tokens, TokensFile, TokensFileError,
+    token_variable,
+};
 
 /// The allocator of every binary: it gives memory back that other allocators keep, and costs less than that of glibc
 /// (see PERFORMANCE.md).

@@ -13,6 +13,9 @@ pub struct Ready {
     /// Address of the HTTP face, where the binary has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
+    /// Address of the metrics, where they have one of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// The ready file could not be written.

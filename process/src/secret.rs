@@ -15,6 +15,12 @@ impl Secret {
     }
 }
 
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
 impl FromStr for Secret {
     type Err = Infallible;
 

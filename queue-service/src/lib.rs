@@ -39,7 +39,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let server = Server::bind(settings).await?;
     tracing::info!(address = %server.addr(), data = %data_dir.display(), "queue-service serves gRPC");
     if let Some(path) = ready_file {
-        repartee_process::Ready { grpc: Some(server.addr()), http: None }.write_to(&path)?;
+        repartee_process::Ready {
+            grpc: Some(server.addr()),
+            metrics: server.metrics_addr(),
+            ..Default::default()
+        }
+        .write_to(&path)?;
     }
     server.serve(shutdown).await
 }

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{Request, State},
-    http::header::CONTENT_TYPE,
+    http::{HeaderMap, header::CONTENT_TYPE},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -56,6 +56,14 @@ pub(crate) async fn time_call(State(times): State<CallTimes>, request: Request, 
         }
     }
     response
+}
+
+/// Answers `GET /metrics` to operators.
+pub(crate) async fn metrics_for_operators(State(grpc): State<QueueGrpc>, headers: HeaderMap) -> Response {
+    match grpc.rights.operator(&headers) {
+        Ok(()) => metrics(State(grpc)).await.into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// Answers `GET /metrics`.

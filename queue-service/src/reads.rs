@@ -151,14 +151,9 @@ impl Reads {
 
     /// The first pending messages in the order in which they are handed out, at most `limit`, fewer by their bytes; says
     /// whether more wait.
-    pub(crate) fn pending(
-        &self,
-        entity: Option<&str>,
-        limit: usize,
-        now: Millis,
-    ) -> (Vec<Arc<Record>>, bool) {
+    pub(crate) fn pending(&self, entities: &[String], limit: usize, now: Millis) -> (Vec<Arc<Record>>, bool) {
         self.costs.note("ListPending", &Tally::default());
-        let mut pending = self.views.pending(entity, limit.saturating_add(1), now);
+        let mut pending = self.views.pending(entities, limit.saturating_add(1), now);
         let found = pending.len();
         pending.truncate(page::at_least_one(pending.iter().map(AsRef::as_ref)).min(limit));
         let more = pending.len() < found;

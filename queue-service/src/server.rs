@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
 use hyper::body::Incoming;
-use repartee_process::{Bound, ByteLimit, Connection, Door};
+use repartee_process::{Bound, ByteLimit, Connection, Door, NewToken, Tokens, TokensFileError};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
 use tokio::{
     net::TcpListener,
@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
-    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page},
+    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page, authorize},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     limits_file::LimitsFile,
     observe,
@@ -57,6 +57,9 @@ pub enum Error {
     /// The address.
     #[error("cannot listen on {0}; is another process using it?")]
     Bind(SocketAddr, #[source] io::Error),
+    /// The tokens file.
+    #[error(transparent)]
+    Tokens(#[from] TokensFileError),
     /// The journal, while running.
     #[error(
         "the journal in {0} failed; nothing that was acknowledged is lost, start again once the cause is mended"
@@ -81,6 +84,7 @@ pub struct Server {
     opened: Opened,
     door: Door,
     addr: SocketAddr,
+    metrics: Option<TcpListener>,
     calls_per_connection: u32,
 }
 
@@ -99,31 +103,50 @@ impl Server {
     /// # Errors
     /// See [`Error`].
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
-        Self::bind_with(settings, |store| store).await
+        Self::bind_trusting(settings, Vec::new()).await
+    }
+
+    /// The same for a process with other parts, which have these tokens of their own: no file holds them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn bind_trusting(settings: Settings, own: Vec<NewToken>) -> Result<Self, Error> {
+        Self::bind_with(settings, own, |store| store).await
     }
 
     /// The same with a journal before the store, that may fail where the store does not.
     async fn bind_with<J: Journal>(
         settings: Settings,
+        own: Vec<NewToken>,
         journal: impl FnOnce(SledStore) -> J + Send + 'static,
     ) -> Result<Self, Error> {
         // The address first: where it is taken, nothing else was touched.
         let bind = |error| Error::Bind(settings.grpc_addr, error);
         let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
+        let metrics = match settings.metrics_addr {
+            Some(at) => Some(TcpListener::bind(at).await.map_err(|error| Error::Bind(at, error))?),
+            None => None,
+        };
         let calls_per_connection = settings.max_calls_per_connection;
         let (patience, answers) = (settings.patience(), settings.answers());
         let total = answers.total.clone();
         let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers);
         let connections = door.places().clone();
-        let opening = tokio::task::spawn_blocking(move || open(&settings, connections, total, journal));
+        let opening =
+            tokio::task::spawn_blocking(move || open(&settings, &own, addr, connections, total, journal));
         let opened = opening.await.map_err(|_| Error::Writer)??;
-        Ok(Self { opened, door, addr, calls_per_connection })
+        Ok(Self { opened, door, addr, metrics, calls_per_connection })
     }
 
     /// The address that was bound.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The address of the metrics, if they have one of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown` is cancelled, then ends all streams and stops within 10 s.
@@ -136,10 +159,18 @@ impl Server {
         let Self {
             opened: Opened { grpc, running, disk, data_dir, limits_file },
             door,
+            metrics,
             calls_per_connection,
             ..
         } = self;
+        let _metrics = metrics.map(|listener| {
+            let router = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
+            AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future()))
+        });
         let Running { failed, thread } = running;
+        let _tokens = AbortOnDropHandle::new(tokio::spawn(grpc.rights.tokens.clone().follow()));
+        let granted = reserve_granted(grpc.names.clone(), grpc.rights.tokens.clone());
+        let _granted = AbortOnDropHandle::new(tokio::spawn(granted));
         let (draining, streams) = (grpc.streams.draining.clone(), grpc.streams.clone());
         if let Some(file) = limits_file {
             tokio::spawn(file.follow(grpc.queue.clone(), draining.clone()));
@@ -184,6 +215,8 @@ async fn observe_clock(clock: ServiceClock) {
 /// Opens the data and starts the writer. Blocks.
 fn open<J: Journal>(
     settings: &Settings,
+    own: &[NewToken],
+    addr: SocketAddr,
     connections: Bound,
     answers: ByteLimit,
     journal: impl FnOnce(SledStore) -> J,
@@ -192,6 +225,11 @@ fn open<J: Journal>(
     let tally = Tally::default();
     let mut store = SledStore::open(&data_dir, durability, &tally)?;
     let mark = HighWater::open(&data_dir, &mut store, &tally)?;
+    let tokens = Tokens::load(Some(&settings.tokens_path()), own)?;
+    if tokens.is_empty() {
+        let file = settings.tokens_path();
+        tracing::warn!(file = %file.display(), "there are no tokens: no worker, gateway or operator can call; `token new` makes one");
+    }
     let edits = EditSecret::open(&data_dir).map_err(Error::Secret)?;
     let names = Names::open(settings).map_err(|error| Error::Names(data_dir.clone(), error))?;
     if durability == crate::journal::Durability::Process {
@@ -228,7 +266,7 @@ fn open<J: Journal>(
         clock,
         reads: Reads { views, store, costs, failures: Arc::default() },
         limits: Arc::new(settings.limits.clone()),
-        rights: Arc::new(Rights { admin: settings.admin_token.clone(), edits }),
+        rights: Arc::new(Rights { tokens, edits, visitors: addr.ip().to_canonical().is_loopback() }),
         streams: StreamRules {
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),
@@ -242,8 +280,20 @@ fn open<J: Journal>(
         bounds: Bounds::new(connections, answers, settings.max_calls, &rules),
         drafts: Drafts::default(),
         names,
+        visitor_priority: settings.visitor_priority,
     };
     Ok(Opened { grpc, running, disk, data_dir, limits_file })
+}
+
+/// Keeps the names of the entities that tokens grant for the bots.
+async fn reserve_granted(names: Names, tokens: Tokens) {
+    let mut changes = tokens.changes();
+    loop {
+        names.reserve(tokens.entities().iter().map(String::as_str));
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn serve_grpc(
@@ -266,17 +316,19 @@ async fn serve_grpc(
         .build_v1()?;
     let is_loopback = door.is_loopback();
     let metrics = Router::new()
-        .route("/metrics", get(observe::metrics))
+        .route("/metrics", get(observe::metrics_for_operators))
         .with_state(grpc.clone())
         .layer(from_fn_with_state(is_loopback, admit_to_page));
     let (draining, calls) = (grpc.streams.draining.clone(), grpc.bounds.calls.clone());
     let admission = grpc::Door::new(draining, grpc.queue.clone(), calls, is_loopback);
+    let rights = Arc::clone(&grpc.rights);
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
     let calls = Routes::from(Router::new())
         .add_service(health_service)
         .add_service(reflection)
         .add_service(queue)
         .into_axum_router()
+        .layer(from_fn_with_state(rights, authorize))
         .layer(from_fn_with_state(admission, admit))
         .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
     let router = calls.merge(metrics);

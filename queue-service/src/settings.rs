@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::Parser;
-use repartee_process::{AnswerLimits, ByteLimit, Patience, Secret, Span};
+use repartee_process::{AnswerLimits, ByteLimit, Patience, Span};
 use serde::Serialize;
 
 use crate::{
@@ -38,9 +38,13 @@ pub struct Settings {
     /// Folder of the data; created where it does not exist.
     #[arg(long, env = "REPARTEE_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// Address of the gRPC face, which answers GET /metrics too; port 0 takes a free port.
+    /// Address of the gRPC face, which answers GET /metrics to operators too; port 0 takes a free port.
     #[arg(long, env = "REPARTEE_GRPC_ADDR", default_value = "127.0.0.1:50051")]
     pub grpc_addr: SocketAddr,
+    /// Address that answers GET /metrics to everybody who reaches it, over HTTP/1; port 0 takes a free port. Without it, and
+    /// on the gRPC address, it takes an operator's token.
+    #[arg(long, env = "REPARTEE_METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
     /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
     #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
     pub durability: Durability,
@@ -149,10 +153,13 @@ pub struct Settings {
     /// Seconds after which a stream that its client does not read is ended.
     #[arg(long, env = "REPARTEE_STREAM_PATIENCE", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub stream_patience: u32,
-    /// The token of operators: whoever sends it as a bearer token may do from anywhere what callers on this machine may.
-    /// 8 to 1,024 visible ASCII characters. Gateways on other machines need the same one.
-    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<Secret>,
+    /// File with the hashes of the tokens of workers, gateways and operators, followed while it changes; `tokens` in the
+    /// data directory if absent. `queue-service token new` adds to it.
+    #[arg(long, env = "REPARTEE_TOKENS_FILE", value_name = "PATH")]
+    pub tokens_file: Option<PathBuf>,
+    /// Highest priority that a visitor's message gets, and its priority if it names none: 0 to 99.
+    #[arg(long, env = "REPARTEE_VISITOR_PRIORITY", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=99))]
+    pub visitor_priority: u32,
     /// A name that no visitor may post under, nor under one that looks like it; repeatable, in the variable with commas
     /// between them. The entities that workers name when they ask for work, and those of --bot-name, are reserved by
     /// themselves, and stay so over restarts.
@@ -204,7 +211,7 @@ impl repartee_process::Settings for Settings {
             return Err(format!("--max-pending-bytes must be at least 1MiB, is {given}"));
         }
         self.read_entity_limits()?;
-        self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))
+        Ok(())
     }
 }
 
@@ -219,6 +226,11 @@ impl Settings {
         let (limits, text) =
             read.map_err(|error| format!("--entity-limits: the file {}: {error}", path.display()))?;
         Ok(Some((text, limits)))
+    }
+
+    /// The tokens file.
+    pub fn tokens_path(&self) -> PathBuf {
+        self.tokens_file.clone().unwrap_or_else(|| self.data_dir.join("tokens"))
     }
 
     pub(crate) fn rules(&self) -> QueueRules {

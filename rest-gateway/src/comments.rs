@@ -10,7 +10,6 @@ use http::{StatusCode, header};
 use repartee_proto::v1;
 
 use crate::{
-    admin::Editor,
     extract::{Id, IdempotencyKey, Json, from_query},
     json::{Answer, EditComment, ListQuery, Listing, Message, NewComment, Posted, StorageReads, present},
     polls,
@@ -42,6 +41,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 255 characters. The same key and message within 24 h answer what the first request did")),
     request_body = NewComment,
+    security((), ("token" = [])),
     responses(
         (status = 201, description = "The message is stored, on disk", body = Posted, headers(
             ("Location" = String, description = "Path of the message"),
@@ -82,22 +82,22 @@ pub(crate) async fn read(
     Ok((answer.kv_stats.into(), Answer(message.into())))
 }
 
-/// Changes text, score, priority or status.
+/// Changes a message: its author the text, with its edit token; an operator score, priority and status as well.
 #[utoipa::path(patch, path = "/api/comments/{id}", tag = "comments",
     params(("id" = String, Path, description = "Id of the message")),
     request_body = EditComment,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message after the change", body = Message),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The status allows no such step")))]
 pub(crate) async fn edit(
-    editor: Editor,
+    queue: Queue,
     shown: Shown,
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = editor.queue().client()?.update_message(edit.of(id)?).await;
+    let answer = queue.client()?.update_message(edit.of(id)?).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the message")?.into()))
@@ -106,16 +106,16 @@ pub(crate) async fn edit(
 /// Removes the text of a message and leaves a tombstone in the feed.
 #[utoipa::path(delete, path = "/api/comments/{id}", tag = "comments",
     params(("id" = String, Path, description = "Id of the message")),
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The tombstone", body = Message),
         (status = 404, description = "No message has this id")))]
 pub(crate) async fn delete(
-    editor: Editor,
+    queue: Queue,
     shown: Shown,
     Id(message_id): Id,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = editor.queue().client()?.delete_message(v1::DeleteMessageRequest { message_id }).await;
+    let answer = queue.client()?.delete_message(v1::DeleteMessageRequest { message_id }).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the tombstone")?.into()))

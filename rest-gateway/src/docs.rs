@@ -50,8 +50,8 @@ const OF_BODY: [(&str, &str); 3] = [
 const OF_INPUT: [(&str, &str); 1] = [("400", "Something in the request is wrong; `errors` points to it")];
 /// What a call with a token may answer.
 const OF_TOKEN: [(&str, &str); 2] = [
-    ("401", "Without a token this call is open to loopback peers only"),
-    ("403", "The token gives no right to this"),
+    ("401", "This needs a token, of a role that the documentation of the call names"),
+    ("403", "The token is not accepted, or gives no right to this"),
 ];
 
 #[derive(OpenApi)]

@@ -4,6 +4,7 @@
 //! It owns no state but a bounded copy of the newest messages (`tail/`): what a message may be and who may do what is
 //! decided by the queue-service, and every refusal of it becomes one problem document here. Read `routes.rs` first: the whole URL table stands there.
 
+mod access;
 mod admin;
 mod answers;
 mod body;
@@ -19,7 +20,6 @@ mod json;
 mod layers;
 mod observe;
 mod page;
-mod peers;
 mod pieces;
 mod pointer;
 mod polls;

@@ -12,6 +12,7 @@ use tonic_health::pb::{
 };
 
 use crate::{
+    admin::Operator,
     problem::Problem,
     server::{App, Bounds},
 };
@@ -94,7 +95,13 @@ async fn is_ready(mut readiness: watch::Receiver<Readiness>) -> bool {
 
 /// Counters and latencies in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
+    security(("token" = [])),
     responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
+pub(crate) async fn metrics_for_operators(_: Operator, app: State<App>) -> impl IntoResponse {
+    metrics(app).await
+}
+
+/// The same for whoever reaches the address of the metrics.
 pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     app.tail.measure();
     let Bounds { connections, requests, upstream_calls, long_polls, sse_clients, incoming, answers } =

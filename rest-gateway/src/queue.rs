@@ -10,7 +10,6 @@ use http::StatusCode;
 use repartee_proto::v1;
 
 use crate::{
-    admin::Operator,
     extract::{Json, Query},
     json::{
         Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, EntityRef, Fail, Failed, FailedList,
@@ -26,6 +25,7 @@ use crate::{
 /// The pending work in the order in which it is handed out.
 #[utoipa::path(get, path = "/api/queue/pending", tag = "queue",
     params(PendingQuery),
+    security(("token" = [])),
     responses((status = 200, description = "The work", body = PendingList, headers(
         ("X-Storage-Reads" = u64, description = "Storage reads of this call: 0")))))]
 pub(crate) async fn pending(
@@ -39,7 +39,7 @@ pub(crate) async fn pending(
 /// Claims one message.
 #[utoipa::path(post, path = "/api/queue/claim", tag = "queue",
     request_body = Claim,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
         (status = 404, description = "No message has this id"),
@@ -58,7 +58,7 @@ pub(crate) async fn claim(
 /// Claims the first message that fits, or waits for one.
 #[utoipa::path(post, path = "/api/queue/claim-next", tag = "queue",
     request_body = ClaimNext,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is the worker's until the lease ends", body = Claimed),
         (status = 204, description = "Nothing is pending; ask again")))]
@@ -83,7 +83,7 @@ pub(crate) async fn claim_next(
 /// Extends a lease.
 #[utoipa::path(post, path = "/api/queue/renew", tag = "queue",
     request_body = Renew,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The lease has a new end", body = Renewed),
         (status = 404, description = "No message has this id"),
@@ -96,7 +96,7 @@ pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answ
 /// Gives a message back. No failure is counted, but the attempt is: after 20 of them the message is given up.
 #[utoipa::path(post, path = "/api/queue/release", tag = "queue",
     request_body = Release,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is pending again, or failed after its last attempt", body = Done),
         (status = 404, description = "No message has this id"),
@@ -115,7 +115,7 @@ pub(crate) async fn release(
 /// Finishes a message, with the reply in the same commit. Repeating it answers the same.
 #[utoipa::path(post, path = "/api/queue/complete", tag = "queue",
     request_body = Complete,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is complete, and the reply stored", body = Completed),
         (status = 404, description = "No message has this id"),
@@ -134,7 +134,7 @@ pub(crate) async fn complete(
 /// Reports a failed attempt: the message is retried after a backoff, or given up.
 #[utoipa::path(post, path = "/api/queue/fail", tag = "queue",
     request_body = Fail,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The failure is counted", body = Failed),
         (status = 404, description = "No message has this id"),
@@ -152,33 +152,32 @@ pub(crate) async fn fail(
 /// The failed messages, newest first.
 #[utoipa::path(get, path = "/api/queue/failed", tag = "queue",
     params(FailedQuery),
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses((status = 200, description = "The messages and their errors", body = FailedList, headers(
         ("X-Storage-Reads" = u64, description = "Storage reads of this call")))))]
 pub(crate) async fn failed(
-    operator: Operator,
+    queue: Queue,
     Query(query): Query<FailedQuery>,
 ) -> Result<(StorageReads, Answer<FailedList>), Problem> {
-    let answer =
-        operator.queue().client()?.list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
+    let answer = queue.client()?.list_failed(v1::ListFailedRequest::from(query)).await?.into_inner();
     Ok((answer.kv_stats.into(), Answer(answer.into())))
 }
 
 /// Puts a failed message back to pending with fresh counters.
 #[utoipa::path(post, path = "/api/queue/retry", tag = "queue",
     request_body = MessageRef,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is pending again", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is not failed")))]
 pub(crate) async fn retry(
-    operator: Operator,
+    queue: Queue,
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::RetryMessageRequest { message_id: named.message_id };
-    let answer = operator.queue().client()?.retry_message(request).await?.into_inner();
+    let answer = queue.client()?.retry_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -187,18 +186,18 @@ pub(crate) async fn retry(
 /// Nothing happens to a message that was cancelled or deleted already.
 #[utoipa::path(post, path = "/api/queue/cancel", tag = "queue",
     request_body = MessageRef,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "The message is failed with the error \"cancelled\"", body = Done),
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The message is complete, or addressed to no bot")))]
 pub(crate) async fn cancel(
-    operator: Operator,
+    queue: Queue,
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
     let request = v1::CancelMessageRequest { message_id: named.message_id };
-    let answer = operator.queue().client()?.cancel_message(request).await?.into_inner();
+    let answer = queue.client()?.cancel_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -206,29 +205,23 @@ pub(crate) async fn cancel(
 /// Pauses an entity: its messages are posted as ever and wait, also over restarts. Pausing twice changes nothing.
 #[utoipa::path(post, path = "/api/queue/pause", tag = "queue",
     request_body = EntityRef,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses(
         (status = 200, description = "Nothing of the entity is handed out", body = Paused),
         (status = 429, description = "1,000 entities are paused already")))]
-pub(crate) async fn pause(
-    operator: Operator,
-    Json(named): Json<EntityRef>,
-) -> Result<Answer<Paused>, Problem> {
+pub(crate) async fn pause(queue: Queue, Json(named): Json<EntityRef>) -> Result<Answer<Paused>, Problem> {
     let request = v1::PauseEntityRequest { entity: named.entity.clone() };
-    let answer = operator.queue().client()?.pause_entity(request).await?.into_inner();
+    let answer = queue.client()?.pause_entity(request).await?.into_inner();
     Ok(Answer(Paused::since(named.entity, answer.paused_since)))
 }
 
 /// Lets a paused entity go on. Nothing happens to one that is not paused.
 #[utoipa::path(post, path = "/api/queue/resume", tag = "queue",
     request_body = EntityRef,
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses((status = 200, description = "The entity's messages are handed out", body = Resumed)))]
-pub(crate) async fn resume(
-    operator: Operator,
-    Json(named): Json<EntityRef>,
-) -> Result<Answer<Resumed>, Problem> {
+pub(crate) async fn resume(queue: Queue, Json(named): Json<EntityRef>) -> Result<Answer<Resumed>, Problem> {
     let request = v1::ResumeEntityRequest { entity: named.entity.clone() };
-    let answer = operator.queue().client()?.resume_entity(request).await?.into_inner();
+    let answer = queue.client()?.resume_entity(request).await?.into_inner();
     Ok(Answer(Resumed::of(named.entity, answer.was_paused)))
 }

@@ -2,6 +2,7 @@
 
 use axum::{
     Router,
+    middleware::from_fn,
     response::{IntoResponse as _, Redirect},
     routing::get,
 };
@@ -11,7 +12,9 @@ use utoipa_axum::{
     routes,
 };
 
-use crate::{admin, changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream};
+use crate::{
+    access, admin, changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream,
+};
 
 /// Every path, and what serves its methods.
 #[rustfmt::skip]
@@ -39,7 +42,7 @@ pub(crate) fn table() -> OpenApiRouter<App> {
         .at("/api/admin/chart/{name}", routes!(admin::chart))
         .at("/livez",                routes!(probes::livez))
         .at("/readyz",               routes!(probes::readyz))
-        .at("/metrics",              routes!(probes::metrics))
+        .at("/metrics",              routes!(probes::metrics_for_operators))
         .at("/openapi.json",         routes!(docs::document))
         .at("/docs",                 routes!(docs::reader))
         .at("/docs/{file}",          routes!(docs::file))
@@ -53,6 +56,8 @@ pub(crate) fn router() -> Router<App> {
     let (router, _) = table().split_for_parts();
     // As people write them; the files of these pages lie where the table has them.
     let written = |to| get(async move || Redirect::permanent(to));
+    // Around the table alone: the files of the pages are for everybody.
+    let router = router.route_layer(from_fn(access::admit));
     let router = router.route("/docs/", written("index.html")).route("/admin/", written("../admin"));
     router.merge(page::files()).fallback(async || StatusCode::NOT_FOUND.into_response())
 }

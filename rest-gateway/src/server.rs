@@ -2,9 +2,9 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{Router, body::Body, routing::get};
 use http::Request;
-use repartee_process::{Bound, ByteLimit, Door, Ready, ReadyFileError};
+use repartee_process::{Bound, ByteLimit, Credential, Door, Ready, ReadyFileError};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) admin: Arc<Admin>,
     /// How streams of events live.
     pub(crate) pulse: Pulse,
+    /// The gateway's own token.
+    pub(crate) credential: Credential,
 }
 
 /// What the gateway holds at the most.
@@ -81,6 +83,8 @@ pub struct Server {
     pool: Pool,
     /// For what the gateway asks for itself: health, and the stream of changes.
     own: Channel,
+    credential: Credential,
+    metrics: Option<TcpListener>,
 }
 
 /// Why a gateway cannot start or go on.
@@ -94,6 +98,17 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The address of the metrics cannot be listened on.
+    #[error("cannot listen on {addr}; choose another --metrics-addr")]
+    Metrics {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The gateway's own token.
+    #[error("{0}")]
+    Token(String),
     /// The address of the queue-service is none.
     #[error("--queue-url {url:?} is no address such as http://127.0.0.1:50051")]
     QueueUrl {
@@ -118,7 +133,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(%addr, queue_url = server.settings.queue_url, "serving HTTP");
     if let Some(path) = ready_file {
         // The socket is bound: whoever connects from now on is served.
-        Ready { http: Some(addr), ..Ready::default() }.write_to(&path)?;
+        Ready { http: Some(addr), metrics: server.metrics_addr(), ..Ready::default() }.write_to(&path)?;
     }
     server.serve(shutdown).await
 }
@@ -134,15 +149,28 @@ impl Server {
         let own = upstream::connect(&settings.queue_url).map_err(url_error)?;
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
         let listener = TcpListener::bind(settings.http_addr).await.map_err(bind_error)?;
+        let credential = settings.credential().map_err(Error::Token)?;
+        let metrics = match settings.metrics_addr {
+            Some(addr) => {
+                let listener = TcpListener::bind(addr).await;
+                Some(listener.map_err(|source| Error::Metrics { addr, source })?)
+            }
+            None => None,
+        };
         let addr = listener.local_addr().map_err(bind_error)?;
         let (patience, answers) = (settings.patience(), settings.answers());
         let door = Door::new(listener, "http_connections", settings.max_connections, patience, answers);
-        Ok(Self { door, addr, settings, pool, own })
+        Ok(Self { door, addr, settings, pool, own, credential, metrics })
     }
 
     /// The bound address, with the port that was found where 0 was asked for.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The address of the metrics, if they have one of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown` is cancelled, then lets open requests finish for at most 8 s.
@@ -154,12 +182,13 @@ impl Server {
         repartee_process::recorder();
         let (prober, readiness) = probes::watch_queue(self.own.clone());
         let tail = Arc::new(Tail::new(self.settings.tail()));
-        let admin = Admin::new(self.settings.admin_token.clone(), self.settings.history_interval);
+        let admin = Admin::new(self.settings.history_interval);
         let counts = Arc::clone(&admin);
         let follower = Follower {
             tail: Arc::clone(&tail),
             answered: Box::new(move |took| counts.answered(took)),
             channel: self.own.clone(),
+            credential: self.credential.clone(),
             max_answer_bytes: upstream::MAX_ANSWER_BYTES,
             seed: self.settings.tail_seed,
             patience: self.settings.watch_patience,
@@ -187,6 +216,12 @@ impl Server {
             polls: Polls::default(),
             admin,
             pulse: Pulse { heartbeat: self.settings.sse_heartbeat, age: self.settings.sse_age },
+            credential: self.credential.clone(),
+        });
+        let _credential = AbortOnDropHandle::new(tokio::spawn(self.credential.follow()));
+        let _metrics = self.metrics.map(|listener| {
+            let router = Router::new().route("/metrics", get(probes::metrics)).with_state(App::clone(&app));
+            AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future()))
         });
         let sampler = Sampler { app: App::clone(&app), channel: self.own };
         let _sampler = AbortOnDropHandle::new(tokio::spawn(sampler.run()));

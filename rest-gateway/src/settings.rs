@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::Parser;
 use http::{HeaderValue, Uri};
-use repartee_process::{AnswerLimits, ByteLimit, Patience, Secret, Span};
+use repartee_process::{AnswerLimits, ByteLimit, Credential, Patience, Secret, Span};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -134,11 +134,18 @@ pub struct Settings {
     #[arg(long, env = "REPARTEE_WATCH_PATIENCE", default_value = "30", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
     pub watch_patience: Duration,
-    /// The token of operators: `/admin`, and calls that look after the queue, need it then. 8 to 1,024 visible ASCII
-    /// characters. Without it they are open to callers on this machine only. It is passed on to the queue-service, which
-    /// needs the same one where it is on another machine.
-    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<Secret>,
+    /// File whose first line is the gateway's token, with which it calls the queue-service; read again every second. The
+    /// token itself may be given in the variable REPARTEE_TOKEN, not on the command line, which everybody on the machine can
+    /// read.
+    #[arg(long, env = "REPARTEE_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// From REPARTEE_TOKEN.
+    #[arg(skip = repartee_process::token_variable())]
+    pub token: Option<Secret>,
+    /// Address that answers GET /metrics to everybody who reaches it; port 0 takes a free port. Without it, and on the
+    /// address for browsers, it takes an operator's token.
+    #[arg(long, env = "REPARTEE_METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
     /// Between two points of the operators' charts, in seconds, fractions allowed; 360 points are kept.
     #[arg(long, env = "REPARTEE_HISTORY_INTERVAL", default_value = "10", value_parser = seconds)]
     #[serde(serialize_with = "as_seconds")]
@@ -159,7 +166,7 @@ impl repartee_process::Settings for Settings {
 
     fn check(&self) -> Result<(), String> {
         check_queue_url(&self.queue_url)?;
-        self.admin_token.as_ref().map_or(Ok(()), |token| token.check_token("--admin-token"))?;
+        self.credential()?;
         if self.max_body_bytes == 0 {
             return Err("--max-body-bytes has to be at least 1".into());
         }
@@ -188,6 +195,12 @@ impl Settings {
             per_connection: self.max_answer_bytes_per_connection.0,
             per_connection_name: "answer_bytes_of_connection",
         }
+    }
+
+    /// The gateway's own token.
+    pub(crate) fn credential(&self) -> Result<Credential, String> {
+        let problem = |problem| format!("--token-file or REPARTEE_TOKEN: {problem}");
+        Credential::from_settings(self.token_file.clone(), self.token.as_ref()).map_err(problem)
     }
 
     pub(crate) fn tail(&self) -> Limits {
@@ -253,10 +266,11 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_operators_is_never_shown() {
-        let settings = Settings::try_parse_from(["rest-gateway", "--admin-token", "of-the-house"]).unwrap();
-        assert_eq!(settings.effective()["admin_token"], "***");
-        assert!(!check(&["--admin-token", "of the house"]).unwrap_err().contains("of the house"));
+    fn the_token_is_never_shown_and_has_no_flag() {
+        let mut settings = Settings::try_parse_from(["rest-gateway"]).unwrap();
+        settings.token = Some("rpt_of_the_house".parse().unwrap());
+        assert_eq!(settings.effective()["token"], "***");
+        assert!(Settings::try_parse_from(["rest-gateway", "--token", "rpt_of_the_house"]).is_err());
     }
 
     #[test]
@@ -274,8 +288,10 @@ mod tests {
             (["--max-answer-bytes", "1MiB"], "--max-answer-bytes"),
             (["--max-incoming-bytes", "1KiB"], "--max-incoming-bytes"),
             (["--head-timeout", "20"], "20"),
-            (["--admin-token", "short"], "5 bytes"),
-            (["--admin-token", "with a space"], "--admin-token"),
+            (["--token-file", "/nowhere/at/all"], "/nowhere/at/all"),
+            (["--trusted-proxy", "proxy.example"], "proxy.example"),
+            (["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "0.0.0.0/0"),
+            (["--forwarded-header", "via"], "via"),
             (["--history-interval", "0"], "--history-interval"),
             (["--request-timeout", "0"], "--request-timeout"),
             (["--request-timeout", "-1"], "-1"),

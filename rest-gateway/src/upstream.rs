@@ -4,7 +4,6 @@
 //! Calls are never repeated here. Whether a second try is safe is known to the caller only.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::{StatusCode, header, request::Parts};
-use repartee_process::{Place, Secret};
+use repartee_process::{Credential, Place, access};
 use repartee_proto::v1::queue_service_client::QueueServiceClient;
 use tonic::{
     Request, Status,
@@ -23,7 +22,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{observe::RequestId, peers, problem::Problem, server::App};
+use crate::{client, observe::RequestId, problem::Problem, server::App};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A dead link is noticed after the interval and the timeout together.
@@ -70,9 +69,16 @@ pub(crate) struct Queue {
 #[derive(Clone)]
 pub(crate) struct Caller {
     asker: Asker,
+    /// The gateway's own token, which lets it say for whom it asks.
+    credential: Credential,
     timeout: Duration,
     /// Held until the answer is there.
     _place: Arc<Place>,
+}
+
+/// A client for what the gateway asks for itself.
+pub(crate) fn own_client(app: &App) -> QueueServiceClient<InterceptedService<Channel, Credential>> {
+    QueueServiceClient::with_interceptor(app.pool.channel(), app.credential.clone())
 }
 
 /// The connection; nothing is sent before the first call.
@@ -130,7 +136,8 @@ impl Queue {
     fn over(self, channel: Channel) -> Result<Client, Problem> {
         let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
         let place = Arc::new(self.app.bounds.upstream_calls.enter(1).map_err(full)?);
-        let caller = Caller { asker: self.asker, timeout: self.timeout, _place: place };
+        let credential = self.app.credential.clone();
+        let caller = Caller { asker: self.asker, credential, timeout: self.timeout, _place: place };
         let client = QueueServiceClient::with_interceptor(channel, caller);
         Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
@@ -160,15 +167,6 @@ impl Asker {
         bounded(metadata(parts)).map(|metadata| Self(Arc::new(metadata)))
     }
 
-    /// An operator whose token was checked: it is passed on, and the request keeps its id. Where they sit is of no
-    /// matter any more.
-    pub(crate) fn operator(parts: &Parts, token: &Secret) -> Self {
-        let mut metadata = metadata(parts);
-        metadata.retain(|(name, _)| *name == "x-request-id");
-        metadata.push(("authorization", authorization(token)));
-        Self(Arc::new(metadata))
-    }
-
     /// The queue-service, for one call.
     pub(crate) fn queue(self, app: &App) -> Queue {
         Queue { app: App::clone(app), asker: self, timeout: app.request_timeout }
@@ -181,16 +179,8 @@ impl Interceptor for Caller {
             request.metadata_mut().insert(*name, value.clone());
         }
         request.set_timeout(self.timeout);
-        Ok(request)
+        self.credential.call(request)
     }
-}
-
-/// The token of operators as the queue-service takes it.
-pub(crate) fn authorization(token: &Secret) -> MetadataValue<tonic::metadata::Ascii> {
-    let bearer = format!("Bearer {}", token.reveal());
-    let mut value = MetadataValue::try_from(bearer).expect("settings take what a header can carry");
-    value.set_sensitive(true);
-    value
 }
 
 /// Whatever is passed on, no call carries more than the queue-service takes: it would end the connection, and with it the
@@ -212,14 +202,15 @@ fn bounded(metadata: Metadata) -> Result<Metadata, Problem> {
     Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail))
 }
 
+/// For whom a call is: nothing of it proves anything but the token that the client sent, which the queue-service judges.
 fn metadata(parts: &Parts) -> Metadata {
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let address = client::Client::of(&parts.extensions).address;
     let values = [
-        ("authorization", authorization),
+        (access::ON_BEHALF, authorization),
+        (access::CLIENT, Some(address.to_string().into_bytes())),
         ("x-request-id", request_id),
-        ("x-forwarded-for", Some(peers::chain(parts, peer).into_bytes())),
     ];
     let metadata = |(name, value): (_, Option<Vec<u8>>)| {
         let mut value = MetadataValue::try_from(value?).ok()?;

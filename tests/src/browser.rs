@@ -1,15 +1,22 @@
 //! A JSON client that hides nothing of an answer.
 
-use reqwest::{Client, Method, RequestBuilder, header::HeaderMap, redirect::Policy};
+use std::net::SocketAddr;
+
+use reqwest::{
+    Client, Method, RequestBuilder,
+    header::{AUTHORIZATION, HeaderMap},
+    redirect::Policy,
+};
 use serde_json::Value;
 
-use crate::DEADLINE;
+use crate::{DEADLINE, OPERATOR};
 
 /// A browser, or a worker that speaks JSON.
 #[derive(Debug, Clone)]
 pub struct Browser {
     client: Client,
     base: String,
+    metrics: Option<String>,
 }
 
 /// An answer, read whole.
@@ -24,15 +31,35 @@ pub struct Answer {
 }
 
 impl Browser {
-    /// A browser with connections of its own to the service at `base`.
+    /// A browser with connections of its own to the service at `base`; it sends an operator's token where a request has
+    /// none.
     pub fn new(base: &str) -> Self {
+        Self::with(base, Some(OPERATOR))
+    }
+
+    /// The same with this token, or without any.
+    pub fn with(base: &str, token: Option<&str>) -> Self {
+        let bearer = token.map(|token| format!("Bearer {token}").parse().expect("a token is visible ASCII"));
         let client = Client::builder()
+            .default_headers(bearer.into_iter().map(|bearer| (AUTHORIZATION, bearer)).collect())
             .no_proxy()
             .redirect(Policy::none())
             .timeout(DEADLINE)
             .build()
             .expect("a plain client can be built");
-        Self { client, base: base.to_owned() }
+        Self { client, base: base.to_owned(), metrics: None }
+    }
+
+    /// The same, where the service has its metrics at an address of their own.
+    #[must_use]
+    pub fn with_metrics_at(self, addr: Option<SocketAddr>) -> Self {
+        Self { metrics: addr.map(|addr| format!("http://{addr}")), ..self }
+    }
+
+    /// Reads the metrics of the service.
+    pub async fn metrics(&self) -> Answer {
+        let base = self.metrics.as_ref().unwrap_or(&self.base);
+        Answer::to(self.client.get(format!("{base}/metrics"))).await
     }
 
     /// A request to `path`, for what the calls below cannot say.

@@ -10,32 +10,58 @@ use repartee_proto::v1::{
     renew_outcome,
 };
 use tonic::{
-    Status,
+    Request, Status,
+    service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint, Error},
 };
 
-use crate::{Watch, WorkStream, seconds};
+use crate::{OPERATOR, Watch, WorkStream, seconds};
+
+/// The generated client, with a token.
+pub type RawClient = QueueServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A client on one connection. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Grpc {
-    client: QueueServiceClient<Channel>,
+    client: RawClient,
+}
+
+/// Sends a token with every call that has none of its own.
+#[derive(Debug, Clone)]
+pub struct Bearer(pub Option<String>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = self.0.as_ref().filter(|_| !request.metadata().contains_key("authorization")) {
+            let bearer = format!("Bearer {token}").parse().expect("a token is visible ASCII");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        Ok(request)
+    }
 }
 
 impl Grpc {
-    /// Connects to `url`.
+    /// Connects to `url` as an operator, who may do what anybody may.
     ///
     /// # Errors
     /// Where nobody answers there.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_with(url, Some(OPERATOR)).await
+    }
+
+    /// Connects to `url` with this token, or without any.
+    ///
+    /// # Errors
+    /// Where nobody answers there.
+    pub async fn connect_with(url: &str, token: Option<&str>) -> Result<Self, Error> {
         let endpoint = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true);
-        Ok(Self {
-            client: QueueServiceClient::new(endpoint.connect().await?).max_decoding_message_size(64 << 20),
-        })
+        let bearer = Bearer(token.map(str::to_owned));
+        let client = QueueServiceClient::with_interceptor(endpoint.connect().await?, bearer);
+        Ok(Self { client: client.max_decoding_message_size(64 << 20) })
     }
 
     /// The generated client, for requests that the calls below cannot say.
-    pub fn raw(&self) -> QueueServiceClient<Channel> {
+    pub fn raw(&self) -> RawClient {
         self.client.clone()
     }
 

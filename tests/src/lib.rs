@@ -20,6 +20,7 @@ mod process;
 mod refusal;
 mod service;
 mod streams;
+mod tokens;
 
 pub use binaries::binary;
 pub use browser::{Answer, Browser};
@@ -28,7 +29,7 @@ pub use door::Door;
 pub use events::{Events, SentEvent};
 pub use fake_time::FakeTime;
 pub use frames::{Frame, Frames, connect_from};
-pub use grpc::Grpc;
+pub use grpc::{Bearer, Grpc, RawClient};
 pub use messages::{
     DOMAIN, held, id_of, platform_post, question, question_from, question_json, reply, seconds,
 };
@@ -37,6 +38,7 @@ pub use process::Process;
 pub use refusal::{Refused, precondition, refused};
 pub use service::{Service, World};
 pub use streams::{Watch, WorkStream, offers, watch_from, watch_live, work};
+pub use tokens::{ECHO_WORKER, GATEWAY, OPERATOR, WORKER, add_token, write_tokens};
 
 /// How long a test waits for anything before it fails: longer than every lease and backoff that a test waits out, on a
 /// slow machine.

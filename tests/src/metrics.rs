@@ -9,7 +9,7 @@ pub struct Metrics(String);
 impl Metrics {
     /// Reads the metrics of the service that `browser` speaks to; both faces have them.
     pub async fn of(browser: &Browser) -> Self {
-        let answer = browser.get("/metrics").await;
+        let answer = browser.metrics().await;
         assert_eq!(answer.status, 200);
         Self(answer.text().to_owned())
     }

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{binary, within_deadline};
+use crate::{GATEWAY, WORKER, binary, within_deadline, write_tokens};
 
 /// A running binary with a folder of its own for its ready file and its logs. Dropping it kills it; when its test
 /// has failed, its log is printed then.
@@ -32,9 +32,35 @@ impl Process {
         Self::spawn_with(name, arguments, &[])
     }
 
-    /// The same with the given environment variables.
+    /// The same with the given environment variables. A service accepts the tokens of [`write_tokens`]; a gateway and a bot
+    /// have theirs.
     pub fn spawn_with<A: AsRef<OsStr>>(name: &str, arguments: &[A], variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
+        let tokens = folder.path().join("tokens");
+        write_tokens(&tokens);
+        let tokens = tokens.to_str().expect("temporary paths are text").to_owned();
+        let own = match name {
+            "rest-gateway" => ("REPARTEE_TOKEN", GATEWAY),
+            "bot-worker" => ("REPARTEE_TOKEN", WORKER),
+            _ => ("REPARTEE_TOKENS_FILE", tokens.as_str()),
+        };
+        // Metrics on the address for browsers need the queue-service, which judges the token.
+        let metrics = ("REPARTEE_METRICS_ADDR", "127.0.0.1:0");
+        Self::spawn_in(folder, name, arguments, &[&[own, metrics], variables].concat())
+    }
+
+    /// The same with these variables only: without any token that it is not told of.
+    pub fn spawn_bare<A: AsRef<OsStr>>(name: &str, arguments: &[A], variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        Self::spawn_in(folder, name, arguments, variables)
+    }
+
+    fn spawn_in<A: AsRef<OsStr>>(
+        folder: TempDir,
+        name: &str,
+        arguments: &[A],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let file =
             |name: &str| File::create(folder.path().join(name)).expect("a new folder can be written to");
         let inherited = env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("REPARTEE_"));
@@ -84,6 +110,11 @@ impl Process {
     pub async fn kill(&mut self) -> Option<i32> {
         self.child.kill().await.expect("our own child can be killed");
         self.exit_code().await
+    }
+
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process still runs")
     }
 
     /// Asks the process to stop (SIGTERM) and goes on at once.

@@ -147,6 +147,11 @@ impl Service {
         format!("http://{}", self.grpc_addr())
     }
 
+    /// Where the service answers for its metrics, if they have an address of their own.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.ready.metrics.expect("the service was given an address for its metrics")
+    }
+
     /// Where the service serves HTTP.
     pub fn http_addr(&self) -> SocketAddr {
         self.ready.http.expect("the ready file of this binary names its HTTP address")
@@ -157,9 +162,21 @@ impl Service {
         Grpc::connect(&self.grpc_url()).await.expect("a service that is ready accepts connections")
     }
 
+    /// A client of its gRPC face with this token, or without any.
+    pub async fn grpc_with(&self, token: Option<&str>) -> Grpc {
+        Grpc::connect_with(&self.grpc_url(), token)
+            .await
+            .expect("a service that is ready accepts connections")
+    }
+
+    /// A client of its JSON face without any token.
+    pub fn visitor(&self) -> Browser {
+        Browser::with(&format!("http://{}", self.http_addr()), None)
+    }
+
     /// A client of its JSON face.
     pub fn browser(&self) -> Browser {
-        Browser::new(&format!("http://{}", self.http_addr()))
+        Browser::new(&format!("http://{}", self.http_addr())).with_metrics_at(self.ready.metrics)
     }
 }
 

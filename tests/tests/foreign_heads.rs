@@ -107,7 +107,7 @@ async fn attack(gateway: SocketAddr, seed: u64) {
         assert!(fine, "head {number} of seed {seed}: {status:?}");
     }
     let worst = [
-        b"GET /api/queue/pending HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: ",
+        b"GET /api/conversation?humanUsername=a&humanColor=1&aiUsername=b&aiColor=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: ",
         &[0xff; 60_000][..],
         b"\r\n\r\n",
     ];

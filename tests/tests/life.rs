@@ -120,7 +120,7 @@ async fn print_config_shows_the_effective_settings_and_masks_secrets() {
     let (flag, variable) = (folder.path().join("by flag"), folder.path().join("by variable"));
     let (flag, variable) = (flag.to_str().unwrap(), variable.to_str().unwrap());
     for name in BINARIES {
-        let secrets = [("OPENAI_API_KEY", "hunter2"), ("REPARTEE_ADMIN_TOKEN", "hunter2-of-the-house")];
+        let secrets = [("OPENAI_API_KEY", "hunter2"), ("REPARTEE_TOKEN", "hunter2-of-the-house")];
         let environment = [("REPARTEE_DATA_DIR", variable), secrets[0], secrets[1]];
         let mut process = Process::spawn_with(name, &["--print-config"], &environment);
         assert_eq!(process.exit_code().await, Some(0), "{name}: {}", process.log());

@@ -1,262 +1,248 @@
-//! Who may do what: everybody reads and posts; the author edits; workers and operators are whoever calls from this machine,
-//! through however many proxies, and whoever has the token of operators where there is one.
+//! Who may do what, over the wire: every JSON route by every caller, who may set which field, and what a worker's token is
+//! good for. The calls of gRPC by every caller are a table in the queue-service's own tests.
 
-use e2e::{Answer, Grpc, Refused, World, held, platform_post, question, question_json, reply};
-use futures_util::stream::iter;
+use e2e::{
+    Answer, Browser, ECHO_WORKER, GATEWAY, Grpc, OPERATOR, Refused, Service, WORKER, World, held,
+    platform_post, question, question_json, reply, work,
+};
+use repartee_process::access::{self, Callers};
 use repartee_proto::v1::{
-    CancelMessageRequest, ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest,
-    CompleteMessagesRequest, DeleteMessageRequest, FailMessageRequest, GetMessageRequest, GetStatsRequest,
-    ListFailedRequest, ListMessagesRequest, ListPendingRequest, PostMessageRequest, ReleaseMessageRequest,
-    RenewLeasesRequest, RetryMessageRequest, StreamDraftRequest, StreamPendingRequest, UpdateMessageRequest,
-    WatchMessagesRequest,
+    BotAddress, CompleteMessageRequest, CompleteMessagesRequest, GetStatsRequest, LeaseRef,
+    ListPendingRequest, MessageType, NewMessage, PostMessageRequest, RenewLeasesRequest,
+    UpdateMessageRequest, complete_outcome, renew_outcome,
 };
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
-
-/// Somebody elsewhere, as a proxy on this machine tells it.
-const ELSEWHERE: &str = "203.0.113.7";
-
-/// A queue-service with a token of operators.
-const WITH_TOKEN: [&str; 2] = ["--admin-token", "of-the-house"];
-
-/// The request as a proxy passes it on for `peer`, with an Authorization header where there is a token.
-fn passed_on<T>(message: T, peer: &str, token: Option<&str>) -> Request<T> {
-    let mut request = from(message, token);
-    request.metadata_mut().insert("x-forwarded-for", peer.parse().expect("an address is metadata"));
-    request
-}
-
-/// The request as its caller sends it.
-fn from<T>(message: T, token: Option<&str>) -> Request<T> {
-    let mut request = Request::new(message);
-    if let Some(token) = token {
-        let bearer = format!("Bearer {token}");
-        request.metadata_mut().insert("authorization", bearer.parse().expect("a token is metadata"));
-    }
-    request
-}
-
-fn elsewhere<T>(message: T) -> Request<T> {
-    passed_on(message, ELSEWHERE, None)
-}
-
-fn some_id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Code {
     outcome.map_or_else(|status| Refused::from(&status).code, |_| Code::Ok)
 }
 
-/// What every call of workers and operators answers somebody elsewhere.
-async fn work_and_operate(client: &Grpc, token: Option<&str>) -> [Code; 15] {
-    fn elsewhere<T>(message: T, token: Option<&str>) -> Request<T> {
-        passed_on(message, ELSEWHERE, token)
+/// Calls a route; what it is asked for is of no matter.
+async fn call(world: &World, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let browser = Browser::with(&format!("http://{}", world.gateway.http_addr()), token);
+    let path = path.replace("{id}", &uuid::Uuid::new_v4().to_string()).replace("{name}", "depth");
+    let request = browser.request(method.parse().unwrap(), &path.replace("{file}", "index.html"));
+    let request = if matches!(method, "POST" | "PATCH") { request.json(&json!({})) } else { request };
+    if path.ends_with("/stream") {
+        let response = request.send().await.unwrap();
+        return Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: Vec::new(),
+        };
     }
-    let mut raw = client.raw();
-    [
-        code(raw.claim_message(elsewhere(ClaimMessageRequest::default(), token)).await),
-        code(raw.claim_next(elsewhere(ClaimNextRequest::default(), token)).await),
-        code(raw.renew_leases(elsewhere(RenewLeasesRequest::default(), token)).await),
-        code(raw.release_message(elsewhere(ReleaseMessageRequest::default(), token)).await),
-        code(raw.complete_message(elsewhere(CompleteMessageRequest::default(), token)).await),
-        code(raw.complete_messages(elsewhere(CompleteMessagesRequest::default(), token)).await),
-        code(raw.fail_message(elsewhere(FailMessageRequest::default(), token)).await),
-        code(raw.retry_message(elsewhere(RetryMessageRequest::default(), token)).await),
-        code(raw.cancel_message(elsewhere(CancelMessageRequest::default(), token)).await),
-        code(raw.stream_pending(elsewhere(StreamPendingRequest::default(), token)).await.map(drop)),
-        code(raw.list_failed(elsewhere(ListFailedRequest::default(), token)).await),
-        code(raw.get_stats(elsewhere(GetStatsRequest::default(), token)).await),
-        code(
-            raw.update_message(elsewhere(
-                UpdateMessageRequest { message_id: some_id(), eq_score: Some(1), ..Default::default() },
-                token,
-            ))
-            .await,
-        ),
-        code(raw.delete_message(elsewhere(DeleteMessageRequest { message_id: some_id() }, token)).await),
-        code(raw.stream_draft(elsewhere(iter([StreamDraftRequest::default()]), token)).await),
-    ]
+    Answer::to(request).await
 }
 
 #[tokio::test]
-async fn calls_of_workers_and_operators_are_refused_to_callers_elsewhere() {
-    for settings in [&[][..], &WITH_TOKEN] {
-        let world = World::with(settings, &[]).await;
-        let codes = work_and_operate(&world.grpc().await, None).await;
-        assert_eq!(codes, [Code::Unauthenticated; 15], "{settings:?}");
+async fn every_route_is_open_to_the_callers_of_the_table_and_to_no_other() {
+    let world = World::start().await;
+    let stranger = "0123456789abcdef".repeat(4);
+    for (method, path, callers) in access::ROUTES {
+        for (token, kind) in [
+            (None, Callers::VISITOR),
+            (Some(stranger.as_str()), Callers::AUTHOR),
+            (Some(WORKER), Callers::WORKER),
+            (Some(GATEWAY), Callers::GATEWAY),
+            (Some(OPERATOR), Callers::OPERATOR),
+        ] {
+            let answer = call(&world, method, path, token).await;
+            let (refused, told) = (
+                matches!(answer.status, 401 | 403),
+                format!("{method} {path} by {kind:?}: {}", answer.text()),
+            );
+            // A gateway's token opens nothing from outside, not even what needs none.
+            let open = callers.include(Callers::VISITOR);
+            let may = match kind {
+                // The edit token is of no message that there is.
+                Callers::AUTHOR => open && *path != "/api/comments/{id}" || *method == "GET" && open,
+                Callers::GATEWAY => *callers == Callers::ANYONE,
+                kind => callers.include(kind),
+            };
+            // What is wrong with the request itself is told first only if nobody has to be asked about its sender.
+            let told_before = answer.status == 400;
+            assert!(refused != may || told_before && !may, "{told}");
+            if kind == Callers::VISITOR && !may {
+                assert_eq!(answer.status, 401, "{told}");
+                assert!(answer.problem(401)["detail"].as_str().unwrap().contains("token"), "{told}");
+            }
+        }
     }
 }
 
-#[tokio::test]
-async fn with_the_token_a_caller_elsewhere_may_do_what_local_callers_may() {
-    let world = World::with(&WITH_TOKEN, &[]).await;
-    let client = world.grpc().await;
-    let refused = work_and_operate(&client, Some("of-another-house")).await;
-    assert_eq!(refused, [Code::PermissionDenied; 15]);
-    let heard = work_and_operate(&client, Some("of-the-house")).await;
-    let judged = |code: &Code| matches!(code, Code::Unauthenticated | Code::PermissionDenied);
-    assert!(!heard.iter().any(judged), "{heard:?}");
-    assert_eq!(heard[10..12], [Code::Ok; 2], "failed messages and statistics");
+/// A message by an AI.
+fn spoken(username: &str, reply_to: Option<String>) -> NewMessage {
+    let message_type = MessageType::Ai.into();
+    NewMessage { message_type, reply_to, ..platform_post(username, "I am the bot.") }
+}
 
-    let posted = client.post_with_key(platform_post("Ann", "Mine."), None).await.unwrap();
+async fn post(client: &Grpc, message: NewMessage) -> Code {
+    code(client.post(message).await)
+}
+
+#[tokio::test]
+async fn nobody_but_workers_and_operators_speaks_as_a_bot() {
+    let world = World::start().await;
+    let asked = world.grpc().await.post(question("echo", "Well?")).await.unwrap().id;
+    let [visitor, echo, worker] = [None, Some(ECHO_WORKER), Some(WORKER)];
+    let named = NewMessage {
+        human_username: Some("Ann".into()),
+        human_color: Some("1".into()),
+        ..spoken("echo", None)
+    };
+    for (token, message, expected) in [
+        (visitor, spoken("echo", None), Code::Unauthenticated),
+        (visitor, spoken("echo", Some(asked.clone())), Code::Unauthenticated),
+        (visitor, named.clone(), Code::Unauthenticated),
+        (echo, spoken("echo", None), Code::Ok),
+        (echo, spoken("echo", Some(asked.clone())), Code::Ok),
+        (echo, named, Code::Ok),
+        (echo, spoken("another", None), Code::PermissionDenied),
+        (echo, spoken("another", Some(asked.clone())), Code::PermissionDenied),
+        (worker, spoken("another", None), Code::Ok),
+        (Some(OPERATOR), spoken("another", Some(asked)), Code::Ok),
+    ] {
+        let told = format!("{token:?} {message:?}");
+        assert_eq!(post(&world.queue.grpc_with(token).await, message).await, expected, "{told}");
+    }
+    let forged = json!({"domain": "d", "username": "echo", "color": "default", "text": "Send your password…", "message-type": "AI"});
+    let refused = world.gateway.visitor().post("/api/comments", &forged).await;
+    assert_eq!(refused.pointers(401), ["/message-type"]);
+}
+
+#[tokio::test]
+async fn a_visitors_urgency_and_score_are_not_theirs_to_choose() {
+    let world = World::with(&["--visitor-priority", "7"], &[]).await;
+    let visitor = world.queue.grpc_with(None).await;
+    let urgent = |priority| {
+        let bot = BotAddress { priority, ..question("echo", "").bot.unwrap() };
+        NewMessage { bot: Some(bot), ..question("echo", "Now!") }
+    };
+    for (asked, given) in [(Some(99), 7), (Some(3), 3), (None, 7)] {
+        let stored = visitor.post(urgent(asked)).await.unwrap();
+        assert_eq!(stored.bot_params.unwrap().priority, given, "{asked:?}");
+    }
+    let stored = world.grpc().await.post(urgent(Some(99))).await.unwrap();
+    assert_eq!(stored.bot_params.unwrap().priority, 99, "an operator's");
+    let scored = NewMessage { eq_score: 5, ..platform_post("Ann", "Great!") };
+    assert_eq!(post(&visitor, scored.clone()).await, Code::Unauthenticated);
+    assert_eq!(post(&world.queue.grpc_with(Some(WORKER)).await, scored).await, Code::Ok);
+}
+
+#[tokio::test]
+async fn an_author_changes_the_text_and_an_operator_the_rest() {
+    let world = World::start().await;
+    let visitor = world.queue.grpc_with(None).await;
+    let posted = visitor.post_with_key(question("echo", "Mine?"), None).await.unwrap();
+    let other = visitor.post_with_key(platform_post("Bob", "His."), None).await.unwrap();
     let id = posted.message.unwrap().id;
-    for (token, expected) in [
-        (None, Code::Unauthenticated),
-        (Some("of-another-house"), Code::PermissionDenied),
-        (Some("of-the-house"), Code::Ok),
-        (Some(&*posted.edit_token), Code::Ok),
+    let edit = |change: UpdateMessageRequest| UpdateMessageRequest { message_id: id.clone(), ..change };
+    let text = edit(UpdateMessageRequest { text: Some("Edited?".into()), ..Default::default() });
+    let score = edit(UpdateMessageRequest { eq_score: Some(1), ..Default::default() });
+    let priority = edit(UpdateMessageRequest { priority: Some(99), ..Default::default() });
+    let status = edit(UpdateMessageRequest { status: Some(2), ..Default::default() });
+    let (mine, his) = (posted.edit_token.as_str(), other.edit_token.as_str());
+    for (token, change, expected) in [
+        (None, &text, Code::Unauthenticated),
+        (Some(his), &text, Code::PermissionDenied),
+        (Some("garbage"), &text, Code::PermissionDenied),
+        (Some(WORKER), &text, Code::PermissionDenied),
+        (Some(GATEWAY), &text, Code::PermissionDenied),
+        (Some(mine), &text, Code::Ok),
+        (Some(mine), &score, Code::PermissionDenied),
+        (Some(mine), &priority, Code::PermissionDenied),
+        (Some(mine), &status, Code::PermissionDenied),
+        (Some(OPERATOR), &score, Code::Ok),
+        (Some(OPERATOR), &priority, Code::Ok),
+        (Some(OPERATOR), &status, Code::Ok),
     ] {
-        assert_eq!(edit(&client, &id, token).await, expected, "{token:?}");
+        let client = world.queue.grpc_with(token).await;
+        assert_eq!(code(client.raw().update_message(change.clone()).await), expected, "{token:?} {change:?}");
     }
-}
-
-#[tokio::test]
-async fn where_there_is_a_token_a_wrong_one_is_refused_to_local_callers_too_and_none_is_fine() {
-    let world = World::with(&WITH_TOKEN, &[]).await;
-    let client = world.grpc().await;
-    let id = client.post(platform_post("Ann", "Mine.")).await.unwrap().id;
-    let edit = UpdateMessageRequest { message_id: id, eq_score: Some(1), ..Default::default() };
-    for (token, expected) in [
-        (None, Code::Ok),
-        (Some("of-another-house"), Code::PermissionDenied),
-        (Some("of-the-house"), Code::Ok),
-    ] {
-        let mut raw = client.raw();
-        let asked = code(raw.get_stats(from(GetStatsRequest::default(), token)).await);
-        let changed = code(raw.update_message(from(edit.clone(), token)).await);
-        assert_eq!((asked, changed), (expected, expected), "{token:?}");
-    }
-}
-
-#[tokio::test]
-async fn where_there_is_no_token_a_local_caller_that_asks_for_itself_may_send_any() {
-    let world = World::start().await;
-    let client = world.grpc().await;
-    let id = client.post(platform_post("Ann", "Mine.")).await.unwrap().id;
-    let edit = UpdateMessageRequest { message_id: id, eq_score: Some(1), ..Default::default() };
-    let mut raw = client.raw();
-    let token = Some("of-the-house");
-    assert_eq!(code(raw.update_message(from(edit.clone(), token)).await), Code::Ok);
-    let for_another = passed_on(edit, "127.0.0.1", token);
-    assert_eq!(code(raw.update_message(for_another).await), Code::PermissionDenied);
-}
-
-#[tokio::test]
-async fn callers_elsewhere_may_post_and_read() {
-    let world = World::start().await;
-    let client = world.grpc().await;
-    let mut raw = client.raw();
-    let post = PostMessageRequest { message: Some(platform_post("Human", "Hello.")), idempotency_key: None };
-    let message_id = raw.post_message(elsewhere(post)).await.unwrap().into_inner().message.unwrap().id;
-    let codes = [
-        code(raw.get_message(elsewhere(GetMessageRequest { message_id })).await),
-        code(raw.list_messages(elsewhere(ListMessagesRequest::default())).await),
-        code(raw.list_pending(elsewhere(ListPendingRequest::default())).await),
-        code(raw.watch_messages(elsewhere(WatchMessagesRequest::default())).await.map(drop)),
-    ];
-    assert_eq!(codes, [Code::Ok; 4]);
-}
-
-#[tokio::test]
-async fn a_caller_is_local_only_where_every_proxy_on_the_way_is() {
-    let world = World::start().await;
-    let client = world.grpc().await;
-    let mut raw = client.raw();
-    let chains = [
-        ("127.0.0.1", Code::Ok),
-        ("127.0.0.1, ::1", Code::Ok),
-        ("127.0.0.1, 203.0.113.7", Code::Unauthenticated),
-        ("203.0.113.7, 127.0.0.1", Code::Unauthenticated),
-        ("unknown", Code::Unauthenticated),
-    ];
-    for (chain, expected) in chains {
-        assert_eq!(
-            code(raw.get_stats(passed_on(GetStatsRequest::default(), chain, None)).await),
-            expected,
-            "{chain}"
-        );
-    }
-}
-
-/// Edits the message as somebody elsewhere.
-async fn edit(client: &Grpc, message_id: &str, token: Option<&str>) -> Code {
-    let edit = UpdateMessageRequest {
-        message_id: message_id.to_owned(),
-        text: Some("Edited.".to_owned()),
-        ..UpdateMessageRequest::default()
-    };
-    code(client.raw().update_message(passed_on(edit, ELSEWHERE, token)).await)
-}
-
-#[tokio::test]
-async fn an_edit_token_opens_its_own_message_and_no_other() {
-    let world = World::start().await;
-    let client = world.grpc().await;
-    let mine = client.post_with_key(platform_post("Ann", "Mine."), None).await.unwrap();
-    let other = client.post_with_key(platform_post("Bob", "Mine."), None).await.unwrap();
-    let id = mine.message.unwrap().id;
-    assert_eq!(edit(&client, &id, Some(&other.edit_token)).await, Code::PermissionDenied);
-    assert_eq!(edit(&client, &id, Some("garbage")).await, Code::PermissionDenied);
-    assert_eq!(client.get(&id).await.unwrap().text, "Mine.");
-    assert_eq!(edit(&client, &id, Some(&mine.edit_token)).await, Code::Ok);
-    assert_eq!(client.get(&id).await.unwrap().text, "Edited.");
-}
-
-#[tokio::test]
-async fn a_wrong_token_is_refused_to_local_callers_too() {
-    let world = World::start().await;
-    let posted = world.browser().comment(&question_json("echo", "Mine.")).await;
-    let path = format!("/api/comments/{}", posted["id"].as_str().unwrap());
-    let patch = world
-        .browser()
-        .request(Method::PATCH, &path)
-        .bearer_auth("garbage")
-        .json(&json!({"text": "Edited."}));
-    Answer::to(patch).await.problem(403);
-}
-
-#[tokio::test]
-async fn over_json_the_same_rules_hold() {
-    let world = World::start().await;
-    let browser = world.browser();
-    let send = async |method: Method, path: &str, body: serde_json::Value, token: Option<&str>| {
-        let request = browser.request(method, path).header("x-forwarded-for", ELSEWHERE);
-        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
-        Answer::to(if body.is_null() { request } else { request.json(&body) }).await
-    };
-    let posted = send(Method::POST, "/api/comments", question_json("echo", "Mine?"), None).await.ok(201);
-    let (id, token) = (posted["id"].as_str().unwrap(), posted["editToken"].as_str().unwrap());
     let path = format!("/api/comments/{id}");
-    let claim = json!({"messageId": id, "workerId": "worker 1"});
-    let lease = json!({"messageId": id, "leaseToken": "0123456789abcdef0123456789abcdef"});
-    let failure = json!({"messageId": id, "leaseToken": "0123456789abcdef0123456789abcdef", "error": "why"});
-    let message = json!({"messageId": id});
-    for (path, body) in [
-        ("/api/queue/claim", &claim),
-        ("/api/queue/claim-next", &json!({"workerId": "worker 1"})),
-        ("/api/queue/renew", &lease),
-        ("/api/queue/release", &lease),
-        ("/api/queue/fail", &failure),
-        ("/api/queue/complete", &lease),
-        ("/api/queue/retry", &message),
-        ("/api/queue/cancel", &message),
-    ] {
-        send(Method::POST, path, body.clone(), None).await.problem(401);
+    let both = world.gateway.visitor().request(Method::PATCH, &path).bearer_auth(mine);
+    let refused = Answer::to(both.json(&json!({"text": "Again?", "status": "pending", "priority": 9}))).await;
+    assert_eq!(refused.pointers(403), ["/priority", "/status"]);
+    assert_eq!(visitor.get(&id).await.unwrap().text, "Edited?", "nothing was changed");
+}
+
+#[tokio::test]
+async fn an_author_cancels_and_removes_what_is_theirs() {
+    let world = World::start().await;
+    let visitor = world.gateway.visitor();
+    let posted = visitor.comment(&question_json("echo", "Never mind?")).await;
+    let other = visitor.comment(&question_json("echo", "And I?")).await;
+    let token = |posted: &Value| posted["editToken"].as_str().unwrap().to_owned();
+    let cancel = |token: &str| {
+        let body = json!({"messageId": posted["id"]});
+        visitor.request(Method::POST, "/api/queue/cancel").bearer_auth(token).json(&body)
+    };
+    Answer::to(cancel(&token(&other))).await.problem(403);
+    Answer::to(cancel(&token(&posted))).await.ok(200);
+    let path = format!("/api/comments/{}", posted["id"].as_str().unwrap());
+    let remove = |token: &str| visitor.request(Method::DELETE, &path).bearer_auth(token);
+    Answer::to(remove(&token(&other))).await.problem(403);
+    assert_eq!(Answer::to(remove(&token(&posted))).await.ok(200)["deleted"], true);
+}
+
+#[tokio::test]
+async fn a_workers_token_is_good_for_its_entities_only() {
+    let world = World::start().await;
+    let (operator, echo) = (world.grpc().await, world.queue.grpc_with(Some(ECHO_WORKER)).await);
+    let own = operator.post(question("echo", "For echo?")).await.unwrap().id;
+    let other = operator.post(question("helper", "For helper?")).await.unwrap().id;
+    let listed = echo.raw().list_pending(ListPendingRequest::default()).await.unwrap().into_inner().messages;
+    assert_eq!(listed.iter().map(|message| &message.id).collect::<Vec<_>>(), [&own]);
+    assert_eq!(code(echo.pending("helper").await), Code::PermissionDenied);
+    assert_eq!(code(echo.claim(&other, "w").await), Code::PermissionDenied);
+    assert_eq!(code(echo.claim_next("w", &["helper"], 0).await), Code::PermissionDenied);
+    assert_eq!(code(echo.stream(work("w", &["helper"], 1)).await.map(drop)), Code::PermissionDenied);
+    let claimed = echo.claim_next("w", &[], 0).await.unwrap().unwrap();
+    assert_eq!(claimed.message.as_ref().unwrap().id, own);
+    assert!(echo.claim_next("w", &[], 0).await.unwrap().is_none(), "the other is not for it");
+
+    // Not even with the lease of somebody else, or with their worker id.
+    let lease = held(&operator.claim(&other, "helper-worker").await.unwrap());
+    let by_name = LeaseRef { lease_token: String::new(), worker_id: "helper-worker".into(), ..lease.clone() };
+    for lease in [lease.clone(), by_name] {
+        assert_eq!(code(echo.complete(lease.clone(), reply("Mine!")).await), Code::PermissionDenied);
+        assert_eq!(code(echo.fail(lease.clone(), "no", None).await), Code::PermissionDenied);
+        assert_eq!(code(echo.release(lease.clone()).await), Code::PermissionDenied);
     }
-    for path in ["/api/queue/failed", "/api/stats", "/api/admin/history", "/api/admin/chart/depth", "/admin"]
-    {
-        send(Method::GET, path, json!(null), None).await.problem(401);
-    }
-    send(Method::PATCH, &path, json!({"text": "Edited?"}), None).await.problem(401);
-    send(Method::DELETE, &path, json!(null), None).await.problem(401);
-    send(Method::DELETE, &path, json!(null), Some("garbage")).await.problem(403);
-    send(Method::GET, &path, json!(null), None).await.ok(200);
-    let edited = send(Method::PATCH, &path, json!({"text": "Edited?"}), Some(token)).await.ok(200);
-    assert_eq!(edited["text"], "Edited?");
-    let tombstone = send(Method::DELETE, &path, json!(null), Some(token)).await.ok(200);
-    assert_eq!(tombstone["text"], "");
+    let both = RenewLeasesRequest { leases: vec![held(&claimed), lease.clone()], lease: None };
+    let outcomes = echo.raw().renew_leases(both).await.unwrap().into_inner().outcomes;
+    assert!(matches!(outcomes[0].outcome, Some(renew_outcome::Outcome::ExpiresAt(_))));
+    assert!(
+        matches!(&outcomes[1].outcome, Some(renew_outcome::Outcome::Rejection(no)) if no.code == Code::PermissionDenied as i32)
+    );
+    let item = |lease| CompleteMessageRequest { lease: Some(lease), reply: reply("Yes.") };
+    let items = CompleteMessagesRequest { items: vec![item(lease), item(held(&claimed))] };
+    let outcomes = echo.raw().complete_messages(items).await.unwrap().into_inner().outcomes;
+    assert!(
+        matches!(&outcomes[0].outcome, Some(complete_outcome::Outcome::Rejection(no)) if no.code == Code::PermissionDenied as i32)
+    );
+    assert!(matches!(outcomes[1].outcome, Some(complete_outcome::Outcome::Completed(_))));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_of_somebody_else_never_gives_their_edit_token() {
+    let world = World::start().await;
+    let (there, else_) =
+        (question_json("echo", "Is anybody there?"), question_json("echo", "Something else?"));
+    let key = |client: &Browser, body: &Value| {
+        client.request(Method::POST, "/api/comments").header("idempotency-key", "1").json(body)
+    };
+    let url = format!("http://{}", world.gateway.http_addr());
+    let [ann, worker] = [None, Some(WORKER)].map(|token| Browser::with(&url, token));
+    let first = Answer::to(key(&ann, &there)).await.ok(201);
+    let again = Answer::to(key(&ann, &there)).await.ok(201);
+    assert_eq!(first["editToken"], again["editToken"], "her own key answers her");
+    let another = Answer::to(key(&worker, &there)).await.ok(201);
+    assert_ne!(first["id"], another["id"]);
+    assert_ne!(first["editToken"], another["editToken"]);
+    Answer::to(key(&worker, &else_)).await.problem(422);
 }
 
 #[tokio::test]
@@ -266,28 +252,83 @@ async fn a_bots_reply_is_not_edited_with_the_questions_token() {
     let posted = client.post_with_key(question("echo", "Well?"), None).await.unwrap();
     let work = client.claim_next("worker 1", &[], 0).await.unwrap().unwrap();
     let reply_id = client.complete(held(&work), reply("Well.")).await.unwrap().reply_id.unwrap();
-    assert_eq!(edit(&client, &reply_id, Some(&posted.edit_token)).await, Code::PermissionDenied);
+    let author = world.queue.grpc_with(Some(&posted.edit_token)).await;
+    let edit = UpdateMessageRequest { message_id: reply_id, text: Some("No.".into()), ..Default::default() };
+    assert_eq!(code(author.raw().update_message(edit).await), Code::PermissionDenied);
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_is_not_a_local_caller() {
+async fn what_a_proxy_adds_or_leaves_out_gives_no_right() {
+    let world = World::start().await;
+    let visitor = world.gateway.visitor();
+    for (name, value) in [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-real-ip", "127.0.0.1"),
+        ("forwarded", "for=127.0.0.1"),
+        ("host", "localhost"),
+        ("host", "127.0.0.1:8080"),
+        ("x-repartee-client", "127.0.0.1"),
+    ] {
+        for (method, path) in [
+            (Method::GET, "/api/stats"),
+            (Method::GET, "/api/queue/pending"),
+            (Method::POST, "/api/queue/claim-next"),
+        ] {
+            let request = visitor.request(method.clone(), path).header(name, value);
+            let request =
+                if method == Method::POST { request.json(&json!({"workerId": "w"})) } else { request };
+            Answer::to(request).await.problem(401);
+        }
+        let mut raw = world.queue.grpc_with(None).await.raw();
+        let mut request = Request::new(GetStatsRequest::default());
+        if name != "host" {
+            request.metadata_mut().insert(name, value.parse().unwrap());
+        }
+        assert_eq!(code(raw.get_stats(request).await), Code::Unauthenticated, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_reaches_no_call_over_grpc() {
     let world = World::start().await;
     let id = world.grpc().await.post(question("echo", "Well?")).await.unwrap().id;
-    let (http, grpc) = (world.gateway.http_addr(), world.queue.grpc_addr());
+    let grpc = world.queue.grpc_addr();
     let client = reqwest::Client::new();
-    let remove = || client.delete(format!("http://{http}/api/comments/{id}"));
-    for (name, value) in
-        [("origin", "http://evil.example"), ("host", "evil.example"), ("forwarded", "for=203.0.113.7")]
-    {
-        let refused = remove().header(name, value).send().await.unwrap();
-        assert_eq!(refused.status(), 401, "{name}: {value}");
-    }
-    let simple = client.post(format!("http://{grpc}/repartee.v1.QueueService/DeleteMessage"));
     let body = [&[0, 0, 0, 0, 38, 10, 36], id.as_bytes()].concat();
+    let simple = client.post(format!("http://{grpc}/repartee.v1.QueueService/DeleteMessage"));
     let refused = simple.header("content-type", "text/plain").body(body.clone()).send().await.unwrap();
     assert_eq!(refused.status(), 415);
     let named = client.post(format!("http://{grpc}/repartee.v1.QueueService/DeleteMessage"));
     let named = named.header("content-type", "application/grpc").header("origin", "http://evil.example");
     assert_eq!(named.body(body).send().await.unwrap().status(), 403);
     assert!(!world.grpc().await.get(&id).await.unwrap().deleted, "nothing was done");
+}
+
+#[tokio::test]
+async fn metrics_are_for_operators_or_have_an_address_of_their_own() {
+    let queue = Service::queue_service(&["--metrics-addr", "127.0.0.1:0"]).await;
+    let status =
+        async |url: String, token: Option<&str>| Browser::with(&url, token).get("/metrics").await.status;
+    let own = format!("http://{}", queue.metrics_addr());
+    assert_eq!(status(own, None).await, 200);
+    let grpc = format!("http://{}", queue.grpc_addr());
+    for (token, expected) in [(None, 401), (Some(WORKER), 403), (Some("garbage"), 403), (Some(OPERATOR), 200)]
+    {
+        assert_eq!(status(grpc.clone(), token).await, expected, "{token:?}");
+    }
+}
+
+#[tokio::test]
+async fn posts_in_a_batch_are_judged_one_by_one() {
+    let world = World::start().await;
+    let items = [question("echo", "Well?"), spoken("echo", None)]
+        .map(|message| PostMessageRequest { message: Some(message), idempotency_key: None });
+    let request = repartee_proto::v1::PostMessagesRequest { items: items.to_vec() };
+    let mut raw = world.queue.grpc_with(None).await.raw();
+    let outcomes = raw.post_messages(request).await.unwrap().into_inner().outcomes;
+    use repartee_proto::v1::post_outcome::Outcome;
+    assert!(matches!(outcomes[0].outcome, Some(Outcome::Posted(_))));
+    assert!(
+        matches!(&outcomes[1].outcome, Some(Outcome::Rejection(no)) if no.code == Code::Unauthenticated as i32)
+    );
 }

@@ -1,5 +1,6 @@
 //! Repartee in one process: queue-service, rest-gateway and a demo bot on embedded storage.
 
+mod first_start;
 mod settings;
 mod standalone;
 

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use queue_service::{Retention, journal::Durability};
-use repartee_process::Secret;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -44,11 +43,10 @@ pub(crate) struct Settings {
     /// Run a bot that answers the entity `echo` by repeating what it is told.
     #[arg(long, env = "REPARTEE_DEMO_BOT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) demo_bot: bool,
-    /// The token of operators: `/admin`, and calls over JSON that look after the queue, need it then; over gRPC it lets
-    /// callers from elsewhere in. 8 to 1,024 visible ASCII characters. Without it all of that is open to callers on this
-    /// machine only.
-    #[arg(long, env = "REPARTEE_ADMIN_TOKEN", hide_env_values = true)]
-    pub(crate) admin_token: Option<Secret>,
+    /// File with the hashes of the tokens of workers, gateways and operators, followed while it changes. If absent, `tokens`
+    /// in the data directory; then the first start makes a token of each role and puts it into a file beside it.
+    #[arg(long, env = "REPARTEE_TOKENS_FILE", value_name = "PATH")]
+    pub(crate) tokens_file: Option<PathBuf>,
     /// Write the bound addresses there, as JSON, once everything serves.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -91,7 +89,9 @@ impl Settings {
             retention: self.retention,
             cache_messages: self.cache_messages,
             cache_bytes: self.cache_bytes,
-            admin_token: self.admin_token.clone(),
+            tokens_file: self.tokens_file.clone(),
+            // It would be the gateway's too, which cannot take it.
+            metrics_addr: None,
             ready_file: None,
             ..own
         })
@@ -102,7 +102,8 @@ impl Settings {
         let own = rest_gateway::Settings::try_parse_from(["rest-gateway", "--queue-url", queue_url])?;
         Ok(rest_gateway::Settings {
             http_addr: self.http_addr,
-            admin_token: self.admin_token.clone(),
+            token_file: None,
+            token: None,
             ready_file: None,
             ..own
         })

@@ -7,14 +7,14 @@ use std::{
 };
 
 use bot_worker::Worker;
-use repartee_process::Ready;
+use repartee_process::{NewToken, Ready, Role, Secret, TokensFileError};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::Settings;
+use crate::{first_start, settings::Settings};
 
 /// The entity that the demo bot answers.
 const DEMO_ENTITY: &str = "echo";
@@ -38,6 +38,9 @@ pub(crate) enum Error {
     /// The demo bot.
     #[error("the demo bot failed")]
     Bot(#[from] bot_worker::Error),
+    /// A token of the first start.
+    #[error(transparent)]
+    Token(#[from] TokensFileError),
     /// One of the parts ended by a bug.
     #[error("a part of the process ended unexpectedly")]
     Part(#[from] JoinError),
@@ -48,19 +51,30 @@ pub(crate) enum Error {
 
 /// Runs everything until `shutdown` is cancelled or a part fails.
 pub(crate) async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
-    let queue = queue_service::Server::bind(settings.queue_service()?).await?;
+    if settings.tokens_file.is_none() {
+        first_start::make_tokens(&settings.data_dir)?;
+    }
+    // What the parts prove to each other never leaves this process.
+    let gateways = NewToken::draw(Role::Gateway, &[], "the gateway of this process", None);
+    let bots = NewToken::draw(Role::Worker, &[DEMO_ENTITY.to_owned()], "the demo bot of this process", None);
+    let (gateway_token, bot_token) = (gateways.secret.clone(), bots.secret.clone());
+    let queue = queue_service::Server::bind_trusting(settings.queue_service()?, vec![gateways, bots]).await?;
     let grpc = queue.addr();
     let queue_url = format!("http://{}", reachable(grpc));
-    let gateway = rest_gateway::Server::bind(settings.rest_gateway(&queue_url)?).await?;
+    let gateway = settings.rest_gateway(&queue_url)?;
+    let gateway = rest_gateway::Settings { token: Some(gateway_token), ..gateway };
+    let gateway = rest_gateway::Server::bind(gateway).await?;
+    let metrics = gateway.metrics_addr();
     let http = gateway.addr();
 
     let (fronts, back) = (CancellationToken::new(), CancellationToken::new());
     let mut queue: JoinHandle<_> = tokio::spawn(queue.serve(back.clone()));
     let mut gateway: JoinHandle<_> = tokio::spawn(gateway.serve(fronts.clone()));
-    let mut bot: JoinHandle<_> = tokio::spawn(demo_bot(settings.demo_bot, queue_url, fronts.clone()));
+    let mut bot: JoinHandle<_> =
+        tokio::spawn(demo_bot(settings.demo_bot, queue_url, bot_token, fronts.clone()));
     greet(&settings, grpc, http);
     if let Some(path) = &settings.ready_file {
-        Ready { grpc: Some(grpc), http: Some(http) }.write_to(path)?;
+        Ready { grpc: Some(grpc), http: Some(http), metrics }.write_to(path)?;
     }
 
     tokio::select! {
@@ -84,14 +98,15 @@ pub(crate) async fn run(settings: Settings, shutdown: CancellationToken) -> Resu
 async fn demo_bot(
     wanted: bool,
     queue_url: String,
+    token: Secret,
     shutdown: CancellationToken,
 ) -> Result<(), bot_worker::Error> {
     if !wanted {
         shutdown.cancelled().await;
         return Ok(());
     }
-    let bot =
-        Worker::connect(queue_url).name("demo-bot").entity(DEMO_ENTITY).max_in_flight(16).drain(FRONTS / 2);
+    let bot = Worker::connect(queue_url).token(token.reveal()).name("demo-bot").entity(DEMO_ENTITY);
+    let bot = bot.max_in_flight(16).drain(FRONTS / 2);
     bot.run_until(shutdown, bot_worker::echo_aloud).await
 }
 
@@ -114,10 +129,18 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 fn greet(settings: &Settings, grpc: SocketAddr, http: SocketAddr) {
     let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
     let bot = if settings.demo_bot { "answers the entity \"echo\"" } else { "none" };
+    let page = reachable(http);
+    let admin = match first_start::operator_token(&settings.data_dir) {
+        Some(token) => format!("http://{page}/admin#token={}", token.reveal()),
+        None => format!("http://{page}/admin (with an operator's token)"),
+    };
+    let worker_token = match first_start::worker_token_file(&data) {
+        Some(path) => format!("the token of workers is in {}", path.display()),
+        None => "with a token: repartee token new --role worker --entity NAME".to_owned(),
+    };
     let lines = format!(
-        "Repartee is running.\n  page     http://{}/\n  workers  http://{} (gRPC)\n  data     {}\n  bot      {bot}\n\
-         Stop with Ctrl-C; the next start continues with the same data.\n",
-        reachable(http),
+        "Repartee is running.\n  page     http://{page}/\n  operator {admin}\n  workers  http://{} (gRPC), {worker_token}\n  \
+         data     {}\n  bot      {bot}\nStop with Ctrl-C; the next start continues with the same data.\n",
         reachable(grpc),
         data.display(),
     );

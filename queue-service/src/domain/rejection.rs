@@ -13,6 +13,14 @@ pub enum Rejection {
     /// A visitor's post under a name that is a bot's, or for an answer under a name that is not the bot's.
     #[error("{}: {}", .0.field, .0.description)]
     NameReserved(Violation),
+    /// The caller has no right to what these fields ask for.
+    #[error("{}", describe(violations))]
+    NotAllowed {
+        /// False if the caller proved nothing: a token would help.
+        by_token: bool,
+        /// What is not allowed.
+        violations: Vec<Violation>,
+    },
     /// No such message.
     #[error("no message has the id {0}")]
     NotFound(Uuid),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use repartee_process::Role;
 use repartee_proto::v1;
 
 use crate::{
@@ -9,6 +10,15 @@ use crate::{
     reads::Reads,
     views::Shown,
 };
+
+/// A role as the wire has it.
+pub(super) fn role(role: Role) -> v1::Role {
+    match role {
+        Role::Worker => v1::Role::Worker,
+        Role::Gateway => v1::Role::Gateway,
+        Role::Operator => v1::Role::Operator,
+    }
+}
 
 /// A message as clients see it. Tokens, sessions of workers and counters stay inside.
 pub(super) fn message(record: &Record) -> v1::Message {

@@ -7,7 +7,7 @@ use repartee_proto::v1::{self, stream_draft_request::Content};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
-use super::{QueueGrpc, check, service::refused, status};
+use super::{QueueGrpc, caller::Caller, check, service::refused, status};
 use crate::domain::{LeaseRef, Rejection};
 
 /// Between two texts of one message; what comes in between is shown together.
@@ -17,13 +17,18 @@ const CHECK: Duration = Duration::from_secs(1);
 
 impl QueueGrpc {
     /// Shows a draft until its stream ends or the lease does.
-    pub(super) async fn draft(&self, mut requests: Streaming<v1::StreamDraftRequest>) -> Result<(), Status> {
+    pub(super) async fn draft(
+        &self,
+        caller: &Caller,
+        mut requests: Streaming<v1::StreamDraftRequest>,
+    ) -> Result<(), Status> {
         let _place = self.streams.enter(&self.streams.drafters)?;
         let first = timeout(self.streams.patience, requests.message());
         let first =
             first.await.map_err(|_| Status::deadline_exceeded("the draft has not begun in time"))??;
         let first = first.unwrap_or_default();
         let lease = check::lease(&self.limits, first.lease.clone()).map_err(refused)?;
+        self.may_answer(caller, lease.id).await?;
         let (record, _) = self.reads.message(lease.id).await.map_err(status::storage)?;
         let record = record.ok_or_else(|| refused(Rejection::NotFound(lease.id)))?;
         lease.held_on(&record).map_err(refused)?;

@@ -5,9 +5,11 @@
 mod answer;
 mod batch;
 mod bounds;
+mod caller;
 mod check;
 mod door;
 mod draft;
+mod fields;
 mod lists;
 mod names;
 mod outlet;
@@ -35,7 +37,7 @@ use crate::{
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit, admit_to_page};
 pub(crate) use names::Names;
-pub(crate) use rights::Rights;
+pub(crate) use rights::{Rights, authorize};
 
 /// QueueService over gRPC; cheap to clone.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub(crate) struct QueueGrpc {
     pub(crate) bounds: Bounds,
     pub(crate) drafts: Drafts,
     pub(crate) names: Names,
+    /// Highest priority of what visitors send.
+    pub(crate) visitor_priority: u32,
 }
 
 /// How streams live and end.

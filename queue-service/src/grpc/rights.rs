@@ -1,96 +1,189 @@
-//! Who may do what. Calls of workers and operators are open to callers on this machine, and where an admin token is set
-//! to whoever sends it, from anywhere. Then a bearer token that is wrong is refused, to callers on this machine too.
+//! Who may do what. Every call is judged here before its handler runs, by the table in `repartee_process::access`: a call
+//! that is not in the table is refused.
+//!
+//! A right is proved by a token. Where a call comes from proves nothing, and neither does a header that is missing. Only
+//! a port that is bound to the loopback takes visitors' calls without a token: there whoever can call could as well ask
+//! the gateway. A gateway says for whom it asks; then that caller is judged, not the gateway.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
-use repartee_process::{Secret, bearer};
-use tonic::{Request, Status, metadata::MetadataMap};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    middleware::Next,
+    response::Response,
+};
+use metrics::counter;
+use repartee_process::{
+    Grant, Role, Tokens,
+    access::{self, Callers},
+    bearer,
+};
+use tonic::{Status, transport::server::TcpConnectInfo};
 use uuid::Uuid;
 
+use super::caller::{Caller, Principal};
 use crate::{domain::Editor, journal::EditSecret};
 
+/// The path of our own calls; beside them are those for health and reflection.
+const OWN: &str = "/repartee.v1.QueueService/";
+/// Says whether the service serves; orchestrators ask it and can send no token.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// Longest value that stands for a visitor's secret.
+const VISITOR_BYTES: usize = 128;
+
+/// A caller, and whether a gateway vouches for them.
+struct Identified {
+    caller: Caller,
+    vouched: bool,
+}
+
 /// What callers are judged by.
+#[derive(Debug)]
 pub(crate) struct Rights {
-    /// The token of operators, where one is set.
-    pub(crate) admin: Option<Secret>,
+    /// The tokens of workers, gateways and operators.
+    pub(crate) tokens: Tokens,
     /// Makes and checks the tokens of authors.
     pub(crate) edits: EditSecret,
+    /// Visitors' calls need no token: the port is bound to the loopback.
+    pub(crate) visitors: bool,
+}
+
+/// Lets a call in that its caller may make, with its [`Caller`] in the extensions, or answers it.
+pub(crate) async fn authorize(
+    State(rights): State<Arc<Rights>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match rights.judge(&request) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_http(),
+    }
 }
 
 impl Rights {
-    /// Checks that a call of a worker or an operator comes from this machine, or with the token of operators. Where none
-    /// is set there is nothing to compare a token with, and none is looked at.
-    pub(super) fn work_or_operate<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let Some(admin) = &self.admin else {
-            let closed = "calls of workers and operators are open to local callers only, until the queue-service has an --admin-token";
-            return is_local(request).then_some(()).ok_or_else(|| Status::unauthenticated(closed));
+    fn judge(&self, request: &Request) -> Result<Caller, Status> {
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let Identified { caller, vouched } = self.identify(request.headers(), peer.map(|peer| peer.ip()))?;
+        let kinds = caller.kinds().but_visitors_unless(vouched || self.visitors);
+        let path = request.uri().path();
+        let callers = match path.strip_prefix(OWN) {
+            Some(method) => access::call(method),
+            None if path == HEALTH_CHECK => return Ok(caller),
+            // Health's streams and reflection are for everybody who may call at all.
+            None => Some(Callers::ANYONE),
         };
-        match sent(request.metadata()) {
-            Some(token) if admin.is(token) => Ok(()),
-            Some(_) => {
-                Err(Status::permission_denied("this is not the token of the queue-service's --admin-token"))
-            }
-            None if is_local(request) => Ok(()),
-            None => Err(Status::unauthenticated(
-                "calls of workers and operators are open to local callers, and with the token of its --admin-token to \
-                 others: \"Authorization: Bearer <token>\"",
-            )),
+        // What is no call of ours is told so by the router, to those who may call something.
+        let callers = callers.unwrap_or(Callers::ANYONE);
+        if kinds.meet(callers) {
+            return Ok(caller);
         }
+        let needed = if callers == Callers::ANYONE { "a token" } else { callers.tokens() };
+        if caller.is_visitor() && caller.edit_token.is_none() {
+            let needs = format!("this call needs {needed}: \"authorization: Bearer <token>\"");
+            return Err(Status::unauthenticated(needs));
+        }
+        Err(Status::permission_denied(format!("this call needs {needed}; another token was sent")))
     }
 
-    /// True if the caller has no right beyond those of everybody.
-    pub(super) fn is_visitor<T>(&self, request: &Request<T>) -> bool {
-        self.work_or_operate(request).is_err()
-    }
-
-    /// Checks that the caller may change a message: its author by the edit token, an operator by theirs, or a local caller
-    /// without one.
+    /// Finds out who calls.
     ///
-    /// A local caller that asks for nobody else may do so whatever it sends where no token of operators is set: it is a
-    /// gateway on this machine that has checked an operator's token by its own setting, or somebody who could as well
-    /// send none.
-    pub(super) fn change<T>(&self, request: &Request<T>, id: Uuid) -> Result<Editor, Status> {
-        if !request.metadata().contains_key("authorization") {
-            let closed = "send the edit token of the message: \"Authorization: Bearer <editToken>\"";
-            return is_local(request)
-                .then_some(Editor::Operator)
-                .ok_or_else(|| Status::unauthenticated(closed));
-        }
-        let Some(token) = sent(request.metadata()) else {
-            return Err(Status::unauthenticated("the Authorization header must be \"Bearer <editToken>\""));
+    /// # Errors
+    /// PERMISSION_DENIED for a token that is not accepted.
+    fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Identified, Status> {
+        let visitor = text(headers, access::VISITOR).filter(|text| (1..=VISITOR_BYTES).contains(&text.len()));
+        let caller = |principal, sent, client| {
+            let edit_token = edit_token(sent);
+            Caller { principal, edit_token, visitor: visitor.map(Box::from), client }
         };
+        let own = sent(headers, AUTHORIZATION.as_str());
+        let direct = self.proved(own)?;
+        let for_client = text(headers, access::CLIENT).filter(|_| matches!(direct, Principal::Gateway(_)));
+        let Some(client) = for_client else {
+            return Ok(Identified { caller: caller(direct, own, peer), vouched: false });
+        };
+        let asked = sent(headers, access::ON_BEHALF);
+        let principal = self.proved(asked)?;
+        if let Principal::Gateway(_) = principal {
+            let detail = "a gateway's token is for the gateway itself, not for those who call it";
+            return Err(Status::permission_denied(detail));
+        }
+        Ok(Identified { caller: caller(principal, asked, client.parse().ok()), vouched: true })
+    }
+
+    /// What a token proves; nothing if none of a role was sent.
+    fn proved(&self, sent: Option<&str>) -> Result<Principal, Status> {
+        let Some(token) = sent.filter(|sent| Tokens::is_token(sent)) else { return Ok(Principal::Visitor) };
+        let grant = self.grant(token)?;
+        Ok(match grant.role {
+            Role::Worker => Principal::Worker(grant),
+            Role::Gateway => Principal::Gateway(grant),
+            Role::Operator => Principal::Operator(grant),
+        })
+    }
+
+    /// What a token proves, to a gateway that has to know.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED if it is not accepted.
+    pub(super) fn grant(&self, token: &str) -> Result<Arc<Grant>, Status> {
+        self.tokens.authenticate(token, SystemTime::now()).map_err(|refused| {
+            counter!("repartee_wrong_tokens_total").increment(1);
+            Status::permission_denied(refused.to_string())
+        })
+    }
+
+    /// Checks that a request over HTTP comes from an operator: 401 without a token, 403 with another one.
+    pub(crate) fn operator(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+        let Some(token) = sent(headers, AUTHORIZATION.as_str()) else {
+            return Err((
+                StatusCode::UNAUTHORIZED,
+                "send an operator's token: \"Authorization: Bearer <token>\"\n",
+            ));
+        };
+        let is_one = self.grant(token).is_ok_and(|grant| grant.role == Role::Operator);
+        is_one.then_some(()).ok_or((StatusCode::FORBIDDEN, "this is no operator's token\n"))
+    }
+
+    /// Ends once what this caller proved counts no more; never for visitors.
+    pub(super) async fn until_refused(&self, caller: &Caller) {
+        match &caller.principal {
+            Principal::Visitor => std::future::pending().await,
+            Principal::Worker(grant) | Principal::Gateway(grant) | Principal::Operator(grant) => {
+                self.tokens.until_refused(Arc::clone(grant)).await;
+            }
+        }
+    }
+
+    /// Checks that the caller may change this message: its author by the edit token, or an operator.
+    pub(super) fn change(&self, caller: &Caller, id: Uuid) -> Result<Editor, Status> {
+        if caller.is_operator() {
+            return Ok(Editor::Operator);
+        }
+        let token = caller.edit_token.as_deref().unwrap_or_default();
         if self.edits.accepts(id, token) {
             return Ok(Editor::Author);
         }
-        let may = match &self.admin {
-            Some(admin) => admin.is(token),
-            None => is_local(request) && !request.metadata().contains_key(FORWARDED_FOR),
-        };
-        may.then_some(Editor::Operator)
-            .ok_or_else(|| Status::permission_denied("this token does not belong to this message"))
+        counter!("repartee_wrong_tokens_total").increment(1);
+        Err(Status::permission_denied("this token does not belong to this message"))
     }
 }
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// The bearer token that came with a call; one that cannot be read is as good as a wrong one.
-fn sent(metadata: &MetadataMap) -> Option<&str> {
-    metadata.get("authorization")?.to_str().map_or(Some(""), bearer)
+/// The bearer token in a header. One that cannot be read is as good as a wrong one.
+fn sent<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().map_or(Some(""), bearer)
 }
 
-/// Local: the peer is on this machine, and so is everybody for whom it forwards the call.
-fn is_local<T>(request: &Request<T>) -> bool {
-    let peer = request.remote_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    peer && forwarded_are_local(request.metadata())
+/// The edit token in what was sent; none if it is a token of a role.
+fn edit_token(sent: Option<&str>) -> Option<Box<str>> {
+    sent.filter(|sent| !Tokens::is_token(sent)).map(Box::from)
 }
 
-fn forwarded_are_local(metadata: &MetadataMap) -> bool {
-    metadata.get_all(FORWARDED_FOR).iter().all(|chain| {
-        let addresses = chain.to_str().map(|chain| chain.split(',').map(str::trim));
-        addresses.is_ok_and(|mut addresses| {
-            addresses.all(|a| a.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
-        })
-    })
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 #[cfg(test)]

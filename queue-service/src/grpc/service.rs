@@ -8,7 +8,7 @@ use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{QueueGrpc, answer, batch::batch, check, lists, outlet::Inlet, status};
+use super::{QueueGrpc, answer, batch::batch, caller::Caller, check, fields, lists, outlet::Inlet, status};
 use crate::{
     domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
     writer::{Clock as _, Post},
@@ -28,8 +28,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Answer<v1::PostMessageResponse> {
-        let is_visitor = self.rights.is_visitor(&request);
-        let post = self.checked_post(request.into_inner(), is_visitor).map_err(refused)?;
+        let caller = Caller::of(&request);
+        let post = self.checked_post(&caller, request.into_inner()).await?.map_err(refused)?;
         let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
         let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
         Ok(Response::new(self.posted(&posted)))
@@ -39,11 +39,14 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessagesRequest>,
     ) -> Answer<v1::PostMessagesResponse> {
-        let is_visitor = self.rights.is_visitor(&request);
+        let caller = Caller::of(&request);
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| self.checked_post(item, is_visitor));
+        let mut checked = Vec::with_capacity(items.len());
+        for item in items {
+            checked.push(self.checked_post(&caller, item).await?);
+        }
         let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
         let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
             outcome: Some(match outcome {
@@ -66,8 +69,9 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::UpdateMessageRequest>,
     ) -> Answer<v1::UpdateMessageResponse> {
-        let id = self.id(&request.get_ref().message_id)?;
-        let editor = self.rights.change(&request, id)?;
+        let (caller, id) = (Caller::of(&request), self.id(&request.get_ref().message_id)?);
+        let editor = self.rights.change(&caller, id)?;
+        fields::update(&caller, request.get_ref()).map_err(refused)?;
         let (id, update) = check::update(&self.limits, request.into_inner()).map_err(refused)?;
         let record = self.queue.update(id, update, editor).await.map_err(status::command)?;
         Ok(Response::new(v1::UpdateMessageResponse { message: Some(answer::message(&record)) }))
@@ -78,7 +82,7 @@ impl QueueService for QueueGrpc {
         request: Request<v1::DeleteMessageRequest>,
     ) -> Answer<v1::DeleteMessageResponse> {
         let id = self.id(&request.get_ref().message_id)?;
-        self.rights.change(&request, id)?;
+        self.rights.change(&Caller::of(&request), id)?;
         let record = self.queue.delete(id).await.map_err(status::command)?;
         Ok(Response::new(v1::DeleteMessageResponse { message: Some(answer::message(&record)) }))
     }
@@ -95,7 +99,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::WatchMessagesRequest>,
     ) -> Answer<Self::WatchMessagesStream> {
-        self.watch(request.into_inner()).map(Response::new)
+        let caller = Caller::of(&request);
+        self.watch(caller, request.into_inner()).map(Response::new)
     }
 
     async fn get_conversation(
@@ -119,16 +124,16 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ListPendingRequest>,
     ) -> Answer<v1::ListPendingResponse> {
-        let connection = connection(&request);
+        let (connection, caller) = (connection(&request), Caller::of(&request));
         let v1::ListPendingRequest { entity, limit } = request.into_inner();
         let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
-        let (pending, more) = self.reads.pending(entity.as_deref(), limit, self.clock.read().now);
+        let entities = Self::granted(&caller, entity.into_iter().collect()).map_err(refused)?;
+        let (pending, more) = self.reads.pending(&entities, limit, self.clock.read().now);
         let messages = pending.iter().map(|record| answer::message(record)).collect();
         held(connection, v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0), more })
     }
 
     async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
-        self.rights.work_or_operate(&request)?;
         let connection = connection(&request);
         held(connection, self.list_of_failed(request.into_inner()).await?)
     }
@@ -137,17 +142,18 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::StreamPendingRequest>,
     ) -> Answer<Self::StreamPendingStream> {
-        self.rights.work_or_operate(&request)?;
-        self.stream_work(request.into_inner()).map(Response::new)
+        let caller = Caller::of(&request);
+        self.stream_work(&caller, request.into_inner()).map(Response::new)
     }
 
     async fn claim_message(
         &self,
         request: Request<v1::ClaimMessageRequest>,
     ) -> Answer<v1::ClaimMessageResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let v1::ClaimMessageRequest { message_id, worker_id, lease } = request.into_inner();
         let id = self.id(&message_id)?;
+        self.may_answer(&caller, id).await?;
         let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
         let leased = self.queue.claim(id, by).await.map_err(status::command)?.accept();
@@ -156,8 +162,8 @@ impl QueueService for QueueGrpc {
     }
 
     async fn claim_next(&self, request: Request<v1::ClaimNextRequest>) -> Answer<v1::ClaimNextResponse> {
-        self.rights.work_or_operate(&request)?;
-        let work = self.next_work(request.into_inner()).await?;
+        let caller = Caller::of(&request);
+        let work = self.next_work(&caller, request.into_inner()).await?;
         Ok(Response::new(v1::ClaimNextResponse { work }))
     }
 
@@ -165,10 +171,11 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::RenewLeasesRequest>,
     ) -> Answer<v1::RenewLeasesResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let v1::RenewLeasesRequest { leases, lease } = request.into_inner();
         let lease_ms = check::renewal(&self.limits, leases.len(), lease).map_err(refused)?;
-        let checked = leases.into_iter().map(|lease| check::lease(&self.limits, Some(lease)));
+        let checked = leases.into_iter().map(|lease| check::lease(&self.limits, Some(lease))).collect();
+        let checked = self.may_answer_each(&caller, checked, |lease| lease.id).await?;
         let outcomes = batch(checked, |leases| self.queue.renew(leases, lease_ms)).await?;
         let outcome = |outcome: Result<i64, Rejection>| v1::RenewOutcome {
             outcome: Some(match outcome {
@@ -183,8 +190,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<Streaming<v1::StreamDraftRequest>>,
     ) -> Answer<v1::StreamDraftResponse> {
-        self.rights.work_or_operate(&request)?;
-        self.draft(request.into_inner()).await?;
+        let caller = Caller::of(&request);
+        self.draft(&caller, request.into_inner()).await?;
         Ok(Response::new(v1::StreamDraftResponse {}))
     }
 
@@ -192,8 +199,9 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ReleaseMessageRequest>,
     ) -> Answer<v1::ReleaseMessageResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let lease = check::lease(&self.limits, request.into_inner().lease).map_err(refused)?;
+        self.may_answer(&caller, lease.id).await?;
         let record = self.queue.release(lease).await.map_err(status::command)?;
         Ok(Response::new(v1::ReleaseMessageResponse { message: Some(answer::message(&record)) }))
     }
@@ -202,8 +210,9 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CompleteMessageRequest>,
     ) -> Answer<v1::CompleteMessageResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let item = check::completion(&self.limits, request.into_inner()).map_err(refused)?;
+        self.may_answer(&caller, item.0.id).await?;
         let mut outcomes =
             self.queue.complete("CompleteMessage", vec![item]).await.map_err(status::command)?;
         let completed = outcomes.pop().expect("one outcome an item").map_err(refused)?;
@@ -214,11 +223,12 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CompleteMessagesRequest>,
     ) -> Answer<v1::CompleteMessagesResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let items = request.into_inner().items;
         let texts = items.iter().map(|item| item.reply.as_ref().map_or(0, |reply| reply.text.len()));
         check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| check::completion(&self.limits, item));
+        let checked = items.into_iter().map(|item| check::completion(&self.limits, item)).collect();
+        let checked = self.may_answer_each(&caller, checked, |(lease, _)| lease.id).await?;
         let outcomes = batch(checked, |items| self.queue.complete("CompleteMessages", items)).await?;
         let outcome = |outcome: Result<Completed, Rejection>| v1::CompleteOutcome {
             outcome: Some(match outcome {
@@ -235,8 +245,9 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::FailMessageRequest>,
     ) -> Answer<v1::FailMessageResponse> {
-        self.rights.work_or_operate(&request)?;
+        let caller = Caller::of(&request);
         let (lease, failure) = check::failure(&self.limits, request.into_inner()).map_err(refused)?;
+        self.may_answer(&caller, lease.id).await?;
         let failed = self.queue.fail(lease, failure).await.map_err(status::command)?;
         let message = Some(answer::message(&failed.record));
         Ok(Response::new(v1::FailMessageResponse { message, retry_at: failed.retry_at }))
@@ -246,7 +257,6 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::RetryMessageRequest>,
     ) -> Answer<v1::RetryMessageResponse> {
-        self.rights.work_or_operate(&request)?;
         let id = self.id(&request.get_ref().message_id)?;
         let record = self.queue.retry(id).await.map_err(status::command)?;
         Ok(Response::new(v1::RetryMessageResponse { message: Some(answer::message(&record)) }))
@@ -256,8 +266,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::CancelMessageRequest>,
     ) -> Answer<v1::CancelMessageResponse> {
-        self.rights.work_or_operate(&request)?;
         let id = self.id(&request.get_ref().message_id)?;
+        self.rights.change(&Caller::of(&request), id)?;
         let record = self.queue.cancel(id).await.map_err(status::command)?;
         Ok(Response::new(v1::CancelMessageResponse { message: Some(answer::message(&record)) }))
     }
@@ -266,7 +276,6 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PauseEntityRequest>,
     ) -> Answer<v1::PauseEntityResponse> {
-        self.rights.work_or_operate(&request)?;
         let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
         let paused_since = self.queue.pause(entity).await.map_err(status::command)?;
         Ok(Response::new(v1::PauseEntityResponse { paused_since }))
@@ -276,14 +285,25 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ResumeEntityRequest>,
     ) -> Answer<v1::ResumeEntityResponse> {
-        self.rights.work_or_operate(&request)?;
         let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
         let was_paused = self.queue.resume(entity).await.map_err(status::command)?;
         Ok(Response::new(v1::ResumeEntityResponse { was_paused }))
     }
 
+    async fn authenticate(
+        &self,
+        request: Request<v1::AuthenticateRequest>,
+    ) -> Answer<v1::AuthenticateResponse> {
+        let grant = self.rights.grant(&request.into_inner().token)?;
+        Ok(Response::new(v1::AuthenticateResponse {
+            role: answer::role(grant.role).into(),
+            token_id: grant.id.clone(),
+            name: grant.name.clone(),
+            entities: grant.entities.to_vec(),
+        }))
+    }
+
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Answer<v1::GetStatsResponse> {
-        self.rights.work_or_operate(&request)?;
         self.stats(request.into_inner()).await.map(Response::new)
     }
 }
@@ -293,15 +313,24 @@ impl QueueGrpc {
         check::id(&self.limits, "message_id", id).map_err(refused)
     }
 
-    /// A post, and whether its names are the caller's to use.
-    fn checked_post(
+    /// A post, checked against the limits and its caller's rights: the refusal of the item, or of the call.
+    async fn checked_post(
         &self,
-        request: v1::PostMessageRequest,
-        caller_is_visitor: bool,
-    ) -> Result<Post, Rejection> {
-        let post = check::post(&self.limits, request, None)?;
-        self.names.check(&post.0, caller_is_visitor)?;
-        Ok(post)
+        caller: &Caller,
+        mut request: v1::PostMessageRequest,
+    ) -> Result<Result<Post, Rejection>, Status> {
+        if let Err(rejection) = fields::post(caller, &mut request, self.visitor_priority) {
+            return Ok(Err(rejection));
+        }
+        let sender = caller.sender(&self.rights.edits);
+        let post = match check::post(&self.limits, request, sender, &caller.scope(sender)) {
+            Ok(post) => post,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        if let Err(rejection) = self.names.check(&post.0, caller.is_visitor()) {
+            return Ok(Err(rejection));
+        }
+        Ok(self.may_speak(caller, &post.0).await?.map(|()| post))
     }
 
     fn posted(&self, posted: &Posted) -> v1::PostMessageResponse {

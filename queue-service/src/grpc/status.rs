@@ -45,6 +45,10 @@ impl Refusal {
                 violations: vec![violation.clone()],
                 ..Self::new(Code::InvalidArgument, "NAME_RESERVED")
             },
+            Rejection::NotAllowed { by_token, violations } => {
+                let code = if *by_token { Code::PermissionDenied } else { Code::Unauthenticated };
+                Self { violations: violations.clone(), ..Self::new(code, "") }
+            }
             Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
             Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
             Rejection::NotDue { .. } => Self::new(Code::FailedPrecondition, "NOT_DUE"),
@@ -164,6 +168,13 @@ pub(super) fn too_many_streams(full: Full) -> Status {
 pub(super) fn too_many_calls(full: Full) -> Status {
     Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_CALLS") }
         .into_status(format!("too many calls are being answered ({full}); nothing was done, try again"))
+}
+
+/// A stream whose caller has lost the right to it.
+pub(super) fn token_refused() -> Status {
+    Status::permission_denied(
+        "the token of this stream was revoked or has expired; connect again with another one",
+    )
 }
 
 /// A client that does not read its stream.

@@ -1,12 +1,16 @@
 //! WatchMessages: the feed as a stream. Each watcher re-reads the views at its own cursor; none is ever skipped.
 
+use std::{pin::pin, sync::Arc};
+
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status as Refusal;
 use uuid::Uuid;
 
 use super::{
-    QueueGrpc, answer, check,
+    QueueGrpc, answer,
+    caller::Caller,
+    check,
     outlet::{Inlet, Outlet, Over},
     service::{jittered, refused},
     status,
@@ -25,6 +29,7 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 struct Watcher {
     grpc: QueueGrpc,
+    caller: Caller,
     domain: Option<String>,
     seq: u64,
     /// The last step of the drafts that the client has; `None` where it wants none.
@@ -35,6 +40,7 @@ struct Watcher {
 impl QueueGrpc {
     pub(super) fn watch(
         &self,
+        caller: Caller,
         request: v1::WatchMessagesRequest,
     ) -> Result<Inlet<v1::WatchMessagesResponse>, Refusal> {
         let (domain, _) = check::page(&self.limits, request.domain, 0, 1).map_err(refused)?;
@@ -50,7 +56,7 @@ impl QueueGrpc {
         };
         let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.watchers)?;
         let drafted = request.drafts.then_some(0);
-        let watcher = Watcher { grpc: self.clone(), domain, seq, drafted, outlet };
+        let watcher = Watcher { grpc: self.clone(), caller, domain, seq, drafted, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
     }
@@ -77,6 +83,8 @@ impl Watcher {
         let mut tail = self.grpc.reads.views.subscribe();
         let mut drafts = self.grpc.drafts.subscribe();
         let draining = self.grpc.streams.draining.clone();
+        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
+        let mut refused = pin!(rights.until_refused(&caller));
         let end = Instant::now() + jittered(self.grpc.streams.age);
         let heartbeat = self.grpc.streams.heartbeat;
         let mut next_heartbeat = Instant::now() + heartbeat;
@@ -96,6 +104,10 @@ impl Watcher {
                 }
                 () = sleep_until(end) => return self.go_away(),
                 () = draining.cancelled() => return self.go_away(),
+                () = &mut refused => {
+                    self.outlet.end(Err(status::token_refused()));
+                    return Err(Over);
+                }
                 () = self.outlet.closed() => return Err(Over),
             }
         }

@@ -2,14 +2,16 @@
 
 mod offer;
 
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use repartee_proto::v1::{self, StreamMode, stream_pending_response::Event};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::{
-    QueueGrpc, answer, check,
+    QueueGrpc, answer,
+    caller::Caller,
+    check,
     outlet::{Inlet, Outlet, Over},
     service::{jittered, refused},
     status,
@@ -25,6 +27,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// One stream of work: what both modes share.
 struct WorkStream {
     grpc: QueueGrpc,
+    caller: Caller,
     entities: Vec<String>,
     outlet: Outlet<v1::StreamPendingResponse>,
     next_heartbeat: Instant,
@@ -34,17 +37,20 @@ struct WorkStream {
 impl QueueGrpc {
     pub(super) fn stream_work(
         &self,
+        caller: &Caller,
         mut request: v1::StreamPendingRequest,
     ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
         let mode = request.mode();
         let max_in_flight = check::stream(&self.limits, &mut request).map_err(refused)?;
         let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
-        let worker =
+        let mut worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
+        worker.entities = Self::granted(caller, worker.entities).map_err(refused)?;
         let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.workers)?;
         self.names.serve(&worker.entities);
         let stream = WorkStream {
             grpc: self.clone(),
+            caller: caller.clone(),
             entities: worker.entities.clone(),
             outlet,
             next_heartbeat: Instant::now() + self.streams.heartbeat,
@@ -64,11 +70,16 @@ impl QueueGrpc {
     }
 
     /// Claims the first message that fits, or waits for one.
-    pub(super) async fn next_work(&self, request: v1::ClaimNextRequest) -> Result<Option<v1::Work>, Status> {
+    pub(super) async fn next_work(
+        &self,
+        caller: &Caller,
+        request: v1::ClaimNextRequest,
+    ) -> Result<Option<v1::Work>, Status> {
         let v1::ClaimNextRequest { worker_id, entities, wait, lease, context_limit } = request;
         let wait_ms = check::wait(&self.limits, wait).map_err(refused)?;
-        let worker =
+        let mut worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
+        worker.entities = Self::granted(caller, worker.entities).map_err(refused)?;
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
         let until = Some(self.clock.read().now.saturating_add(wait_ms));
         let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
@@ -118,6 +129,8 @@ impl WorkStream {
     async fn serve_leases(&mut self, seat: &mut Seat, context: usize) -> Result<(), Over> {
         self.hello().await?;
         let draining = self.grpc.streams.draining.clone();
+        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
+        let mut refused = pin!(rights.until_refused(&caller));
         loop {
             tokio::select! {
                 event = seat.next() => match event {
@@ -130,6 +143,7 @@ impl WorkStream {
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
                 () = draining.cancelled() => return Err(self.go_away()),
+                () = &mut refused => return Err(self.refuse(status::token_refused())),
                 () = self.outlet.closed() => return Err(Over),
             }
         }

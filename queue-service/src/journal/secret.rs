@@ -17,6 +17,12 @@ const SUM: usize = 4;
 #[derive(Clone)]
 pub struct EditSecret([u8; 32]);
 
+impl std::fmt::Debug for EditSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EditSecret(***)")
+    }
+}
+
 impl EditSecret {
     /// Reads the secret of a data directory, or draws it at the first start.
     ///
@@ -51,6 +57,18 @@ impl EditSecret {
     /// The token of a message: 64 lower-case hex digits.
     pub fn token(&self, id: Uuid) -> String {
         hex::encode(self.mac(id).finalize().into_bytes())
+    }
+
+    /// What stands for a value without telling it: the first 128 bits of an HMAC of it. The same value has another key in
+    /// another use.
+    pub fn key(&self, of: u8, value: &[u8]) -> [u8; 16] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        // No id of a message is as short as this prefix, so no edit token is ever such a key.
+        mac.update(&[of]);
+        mac.update(value);
+        let mut key = [0; 16];
+        key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        key
     }
 
     /// True for the token of this message; compared in constant time.

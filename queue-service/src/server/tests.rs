@@ -2,6 +2,7 @@
 
 use std::{error::Error as _, path::Path, sync::mpsc::SyncSender};
 
+use repartee_process::{NewToken, Role, Secret};
 use repartee_proto::v1::{
     self, BotAddress, ListMessagesRequest, MessageType, NewMessage, PostMessageRequest, PostMessageResponse,
     StreamMode, StreamPendingRequest, WatchMessagesRequest, list_messages_request::Position,
@@ -14,7 +15,11 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{
+    Code, Request, Status, Streaming,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt as _;
 
@@ -25,13 +30,26 @@ use crate::{
     writer::tests::{Held, Order},
 };
 
-type Client = QueueServiceClient<Channel>;
+type Client = QueueServiceClient<InterceptedService<Channel, AsOperator>>;
+
+/// Sends the token of an operator with each call.
+#[derive(Clone)]
+struct AsOperator(Secret);
+
+impl Interceptor for AsOperator {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let bearer = format!("Bearer {}", self.0.reveal());
+        request.metadata_mut().insert("authorization", bearer.parse().expect("a token is visible ASCII"));
+        Ok(request)
+    }
+}
 
 /// A service in a runtime of its own, as a process has one.
 struct Life {
     runtime: Runtime,
     served: JoinHandle<Result<(), Error>>,
     url: String,
+    token: Secret,
 }
 
 impl Life {
@@ -43,8 +61,12 @@ impl Life {
         let runtime = Runtime::new().unwrap();
         let data = ["queue-service", "--grpc-addr", "127.0.0.1:0", "--data-dir", dir.to_str().unwrap()];
         let settings: Settings = clap::Parser::try_parse_from([&data, settings].concat()).unwrap();
+        let token = Secret::from(format!("rpt_0123456789ab_{}", "7".repeat(64)));
         let server = loop {
-            let bound = runtime.spawn(Server::bind_with(settings.clone(), journal.clone())).await.unwrap();
+            let mut own = NewToken::draw(Role::Operator, &[], "", None);
+            (own.secret, own.grant.id) = (token.clone(), "0123456789ab".to_owned());
+            let binding = Server::bind_with(settings.clone(), vec![own], journal.clone());
+            let bound = runtime.spawn(binding).await.unwrap();
             match bound {
                 // sled gives its lock back a moment after the last handle is gone.
                 Err(Error::Open(OpenError::InUse(_))) => tokio::task::yield_now().await,
@@ -53,7 +75,7 @@ impl Life {
         };
         let url = format!("http://{}", server.addr());
         let served = runtime.spawn(server.serve(CancellationToken::new()));
-        Self { runtime, served, url }
+        Self { runtime, served, url, token }
     }
 
     /// A service whose commits wait for orders.
@@ -70,7 +92,8 @@ impl Life {
     }
 
     async fn client(&self) -> Client {
-        QueueServiceClient::connect(self.url.clone()).await.unwrap()
+        let channel = Endpoint::from_shared(self.url.clone()).unwrap().connect().await.unwrap();
+        QueueServiceClient::with_interceptor(channel, AsOperator(self.token.clone()))
     }
 
     /// Waits until the service ends by itself, and ends what a process would end with it.

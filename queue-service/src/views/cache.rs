@@ -207,9 +207,9 @@ impl Cache {
         }
     }
 
-    pub(super) fn pending(&mut self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
+    pub(super) fn pending(&mut self, entities: &[String], limit: usize, now: Millis) -> Vec<Arc<Record>> {
         self.pending.wake(now);
-        self.pending.first(entity, limit)
+        self.pending.first(entities, limit)
     }
 
     pub(super) fn waiting(&self) -> Vec<Arc<Record>> {

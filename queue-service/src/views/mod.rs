@@ -142,10 +142,10 @@ impl Views {
         self.cache.write().learn(domain, before, floor);
     }
 
-    /// The first `limit` pending messages in the order in which they are handed out, of one entity or of all; those
+    /// The first `limit` pending messages in the order in which they are handed out, of these entities, of all if none is named; those
     /// that wait for a retry at `now` are left out.
-    pub fn pending(&self, entity: Option<&str>, limit: usize, now: Millis) -> Vec<Arc<Record>> {
-        self.cache.write().pending(entity, limit, now)
+    pub fn pending(&self, entities: &[String], limit: usize, now: Millis) -> Vec<Arc<Record>> {
+        self.cache.write().pending(entities, limit, now)
     }
 
     /// All that waits, also what waits for its time.

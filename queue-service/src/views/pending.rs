@@ -166,16 +166,16 @@ impl Pending {
         }
     }
 
-    /// The first of what is due since [`Self::wake`].
-    pub(super) fn first(&self, entity: Option<&str>, limit: usize) -> Vec<Arc<Record>> {
-        let places = match entity {
-            Some(entity) => match self.lines.get(entity) {
-                Some(line) => &line.places,
-                None => return Vec::new(),
-            },
-            None => &self.all,
-        };
-        places.values().take(limit).cloned().collect()
+    /// The first of what is due since [`Self::wake`], of these entities, of all if none is named.
+    pub(super) fn first(&self, entities: &[String], limit: usize) -> Vec<Arc<Record>> {
+        if entities.is_empty() {
+            return self.all.values().take(limit).cloned().collect();
+        }
+        // The first of each are enough to have the first of all.
+        let lines = entities.iter().filter_map(|entity| self.lines.get(entity));
+        let mut first: Vec<_> = lines.flat_map(|line| line.places.iter().take(limit)).collect();
+        first.sort_unstable_by_key(|(place, _)| **place);
+        first.into_iter().take(limit).map(|(_, record)| Arc::clone(record)).collect()
     }
 
     /// All that waits, whether it is due or not.

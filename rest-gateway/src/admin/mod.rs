@@ -19,7 +19,6 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use parking_lot::Mutex;
-use repartee_process::Secret;
 
 use crate::{
     extract::Query,
@@ -31,12 +30,11 @@ use crate::{
 };
 use chart::Chart;
 use history::{History, Latencies};
-pub(crate) use operator::{Editor, Operator};
+pub(crate) use operator::Operator;
 pub(crate) use sampler::Sampler;
 
-/// What operators are shown, and the token that makes one.
+/// What operators are shown.
 pub(crate) struct Admin {
-    token: Option<Secret>,
     /// Between two points of the history.
     interval: Duration,
     history: Mutex<History>,
@@ -45,9 +43,9 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn new(token: Option<Secret>, interval: Duration) -> Arc<Self> {
+    pub(crate) fn new(interval: Duration) -> Arc<Self> {
         let (history, posts, answers) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { token, interval, history, posts, answers })
+        Arc::new(Self { interval, history, posts, answers })
     }
 
     /// A message was stored and shown; its call began then.
@@ -63,11 +61,9 @@ impl Admin {
 
 /// The operator's page. It holds nothing of anybody: what it shows it asks for, with the operator's token.
 #[utoipa::path(get, path = "/admin", tag = "operations",
-    security((), ("token" = [])),
     responses((status = 200, description = "The page", body = str, content_type = "text/html"),
         (status = 304, description = "The page is the one that the client has")))]
-pub(crate) async fn index(door: operator::Visitor, asked: HeaderMap) -> Response {
-    let _ = door;
+pub(crate) async fn index(asked: HeaderMap) -> Response {
     page::operators(&asked)
 }
 
@@ -76,7 +72,7 @@ pub(crate) async fn index(door: operator::Visitor, asked: HeaderMap) -> Response
 /// What the queue-service counts is the same by every gateway; latencies, streams and long-polls are those of this one,
 /// which learns of every answer for as long as it follows the changes.
 #[utoipa::path(get, path = "/api/admin/history", tag = "operations",
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses((status = 200, description = "The points, oldest first", body = HistoryPage)))]
 pub(crate) async fn history(_: Operator, State(app): State<App>) -> Answer<HistoryPage> {
     let (points, calls, span_ms) = {
@@ -95,7 +91,7 @@ pub(crate) async fn history(_: Operator, State(app): State<App>) -> Answer<Histo
 /// A chart of the last hour as an SVG picture: `throughput`, `latency`, `answers`, `depth` or `storage`.
 #[utoipa::path(get, path = "/api/admin/chart/{name}", tag = "operations",
     params(("name" = String, Path, description = "throughput, latency, answers, depth or storage"), ChartQuery),
-    security((), ("token" = [])),
+    security(("token" = [])),
     responses((status = 200, description = "The picture", body = str, content_type = "image/svg+xml"),
         (status = 404, description = "There is no such chart")))]
 pub(crate) async fn chart(

@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, transport::Channel};
 
 use super::history::Sample;
-use crate::{
-    server::App,
-    source::server_time,
-    upstream::{MAX_ANSWER_BYTES, authorization},
-};
+use crate::{server::App, source::server_time, upstream::MAX_ANSWER_BYTES};
 
 /// The longest time for one answer; a point without it has a gap.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,19 +26,13 @@ impl Sampler {
         let every = app.admin.interval;
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut queue = QueueServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let token = app.admin.token.as_ref().map(authorization);
+        let mut queue = QueueServiceClient::with_interceptor(channel, app.credential.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         let mut refused = None;
         loop {
             ticks.tick().await;
-            let mut request = Request::new(v1::GetStatsRequest {
-                only_in_memory: true,
-                page_size: Some(0),
-                ..Default::default()
-            });
-            if let Some(token) = &token {
-                request.metadata_mut().insert("authorization", token.clone());
-            }
+            let request =
+                v1::GetStatsRequest { only_in_memory: true, page_size: Some(0), ..Default::default() };
             let stats = match timeout(PATIENCE, queue.get_stats(request)).await {
                 Ok(Ok(stats)) => {
                     refused = None;

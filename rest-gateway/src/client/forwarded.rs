@@ -76,7 +76,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 
 /// One node of RFC 7239, section 6, and what is seen of it in `X-Forwarded-For`: an address, in brackets or not, with a
 /// port or without. `None` if it is obfuscated, unknown, or no node at all.
-pub(crate) fn node(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn node(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_NODE)?;
     if let Some(inner) = text.strip_prefix('[') {
         let (address, port) = inner.split_once(']')?;

@@ -19,7 +19,6 @@ use http::{Extensions, HeaderMap};
 use repartee_process::ClientKey;
 
 pub use forwarded::ForwardedHeader;
-pub(crate) use forwarded::node;
 pub use proxies::Network;
 
 /// More proxies of ours in a row than anybody has: what stands further to the left is not looked at.

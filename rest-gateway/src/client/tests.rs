@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{ForwardedHeader, Proxies, forwarded, node};
+use super::{
+    ForwardedHeader, Proxies,
+    forwarded::{self, node},
+};
 
 const PROXY: &str = "10.0.0.1:4711";
 const HEADERS: [ForwardedHeader; 2] = [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded];

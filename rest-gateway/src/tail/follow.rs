@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
+use repartee_process::Credential;
 use repartee_proto::v1::{
     self, WatchHello, WatchMode, queue_service_client::QueueServiceClient, watch_messages_response::Event,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Request, Status, Streaming, transport::Channel};
+use tonic::{Request, Status, Streaming, service::interceptor::InterceptedService, transport::Channel};
 
 use super::{
     Tail,
@@ -34,6 +35,8 @@ pub(crate) struct Follower {
     pub(crate) answered: Box<dyn Fn(Duration) + Send + Sync>,
     /// A connection of its own: pages on their way to browsers never stand before a change.
     pub(crate) channel: Channel,
+    /// The gateway's own token.
+    pub(crate) credential: Credential,
     /// The most bytes of one answer.
     pub(crate) max_answer_bytes: usize,
     /// Messages to begin with.
@@ -191,8 +194,9 @@ impl Follower {
         }
     }
 
-    fn client(&self) -> QueueServiceClient<Channel> {
-        QueueServiceClient::new(self.channel.clone()).max_decoding_message_size(self.max_answer_bytes)
+    fn client(&self) -> QueueServiceClient<InterceptedService<Channel, Credential>> {
+        QueueServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+            .max_decoding_message_size(self.max_answer_bytes)
     }
 }
 

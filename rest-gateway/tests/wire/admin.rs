@@ -3,93 +3,105 @@
 use repartee_proto::v1::{self, ChangeKind};
 use reqwest::Method;
 
-use crate::world::{Answer, World, live, message, until};
+use rest_gateway::Server;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-const TOKEN: [&str; 2] = ["--admin-token", "of-the-house"];
-const CALLS: [(Method, &str); 6] = [
-    (Method::GET, "/api/stats"),
-    (Method::GET, "/api/queue/failed"),
-    (Method::POST, "/api/queue/retry"),
-    (Method::POST, "/api/queue/cancel"),
-    (Method::GET, "/api/admin/history"),
-    (Method::GET, "/api/admin/chart/depth"),
+use crate::{
+    fake::Fake,
+    world::{Answer, World, live, message, serve_queue, settings, until},
+};
+
+/// Calls that operators make, and whether the gateway answers them by itself.
+const CALLS: [(Method, &str, bool); 7] = [
+    (Method::GET, "/api/stats", false),
+    (Method::GET, "/api/queue/failed", false),
+    (Method::POST, "/api/queue/retry", false),
+    (Method::POST, "/api/queue/cancel", false),
+    (Method::GET, "/api/admin/history", true),
+    (Method::GET, "/api/admin/chart/depth", true),
+    (Method::GET, "/metrics", true),
 ];
 
-/// One call of an operator, with a header.
-async fn ask(world: &World, call: &(Method, &str), header: Option<(&str, &str)>) -> Answer {
-    let mut request = world.request(call.0.clone(), call.1);
+/// One call of an operator, with this Authorization header.
+async fn ask(world: &World, call: &(Method, &str, bool), authorization: &str) -> Answer {
+    let mut request = world.request(call.0.clone(), call.1).header("authorization", authorization);
     if call.0 == Method::POST {
         request = request.json(&serde_json::json!({ "messageId": "m1" }));
-    }
-    if let Some((name, value)) = header {
-        request = request.header(name, value);
     }
     Answer::to(request).await
 }
 
 #[tokio::test]
-async fn without_a_token_operators_are_callers_on_this_machine() {
+async fn whatever_else_is_sent_calls_of_operators_need_a_token() {
     let world = World::start().await;
-    world.queue.answer(v1::GetStatsResponse::default());
-    world.queue.answer(v1::ListFailedResponse::default());
-    assert_eq!(world.get("/admin").await.status, 200);
-    for call in &CALLS {
-        let answer = ask(&world, call, None).await;
-        assert_ne!(answer.status, 401, "{}: {}", call.1, answer.text());
-        for elsewhere in [
-            ("x-forwarded-for", "203.0.113.9"),
-            ("forwarded", "for=203.0.113.9"),
-            ("origin", "http://evil.example"),
-            ("host", "evil.example"),
+    for (method, path, _) in &CALLS {
+        for (name, value) in [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("forwarded", "for=127.0.0.1"),
+            ("host", "localhost"),
+            ("x-repartee-client", "127.0.0.1"),
+            ("x-repartee-authorization", "Bearer of-an-operator"),
         ] {
-            let problem = ask(&world, call, Some(elsewhere)).await.problem(401);
-            assert!(problem["detail"].as_str().unwrap().contains("--admin-token"), "{problem}");
+            let client = reqwest::Client::new();
+            let url = format!("http://{}{path}", world.authority());
+            let request = client.request(method.clone(), url).header(name, value);
+            let problem =
+                Answer::to(request.header("content-type", "application/json").body("{}")).await.problem(401);
+            assert!(problem["detail"].as_str().unwrap().contains("token"), "{path} {name}: {problem}");
         }
     }
-    let hostile = world.request(Method::GET, "/admin").header("host", "evil.example");
-    Answer::to(hostile).await.problem(401);
-}
-
-#[tokio::test]
-async fn with_a_token_operators_are_those_who_have_it_wherever_they_are() {
-    let world = World::start_with(&TOKEN).await;
-    world.queue.answer(v1::GetStatsResponse::default());
-    world.queue.answer(v1::ListFailedResponse::default());
-    for call in &CALLS {
-        ask(&world, call, None).await.problem(401);
-        ask(&world, call, Some(("authorization", "Bearer of-the-houses"))).await.problem(403);
-        let request = world.request(call.0.clone(), call.1).header("x-forwarded-for", "203.0.113.9");
-        let request = if call.0 == Method::POST {
-            request.json(&serde_json::json!({ "messageId": "m1" }))
-        } else {
-            request
-        };
-        let answer = Answer::to(request.header("authorization", "Bearer of-the-house")).await;
-        assert!(![401, 403].contains(&answer.status), "{}: {}", call.1, answer.text());
-    }
+    assert_eq!(world.queue.calls(), 0, "nothing was asked upstream");
     // The page itself holds nothing: it asks for the token.
-    let page = world.request(Method::GET, "/admin").header("x-forwarded-for", "203.0.113.9");
-    assert_eq!(Answer::to(page).await.status, 200);
+    assert_eq!(world.get("/admin").await.status, 200);
 }
 
 #[tokio::test]
-async fn the_token_of_an_operator_is_passed_on_and_their_peers_are_not() {
-    let world = World::start_with(&TOKEN).await;
+async fn what_the_gateway_answers_by_itself_is_for_operators_only() {
+    let world = World::start().await;
+    for call in CALLS.iter().filter(|(_, _, by_itself)| *by_itself) {
+        assert_eq!(ask(&world, call, "Bearer of-an-operator").await.status, 200, "{}", call.1);
+        for wrong in ["Bearer of-a-worker", "Bearer of-another-house", "Bearer "] {
+            ask(&world, call, wrong).await.problem(403);
+        }
+        ask(&world, call, "Basic of-an-operator").await.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn a_clients_token_is_passed_on_beside_the_gateways_own() {
+    let world = World::start().await;
     world.queue.answer(v1::ListFailedResponse::default());
-    let call = (Method::GET, "/api/queue/failed");
-    ask(&world, &call, Some(("authorization", "bearer  of-the-house"))).await.json(200);
-    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-house");
-    assert_eq!(world.queue.metadata("x-forwarded-for"), "");
+    ask(&world, &CALLS[1], "bearer  of-the-house").await.json(200);
+    assert_eq!(world.queue.metadata("x-repartee-authorization"), "bearer  of-the-house");
+    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-gateway");
     assert!(!world.queue.metadata("x-request-id").is_empty());
 }
 
 #[tokio::test]
-async fn the_points_of_the_charts_are_asked_for_with_the_token() {
-    let world = World::start_with(&[&TOKEN[..], &["--history-interval", "0.01"]].concat()).await;
+async fn the_points_of_the_charts_are_asked_for_with_the_gateways_own_token() {
+    let world = World::start_with(&["--history-interval", "0.01"]).await;
     world.queue.answer(v1::GetStatsResponse::default());
     until("a point", &world, "/livez", |_| world.queue.calls() > 0).await;
     let _: v1::GetStatsRequest = world.queue.asked();
-    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-house");
+    assert_eq!(world.queue.metadata("authorization"), "Bearer of-the-gateway");
+    assert_eq!(world.queue.metadata("x-repartee-client"), "");
+}
+
+#[tokio::test]
+async fn metrics_have_an_address_of_their_own_if_they_are_given_one() {
+    let queue = Fake::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let _queue = serve_queue(queue, listener);
+    let server = Server::bind(settings(addr, &["--metrics-addr", "127.0.0.1:0"])).await.unwrap();
+    let (metrics, stop) = (server.metrics_addr().unwrap(), CancellationToken::new());
+    let serving = tokio::spawn(server.serve(stop.clone()));
+    let shown = reqwest::get(format!("http://{metrics}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(shown.contains("repartee_bound_limit"), "{shown}");
+    assert_eq!(reqwest::get(format!("http://{metrics}/api/stats")).await.unwrap().status(), 404);
+    stop.cancel();
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]

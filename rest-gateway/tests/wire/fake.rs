@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::Stream;
+use repartee_process::access::CLIENT;
 use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
@@ -116,10 +117,23 @@ macro_rules! unary {
                 request: Request<v1::ListMessagesRequest>,
             ) -> Result<Response<v1::ListMessagesResponse>, Status> {
                 // What the gateway asks for itself is asked on behalf of nobody.
-                match request.metadata().get("x-forwarded-for") {
+                match request.metadata().get(CLIENT) {
                     Some(_) => self.serve(request).await,
                     None => Ok(Response::new(self.0.log.newest())),
                 }
+            }
+
+            /// Of those who call the gateway, one is an operator and one a worker.
+            async fn authenticate(
+                &self,
+                request: Request<v1::AuthenticateRequest>,
+            ) -> Result<Response<v1::AuthenticateResponse>, Status> {
+                let role = match request.get_ref().token.as_str() {
+                    "of-an-operator" => v1::Role::Operator,
+                    "of-a-worker" => v1::Role::Worker,
+                    _ => return Err(Status::permission_denied("this token is unknown here")),
+                };
+                Ok(Response::new(v1::AuthenticateResponse { role: role.into(), ..Default::default() }))
             }
 
             async fn stream_pending(

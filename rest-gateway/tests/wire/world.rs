@@ -4,7 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser as _;
 use repartee_proto::v1::{self, queue_service_server::QueueServiceServer};
-use reqwest::{Client, Method, RequestBuilder, header::HeaderMap, redirect::Policy};
+use reqwest::{
+    Client, Method, RequestBuilder,
+    header::{AUTHORIZATION, HeaderMap},
+    redirect::Policy,
+};
 use rest_gateway::{Server, Settings};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -43,7 +47,8 @@ pub(crate) fn settings(queue: SocketAddr, flags: &[&str]) -> Settings {
     let always = ["rest-gateway", "--http-addr", "127.0.0.1:0", "--queue-url", &url];
     // The log of the fake begins with one old message: with this seed, there may be older ones, and polls go upstream.
     let seed = if flags.contains(&"--tail-seed") { &[][..] } else { &["--tail-seed", "1"] };
-    Settings::try_parse_from(always.iter().chain(seed).chain(flags)).unwrap()
+    let parsed = Settings::try_parse_from(always.iter().chain(seed).chain(flags)).unwrap();
+    Settings { token: Some("of-the-gateway".parse().unwrap()), ..parsed }
 }
 
 /// Serves `fake` on `listener` until the guard is dropped.
@@ -85,7 +90,10 @@ impl World {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let gateway = tokio::spawn(async move { server.serve(stopped).await.unwrap() });
-        let client = Client::builder().redirect(Policy::none()).build().unwrap();
+        let bearer = (AUTHORIZATION, "Bearer of-an-operator".parse().unwrap());
+        let client =
+            Client::builder().redirect(Policy::none()).default_headers([bearer].into_iter().collect());
+        let client = client.build().unwrap();
         Self { queue, gateway, base, client, _queue: guard, _gateway: stop.clone().drop_guard(), stop }
     }
 

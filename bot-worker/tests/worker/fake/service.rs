@@ -124,6 +124,7 @@ impl queue_service_server::QueueService for Shared {
         pause_entity: PauseEntityRequest => PauseEntityResponse,
         resume_entity: ResumeEntityRequest => ResumeEntityResponse,
         get_stats: GetStatsRequest => GetStatsResponse,
+        authenticate: AuthenticateRequest => AuthenticateResponse,
     }
 }
 

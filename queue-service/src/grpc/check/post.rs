@@ -18,11 +18,12 @@ const AI_COLOR: &str = "default";
 const KEY_CHARS: u32 = 255;
 
 /// A message to be posted, with its idempotency key. `sender` is who stands behind the caller; none if the caller has no
-/// share.
+/// share. `scope` is to whom the key belongs: the same key of somebody else is another one.
 pub(in crate::grpc) fn post(
     limits: &Limits,
     request: v1::PostMessageRequest,
     sender: Option<Sender>,
+    scope: &[u8],
 ) -> Result<Post, Rejection> {
     let v1::PostMessageRequest { message, idempotency_key } = request;
     let Some(mut message) = message else {
@@ -55,7 +56,7 @@ pub(in crate::grpc) fn post(
     checks.done()?;
     // Of the names in their form: the same message in another spelling is the same message.
     let request = idempotency_key.map(|key| Request {
-        key: RequestKey(digest(key.as_bytes())),
+        key: RequestKey(digest(&[scope, &[0], key.as_bytes()].concat())),
         fingerprint: digest(&message.encode_to_vec()),
     });
     let new = NewMessage {

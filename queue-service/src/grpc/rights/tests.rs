@@ -1,118 +1,254 @@
-//! Callers with and without tokens, from here and from elsewhere.
+//! Every role at every call, and whom a gateway is believed to ask for.
 
-use tonic::{Code, metadata::MetadataValue, transport::server::TcpConnectInfo};
+use axum::{body::Body, http::HeaderValue};
+use prost::Message as _;
+use repartee_process::NewToken;
+use repartee_proto::v1::queue_service_server::SERVICE_NAME;
+use tempfile::TempDir;
+use tonic::Code;
 
 use super::*;
 
-/// The token of operators.
-const TOKEN: &str = "of-the-house";
 /// Peers of the connection: on this machine, and elsewhere.
 const HERE: &str = "127.0.0.1";
 const ELSEWHERE: &str = "203.0.113.7";
 
-fn rights(admin: Option<&str>) -> (Rights, tempfile::TempDir) {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let edits = EditSecret::open(folder.path()).expect("it is empty");
-    (Rights { admin: admin.map(|token| token.parse().expect("any text is a secret")), edits }, folder)
+/// A service with a token of each role.
+struct Judge {
+    rights: Rights,
+    tokens: [String; 3],
+    _folder: TempDir,
 }
 
-/// A call of a peer, for everybody in `chain`, with this Authorization header.
-fn call(peer: &str, chain: Option<&str>, authorization: Option<&str>) -> Request<()> {
-    let mut request = Request::new(());
-    let remote_addr = format!("{peer}:4711").parse().ok();
-    request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
-    for (name, value) in [("x-forwarded-for", chain), ("authorization", authorization)] {
-        if let Some(value) = value {
-            request.metadata_mut().insert(name, value.parse().expect("visible ASCII"));
-        }
+/// What a caller sends as Authorization.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sent {
+    Nothing,
+    EditToken,
+    Worker,
+    Gateway,
+    Operator,
+}
+
+const ALL: [Sent; 5] = [Sent::Nothing, Sent::EditToken, Sent::Worker, Sent::Gateway, Sent::Operator];
+
+impl Judge {
+    /// `loopback`: what the port is bound to.
+    fn on(loopback: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let edits = EditSecret::open(folder.path()).expect("it is empty");
+        let new = |role, entities: &[String]| NewToken::draw(role, entities, "", None);
+        let own = [new(Role::Worker, &["bot".to_owned()]), new(Role::Gateway, &[]), new(Role::Operator, &[])];
+        let rights = Rights { tokens: Tokens::load(None, &own).unwrap(), edits, visitors: loopback };
+        Self { rights, tokens: own.map(|token| token.secret.reveal().to_owned()), _folder: folder }
     }
-    request
+
+    fn bearer(&self, sent: Sent) -> Option<String> {
+        let token = match sent {
+            Sent::Nothing => return None,
+            Sent::EditToken => &self.rights.edits.token(Uuid::from_u128(7)),
+            Sent::Worker => &self.tokens[0],
+            Sent::Gateway => &self.tokens[1],
+            Sent::Operator => &self.tokens[2],
+        };
+        Some(format!("Bearer {token}"))
+    }
+
+    fn judge(&self, path: &str, peer: &str, headers: &[(&str, Option<String>)]) -> Result<Caller, Status> {
+        let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let remote_addr = format!("{peer}:4711").parse().ok();
+        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+        for (name, value) in headers {
+            if let Some(value) = value {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                request
+                    .headers_mut()
+                    .insert(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+            }
+        }
+        self.rights.judge(&request)
+    }
+
+    /// A call by its caller.
+    fn direct(&self, method: &str, sent: Sent) -> Code {
+        code(self.judge(&format!("{OWN}{method}"), HERE, &[("authorization", self.bearer(sent))]))
+    }
+
+    /// A call by a gateway for a caller.
+    fn passed_on(&self, method: &str, sent: Sent) -> Code {
+        let headers = [
+            ("authorization", self.bearer(Sent::Gateway)),
+            (access::CLIENT, Some(ELSEWHERE.to_owned())),
+            (access::ON_BEHALF, self.bearer(sent)),
+        ];
+        code(self.judge(&format!("{OWN}{method}"), HERE, &headers))
+    }
 }
 
-fn code<T>(judged: Result<T, Status>) -> Code {
+fn code(judged: Result<Caller, Status>) -> Code {
     judged.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
-#[test]
-fn work_and_operations_are_open_to_callers_here_and_with_the_token_to_callers_elsewhere() {
-    use Code::{Ok, PermissionDenied, Unauthenticated};
-    let (with, without) = (rights(Some(TOKEN)).0, rights(None).0);
-    let (right, wrong) = (Some("Bearer of-the-house"), Some("Bearer of-another-house"));
-    for (peer, chain, header, with_token, without_token) in [
-        (HERE, None, None, Ok, Ok),
-        (HERE, Some("127.0.0.1, ::1"), None, Ok, Ok),
-        (HERE, Some(ELSEWHERE), None, Unauthenticated, Unauthenticated),
-        (ELSEWHERE, None, None, Unauthenticated, Unauthenticated),
-        (ELSEWHERE, Some(HERE), None, Unauthenticated, Unauthenticated),
-        (HERE, None, right, Ok, Ok),
-        (HERE, Some(ELSEWHERE), right, Ok, Unauthenticated),
-        (ELSEWHERE, None, right, Ok, Unauthenticated),
-        (ELSEWHERE, None, Some("bearer  of-the-house "), Ok, Unauthenticated),
-        (HERE, None, wrong, PermissionDenied, Ok),
-        (ELSEWHERE, None, wrong, PermissionDenied, Unauthenticated),
-        (HERE, None, Some("Basic of-the-house"), Ok, Ok),
-        (ELSEWHERE, None, Some("Basic of-the-house"), Unauthenticated, Unauthenticated),
-    ] {
-        let request = call(peer, chain, header);
-        let judged = [&with, &without].map(|rights| code(rights.work_or_operate(&request)));
-        assert_eq!(judged, [with_token, without_token], "{peer} for {chain:?} with {header:?}");
+/// What the table says about this caller at this call.
+fn expected(callers: Callers, sent: Sent, visitors: bool) -> Code {
+    let may = match sent {
+        Sent::Nothing => visitors && callers.include(Callers::VISITOR),
+        Sent::EditToken => callers.include(Callers::AUTHOR) || visitors && callers.include(Callers::VISITOR),
+        Sent::Worker => callers.include(Callers::WORKER),
+        Sent::Gateway => callers.include(Callers::GATEWAY),
+        Sent::Operator => callers.include(Callers::OPERATOR),
+    };
+    match sent {
+        _ if may => Code::Ok,
+        Sent::Nothing => Code::Unauthenticated,
+        Sent::EditToken | Sent::Worker | Sent::Gateway | Sent::Operator => Code::PermissionDenied,
     }
 }
 
 #[test]
-fn a_token_that_cannot_be_read_is_a_wrong_one() {
-    let (rights, _folder) = rights(Some(TOKEN));
-    let mut request = call(HERE, None, None);
-    let unreadable = MetadataValue::try_from(&b"Bearer t\xf6ken"[..]).expect("opaque bytes may be sent");
-    request.metadata_mut().insert("authorization", unreadable);
-    assert_eq!(code(rights.work_or_operate(&request)), Code::PermissionDenied);
-    assert_eq!(code(rights.change(&request, Uuid::from_u128(7))), Code::PermissionDenied);
+fn the_table_has_every_call_of_the_contract_and_no_other() {
+    let set = prost_types::FileDescriptorSet::decode(repartee_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = set.file.iter().flat_map(|file| {
+        file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service))
+    });
+    let (_, service) = services.into_iter().find(|(name, _)| name == SERVICE_NAME).unwrap();
+    let mut contract: Vec<&str> = service.method.iter().map(|method| method.name()).collect();
+    let mut table: Vec<&str> = access::CALLS.iter().map(|(name, _)| *name).collect();
+    contract.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(table, contract);
 }
 
 #[test]
-fn a_message_is_changed_by_its_author_by_operators_and_by_callers_here_without_a_token() {
-    use Code::{Ok, PermissionDenied, Unauthenticated};
-    let (id, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
-    for (admin, elsewhere) in [(Some(TOKEN), Ok), (None, PermissionDenied)] {
-        let (rights, _folder) = rights(admin);
-        let bearer = |token: &str| format!("Bearer {token}");
-        let [author, stranger] = [id, other].map(|id| bearer(&rights.edits.token(id)));
-        let (operator, wrong) = (bearer(TOKEN), bearer("of-another-house"));
-        // Without a token of operators there is nothing to tell a wrong one by, of a caller who needs none.
-        let unknown = if admin.is_some() { PermissionDenied } else { Ok };
-        for (peer, chain, header, expected) in [
-            (HERE, None, None, Ok),
-            (HERE, Some(HERE), None, Ok),
-            (HERE, Some(ELSEWHERE), None, Unauthenticated),
-            (ELSEWHERE, None, None, Unauthenticated),
-            (ELSEWHERE, None, Some(&author), Ok),
-            (HERE, Some(ELSEWHERE), Some(&author), Ok),
-            (ELSEWHERE, None, Some(&stranger), PermissionDenied),
-            (HERE, Some(HERE), Some(&stranger), PermissionDenied),
-            (HERE, None, Some(&operator), Ok),
-            (ELSEWHERE, None, Some(&operator), elsewhere),
-            (HERE, Some(ELSEWHERE), Some(&operator), elsewhere),
-            (HERE, Some(HERE), Some(&wrong), PermissionDenied),
-            (ELSEWHERE, None, Some(&wrong), PermissionDenied),
-            (HERE, None, Some(&wrong), unknown),
-            (HERE, None, Some(&"Basic b2Y=".to_owned()), Unauthenticated),
-        ] {
-            let request = call(peer, chain, header.map(String::as_str));
-            let judged = code(rights.change(&request, id));
-            assert_eq!(judged, expected, "{admin:?}: {peer} for {chain:?} with {header:?}");
+fn every_caller_may_make_the_calls_of_the_table_and_no_other() {
+    let (loopback, open) = (Judge::on(true), Judge::on(false));
+    for (method, callers) in access::CALLS {
+        for sent in ALL {
+            assert_eq!(loopback.direct(method, sent), expected(*callers, sent, true), "{method} by {sent:?}");
+            assert_eq!(
+                open.direct(method, sent),
+                expected(*callers, sent, false),
+                "{method} by {sent:?}, open port"
+            );
+            // A gateway's token opens nothing to those who call the gateway.
+            let by_gateway = match sent {
+                Sent::Gateway => Code::PermissionDenied,
+                sent => expected(*callers, sent, true),
+            };
+            for judge in [&loopback, &open] {
+                assert_eq!(judge.passed_on(method, sent), by_gateway, "{method} for {sent:?}");
+            }
         }
     }
 }
 
 #[test]
-fn a_chain_is_local_only_where_every_address_is_loopback() {
-    let (rights, _folder) = rights(None);
-    let local = |chain| rights.work_or_operate(&call(HERE, chain, None)).is_ok();
-    assert!(local(None));
-    for chain in ["127.0.0.1", "127.0.0.1, ::1, ::ffff:127.0.0.1"] {
-        assert!(local(Some(chain)), "{chain}");
+fn where_a_call_comes_from_gives_no_right_and_takes_none() {
+    let judge = Judge::on(true);
+    for peer in [HERE, "::1", ELSEWHERE] {
+        let peer = if peer.contains(':') { format!("[{peer}]") } else { peer.to_owned() };
+        for (name, value) in [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-repartee-client", "127.0.0.1"),
+            ("forwarded", "for=127.0.0.1"),
+            ("host", "localhost"),
+        ] {
+            let stats = |sent| {
+                let headers = [(name, Some(value.to_owned())), ("authorization", judge.bearer(sent))];
+                code(judge.judge(&format!("{OWN}GetStats"), &peer, &headers))
+            };
+            assert_eq!(stats(Sent::Nothing), Code::Unauthenticated, "{peer} {name}");
+            assert_eq!(stats(Sent::Operator), Code::Ok, "{peer} {name}");
+        }
     }
-    for chain in ["203.0.113.7", "127.0.0.1, 203.0.113.7", "unknown", ""] {
-        assert!(!local(Some(chain)), "{chain}");
+}
+
+#[test]
+fn only_a_gateway_is_believed_about_its_client() {
+    let judge = Judge::on(true);
+    let client = |sent, of: Option<&str>| {
+        let headers = [("authorization", judge.bearer(sent)), (access::CLIENT, of.map(str::to_owned))];
+        judge.judge(&format!("{OWN}PostMessage"), HERE, &headers).unwrap().client
+    };
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    assert_eq!(client(Sent::Gateway, Some(ELSEWHERE)), address(ELSEWHERE));
+    assert_eq!(client(Sent::Gateway, Some("unknown")), None);
+    assert_eq!(client(Sent::Operator, Some(ELSEWHERE)), address(HERE));
+    assert_eq!(client(Sent::Nothing, Some(ELSEWHERE)), address(HERE));
+}
+
+#[test]
+fn a_wrong_token_is_refused_at_every_call_and_counted() {
+    let judge = Judge::on(true);
+    let wrong = format!("Bearer rpt_000000000000_{}", "0".repeat(64));
+    for (method, _) in access::CALLS {
+        let path = format!("{OWN}{method}");
+        assert_eq!(
+            code(judge.judge(&path, HERE, &[("authorization", Some(wrong.clone()))])),
+            Code::PermissionDenied
+        );
+        let for_client = [
+            ("authorization", judge.bearer(Sent::Gateway)),
+            (access::CLIENT, Some(ELSEWHERE.to_owned())),
+            (access::ON_BEHALF, Some(wrong.clone())),
+        ];
+        assert_eq!(code(judge.judge(&path, HERE, &for_client)), Code::PermissionDenied, "{method}");
     }
+}
+
+#[test]
+fn health_is_told_to_everybody_and_the_rest_to_whoever_may_call() {
+    let (loopback, open) = (Judge::on(true), Judge::on(false));
+    let asked = |judge: &Judge, path: &str, sent| {
+        code(judge.judge(path, ELSEWHERE, &[("authorization", judge.bearer(sent))]))
+    };
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for sent in ALL {
+        assert_eq!(asked(&open, HEALTH_CHECK, sent), Code::Ok);
+        assert_eq!(asked(&loopback, reflection, sent), Code::Ok);
+    }
+    for path in [reflection, "/grpc.health.v1.Health/Watch", "/repartee.v1.QueueService/NoSuchCall"] {
+        assert_eq!(asked(&open, path, Sent::Nothing), Code::Unauthenticated, "{path}");
+        assert_eq!(asked(&open, path, Sent::Worker), Code::Ok, "{path}");
+    }
+}
+
+#[test]
+fn a_message_is_changed_by_its_author_and_by_operators() {
+    let judge = Judge::on(true);
+    let change = |sent, id| {
+        let headers = [("authorization", judge.bearer(sent))];
+        let caller = judge.judge(&format!("{OWN}UpdateMessage"), HERE, &headers).unwrap();
+        judge.rights.change(&caller, Uuid::from_u128(id)).map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    assert_eq!((change(Sent::EditToken, 7), change(Sent::EditToken, 8)), (Code::Ok, Code::PermissionDenied));
+    assert_eq!((change(Sent::Operator, 7), change(Sent::Operator, 8)), (Code::Ok, Code::Ok));
+}
+
+#[test]
+fn a_key_belongs_to_the_token_or_the_visitor_or_the_address() {
+    let judge = Judge::on(true);
+    let of = |sent, client: &str, visitor: Option<&str>| {
+        let headers = [
+            ("authorization", judge.bearer(Sent::Gateway)),
+            (access::CLIENT, Some(client.to_owned())),
+            (access::ON_BEHALF, judge.bearer(sent)),
+            (access::VISITOR, visitor.map(str::to_owned)),
+        ];
+        let caller = judge.judge(&format!("{OWN}PostMessage"), HERE, &headers).unwrap();
+        let sender = caller.sender(&judge.rights.edits);
+        (sender, caller.scope(sender))
+    };
+    let (nobody, worker) = (Sent::Nothing, Sent::Worker);
+    assert_eq!(of(nobody, ELSEWHERE, Some("ann")).1, of(nobody, HERE, Some("ann")).1, "wherever she is");
+    assert_ne!(of(nobody, HERE, Some("ann")).1, of(nobody, HERE, Some("bea")).1, "in one house");
+    assert_eq!(of(nobody, "2001:db8::1", None), of(nobody, "2001:db8::ffff", None), "one household");
+    assert_ne!(of(nobody, "2001:db8::1", None), of(nobody, "2001:db8:0:1::1", None));
+    assert_ne!(of(nobody, HERE, None), of(nobody, ELSEWHERE, None));
+    assert_eq!(of(nobody, HERE, None), of(nobody, "::ffff:127.0.0.1", None));
+    assert_eq!(of(worker, HERE, Some("ann")), of(worker, ELSEWHERE, None), "a worker has no share");
+    assert_eq!(of(worker, HERE, None).0, None);
+    let shared = of(nobody, HERE, Some("ann")).0.unwrap();
+    assert_eq!(shared.address, of(nobody, HERE, None).0.unwrap().address);
+    assert_ne!(shared.author, shared.address);
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -63,6 +64,8 @@ impl WorkStream {
     async fn serve_offers(&mut self) -> Result<(), Over> {
         self.hello().await?;
         let draining = self.grpc.streams.draining.clone();
+        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
+        let mut refused = pin!(rights.until_refused(&caller));
         let mut tail = self.grpc.reads.views.subscribe();
         let mut pauses = self.grpc.reads.views.pause_changes();
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
@@ -84,6 +87,7 @@ impl WorkStream {
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
                 () = draining.cancelled() => return Err(self.go_away()),
+                () = &mut refused => return Err(self.refuse(status::token_refused())),
                 () = self.outlet.closed() => return Err(Over),
             }
         }
@@ -139,7 +143,7 @@ impl WorkStream {
 
     /// After a pause began or ended: offers what was held back.
     async fn offer_resumed(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        for record in self.grpc.reads.views.pending(None, usize::MAX, self.grpc.clock.read().now) {
+        for record in self.grpc.reads.views.pending(&[], usize::MAX, self.grpc.clock.read().now) {
             if !offers.open.contains(&record.content.id) {
                 self.note(&record, offers).await?;
             }

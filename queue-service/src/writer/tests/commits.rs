@@ -47,7 +47,7 @@ async fn nothing_is_visible_or_answered_before_it_is_durable() {
     assert!(poll(&mut asking).is_pending(), "the caller");
     assert!(!tail.has_changed().unwrap(), "the watchers");
     assert_eq!(bench.views.after(None, 0, 10).unwrap().items.len(), 0, "the polls");
-    assert_eq!(bench.views.pending(None, 10, i64::MAX).len(), 0, "the lists");
+    assert_eq!(bench.views.pending(&[], 10, i64::MAX).len(), 0, "the lists");
     assert_eq!(bench.shown(&commit.changes[0].record), None);
 
     orders.send(Order::Go).unwrap();

@@ -64,7 +64,7 @@ async fn renewing_and_looking_go_on() {
     bench.fill_the_disk();
     assert!(bench.queue.renew(vec![lease(&held)], None).await.unwrap()[0].is_ok());
     assert_eq!(bench.queue.sessions().await.unwrap()[0].leases, 1);
-    assert_eq!(bench.views.pending(None, 10, i64::MAX).len(), 0);
+    assert_eq!(bench.views.pending(&[], 10, i64::MAX).len(), 0);
     assert!(bench.shown(&held.record).is_some());
 }
 

@@ -19,8 +19,8 @@ pub(crate) async fn serve(settings: ServeEcho) -> Result<(), Error> {
     let listener = TcpListener::bind(settings.addr).await.map_err(Error::io("binding the echo"))?;
     let addr = listener.local_addr().map_err(Error::io("binding the echo"))?;
     let ready = match settings.upstream {
-        None => Ready { grpc: Some(addr), http: None },
-        Some(_) => Ready { grpc: None, http: Some(addr) },
+        None => Ready { grpc: Some(addr), ..Ready::default() },
+        Some(_) => Ready { http: Some(addr), ..Ready::default() },
     };
     // Connections that come before the server accepts wait in the listener.
     let told = ready.write_to(&settings.ready_file);

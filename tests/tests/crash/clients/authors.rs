@@ -9,15 +9,14 @@ use crate::{
     request::{Edit, Request},
 };
 
-/// Edits messages by their edit tokens, and deletes some, until enough was asked.
+/// Edits messages, and deletes some by their edit tokens, until enough was asked.
 pub(super) async fn edit(cast: Cast, mut client: Client) {
     let mut pace = pace(15);
     while !cast.enough.is_cancelled() {
         pace.tick().await;
         let Some(known) = client.recorder.any_known(&mut client.random) else { continue };
-        let token = Some(known.edit_token);
         if client.random.random_ratio(1, 12) {
-            let deletion = Request::Delete { id: known.id, token };
+            let deletion = Request::Delete { id: known.id, token: Some(known.edit_token) };
             client.call(deletion.clone()).await;
             if client.random.random_ratio(1, 4) {
                 client.call(deletion).await;
@@ -27,7 +26,10 @@ pub(super) async fn edit(cast: Cast, mut client: Client) {
         let mark = client.recorder.mark();
         let text = client.random.random_bool(0.8).then(|| format!("Edit {mark}."));
         let priority = (known.is_work && client.random.random_bool(0.3)).then_some(mark.unsigned_abs() % 100);
-        client.call(Request::Edit(Edit { id: known.id, mark, text, priority, status: None, token })).await;
+        // Marks are scores, which operators set.
+        client
+            .call(Request::Edit(Edit { id: known.id, mark, text, priority, status: None, token: None }))
+            .await;
     }
 }
 

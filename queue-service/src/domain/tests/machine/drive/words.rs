@@ -58,6 +58,7 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
     match rejection {
         Rejection::Invalid(_) => Refusal::Invalid,
         Rejection::NameReserved(_) => panic!("no visitor posts here"),
+        Rejection::NotAllowed { .. } => panic!("rights are judged before the rules"),
         Rejection::NotFound(_) => Refusal::NotFound,
         Rejection::NotPending(_) => Refusal::NotPending,
         Rejection::NotDue { .. } => Refusal::NotDue,
