@@ -89,7 +89,8 @@ async fn one_connection_carries_so_many_requests_over_http2_and_the_next_waits()
     let (gateway, _silent) = stuck(&["--max-requests-per-connection", "1"]).await;
     let url = format!("http://{}", gateway.http_addr());
     let channel = Endpoint::from_shared(url.clone()).unwrap().connect().await.unwrap();
-    let first = tokio::spawn(over_http2(channel.clone(), format!("{url}/api/stats")));
+    let first =
+        tokio::spawn(over_http2(channel.clone(), format!("{url}/api/comments/{}", uuid::Uuid::new_v4())));
     until_held(&gateway.browser(), "requests", 1.0).await;
     let mut second = Box::pin(over_http2(channel, format!("{url}/livez")));
     assert!((&mut second).now_or_never().is_none());

@@ -49,9 +49,10 @@ async fn drip(address: SocketAddr) {
 #[tokio::test]
 async fn a_connection_too_many_ends_the_idlest_on_both_faces() {
     let queue = Service::queue_service(&["--max-connections", "2"]).await;
-    let gateway = lonely_gateway(&["--max-connections", "2"]).await;
+    // Metrics are for operators, whom a queue-service has to know.
+    let world = World::with(&[], &["--max-connections", "2"]).await;
     for (address, bound) in
-        [(queue.grpc_addr(), "grpc_connections"), (gateway.http_addr(), "http_connections")]
+        [(queue.grpc_addr(), "grpc_connections"), (world.gateway.http_addr(), "http_connections")]
     {
         let operator = Browser::new(&format!("http://{address}"));
         assert_eq!(Metrics::of(&operator).await.bound(bound), (1.0, 2.0));

@@ -5,8 +5,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use e2e::{
-    Browser, Frame, Frames, Grpc, Metrics, Service, World, held, platform_post, question_from,
-    within_deadline,
+    Bearer, Browser, Frame, Frames, Grpc, Metrics, OPERATOR, RawClient, Service, World, held, platform_post,
+    question_from, within_deadline,
 };
 use repartee_proto::v1::{
     GetConversationRequest, ListMessagesRequest, ListPendingRequest, PostMessageRequest, PostMessagesRequest,
@@ -17,6 +17,7 @@ use tokio::{
     net::TcpStream,
     time::interval,
 };
+use tonic::transport::Endpoint;
 
 const PAGE: &str = "/api/comments?limit=1000";
 const MIB: u64 = 1024 * 1024;
@@ -271,6 +272,12 @@ async fn a_page_ends_by_its_bytes_and_says_that_there_is_more() {
     assert_eq!(seen, 200);
 }
 
+/// A client that knows nothing of large answers.
+async fn plain(queue: &Service) -> RawClient {
+    let channel = Endpoint::from_shared(queue.grpc_url()).unwrap().connect().await.unwrap();
+    QueueServiceClient::with_interceptor(channel, Bearer(Some(OPERATOR.to_owned())))
+}
+
 #[tokio::test]
 async fn lists_over_grpc_stay_below_what_clients_take_and_say_that_there_is_more() {
     let queue = Service::queue_service(&[]).await;
@@ -278,8 +285,7 @@ async fn lists_over_grpc_stay_below_what_clients_take_and_say_that_there_is_more
     for _ in 0..300 {
         client.post(question_from("Human", "echo", &"x".repeat(16_384))).await.unwrap();
     }
-    // As a client that knows nothing of large answers.
-    let mut plain = QueueServiceClient::connect(queue.grpc_url()).await.unwrap();
+    let mut plain = plain(&queue).await;
     let pending = ListPendingRequest { limit: 1_000, ..Default::default() };
     let pending = plain.list_pending(pending).await.unwrap().into_inner();
     assert!(pending.more && (50..300).contains(&pending.messages.len()), "{}", pending.messages.len());
@@ -312,7 +318,7 @@ async fn a_context_that_is_larger_than_a_page_comes_in_part() {
     for _ in 0..200 {
         client.post(question_from("Human", "echo", &"x".repeat(16_384))).await.unwrap();
     }
-    let mut plain = QueueServiceClient::connect(queue.grpc_url()).await.unwrap();
+    let mut plain = plain(&queue).await;
     for _ in 0..199 {
         let work = client.claim_next("worker", &["echo"], 0).await.unwrap().unwrap();
         client.complete(held(&work), None).await.unwrap();
@@ -349,7 +355,7 @@ async fn one_commit_that_is_larger_than_a_page_is_a_page_of_its_own() {
         after = last["timestamp"].as_i64().unwrap();
     }
     assert_eq!(sizes, [3, 256, 3]);
-    let mut plain = QueueServiceClient::connect(world.queue.grpc_url()).await.unwrap();
+    let mut plain = plain(&world.queue).await;
     let after = Some(Position::After(1));
     let request = ListMessagesRequest { position: after, limit: 1_000, ..Default::default() };
     let page = plain.list_messages(request).await.unwrap().into_inner();

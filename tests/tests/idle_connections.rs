@@ -149,7 +149,7 @@ async fn a_head_has_its_own_time_and_the_pause_before_it_another() {
     let world = World::with(&settings, &settings).await;
     for address in [world.gateway.http_addr(), world.queue.grpc_addr()] {
         let (mut paused, status) = ask("127.0.0.1", address, "/metrics").await;
-        assert_eq!(status.as_ref(), Some(b"HTTP/1.1 200"));
+        assert_eq!(status.as_ref(), Some(b"HTTP/1.1 401"));
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ").await.unwrap();
         drip(&mut connection).await;

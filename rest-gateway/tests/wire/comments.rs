@@ -186,7 +186,7 @@ async fn a_comment_is_changed_with_the_token_of_its_author() {
     let body = json!({"text": "b", "eqScore": -3, "botParams": {"status": "complete", "priority": 1}});
     let request = world.request(Method::PATCH, "/api/comments/m1").bearer_auth("token").json(&body);
     assert_eq!(Answer::to(request).await.json(200), message_json("m1"));
-    assert_eq!(world.queue.metadata("authorization"), "Bearer token");
+    assert_eq!(world.queue.metadata("x-repartee-authorization"), "Bearer token");
     let asked: v1::UpdateMessageRequest = world.queue.asked();
     assert_eq!((asked.message_id.as_str(), asked.text.as_deref()), ("m1", Some("b")));
     assert_eq!((asked.eq_score, asked.priority), (Some(-3), Some(1)));
