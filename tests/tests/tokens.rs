@@ -1,5 +1,7 @@
 //! Tokens over their life: made, listed, replaced while everything runs, revoked, expired; and where they never show.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{fs, path::Path, process::Output};
 
 use e2e::{
