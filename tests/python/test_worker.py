@@ -41,9 +41,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @contextlib.contextmanager
-def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: str, stderr: int | None = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is killed at the end, however the test ends."""
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr)
     try:
         yield process
     finally:
@@ -52,13 +52,43 @@ def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[byte
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """host:port of a queue-service of the test's own."""
+def binary() -> str:
+    """The built queue-service."""
     if "REPARTEE_BIN_DIR" not in os.environ:
         pytest.skip("REPARTEE_BIN_DIR does not name the folder with the built binaries")
-    binary, ready = Path(os.environ["REPARTEE_BIN_DIR"]) / "queue-service", tmp_path / "ready.json"
+    return str(Path(os.environ["REPARTEE_BIN_DIR"]) / "queue-service")
+
+
+class Tokens:
+    """The tokens of a queue-service, by its own command: one for the bot "py", in a file, and one of another bot."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self.command = [binary, "token"]
+        self.place = ["--data-dir", str(folder / "data")]
+        self.file = folder / "worker-token"
+        self.file.write_text(self.new("py"))
+        self.of_another_bot = self.new("another")
+
+    def new(self, entity: str) -> str:
+        """A new token of a worker."""
+        words = [*self.command, "new", "--role", "worker", "--entity", entity, *self.place]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+    def revoke(self, token: str) -> None:
+        subprocess.run([*self.command, "revoke", token.split("_")[1], *self.place], check=True)
+
+
+@pytest.fixture
+def tokens(binary: str, tmp_path: Path) -> Tokens:
+    return Tokens(binary, tmp_path)
+
+
+@pytest.fixture
+def address(binary: str, tokens: Tokens, tmp_path: Path) -> Iterator[str]:
+    """host:port of a queue-service of the test's own."""
+    ready = tmp_path / "ready.json"
     flags = ["--data-dir", str(tmp_path / "data"), "--grpc-addr", "127.0.0.1:0", "--ready-file", str(ready)]
-    with running(str(binary), *flags) as service:
+    with running(binary, *flags) as service:
         deadline = time.monotonic() + START_WITHIN
         while not ready.exists():
             # Waits for the end of the process, so that a failed start is seen at once.
@@ -110,13 +140,35 @@ def site(stubs: SimpleNamespace, address: str) -> Iterator[Site]:
         yield Site(stubs, channel)
 
 
-def worker(stubs: SimpleNamespace, address: str, name: str, think: float = 0):
-    flags = ["--queue-url", address, "--entity", "py", "--name", name, "--think", str(think)]
-    return running(sys.executable, str(HERE / "worker.py"), *flags, PYTHONPATH=str(stubs.folder))
+class Workers:
+    """Starts workers for the bot "py"."""
+
+    def __init__(self, stubs: SimpleNamespace, address: str, tokens: Tokens) -> None:
+        self.command = [sys.executable, str(HERE / "worker.py"), "--queue-url", address, "--entity", "py"]
+        self.path = str(stubs.folder)
+        self.tokens = tokens
+
+    def start(self, name: str, think: float = 0):
+        """One with the token in the file."""
+        flags = ["--token-file", str(self.tokens.file), "--name", name, "--think", str(think)]
+        return running(*self.command, *flags, PYTHONPATH=self.path)
+
+    def refused(self, token: str) -> str:
+        """What one says at its end that has another token in its variable."""
+        worker = running(*self.command, stderr=subprocess.PIPE, PYTHONPATH=self.path, REPARTEE_TOKEN=token)
+        with worker as process:
+            said = process.communicate(timeout=START_WITHIN)[1].decode()
+        assert process.returncode == 1, said
+        return said
 
 
-def test_a_message_is_answered_once(stubs: SimpleNamespace, address: str, site: Site) -> None:
-    with worker(stubs, address, "first"):
+@pytest.fixture
+def workers(stubs: SimpleNamespace, address: str, tokens: Tokens) -> Workers:
+    return Workers(stubs, address, tokens)
+
+
+def test_a_message_is_answered_once(stubs: SimpleNamespace, workers: Workers, site: Site) -> None:
+    with workers.start("first"):
         asked = site.ask("Why is space black?")
         assert site.wait_for("CLAIMED", asked).bot_params.claimed_by == "first"
         assert site.wait_for("COMPLETED", asked).bot_params.status == stubs.message.STATUS_COMPLETE
@@ -124,9 +176,9 @@ def test_a_message_is_answered_once(stubs: SimpleNamespace, address: str, site: 
 
 
 def test_work_that_takes_longer_than_the_first_lease_is_renewed(
-    stubs: SimpleNamespace, address: str, site: Site
+    workers: Workers, site: Site
 ) -> None:
-    with worker(stubs, address, "slow", think=12):
+    with workers.start("slow", think=12):
         asked = site.ask("Take your time.")
         completed = site.wait_for("COMPLETED", asked)
         assert completed.bot_params.attempts == 1
@@ -134,12 +186,29 @@ def test_work_that_takes_longer_than_the_first_lease_is_renewed(
 
 
 def test_another_worker_answers_when_the_first_is_killed_in_mid_answer(
-    stubs: SimpleNamespace, address: str, site: Site
+    workers: Workers, site: Site
 ) -> None:
-    with worker(stubs, address, "first", think=3600) as first:
+    with workers.start("first", think=3600) as first:
         asked = site.ask("Are you still there?")
         assert site.wait_for("CLAIMED", asked).bot_params.claimed_by == "first"
-        with worker(stubs, address, "second"):
+        with workers.start("second"):
             first.kill()
             assert site.wait_for("COMPLETED", asked).bot_params.claimed_by == "second"
             assert site.replies(asked) == ["ARE YOU STILL THERE?"]
+
+
+def test_a_worker_without_a_token_or_with_one_of_another_bot_is_refused(workers: Workers, tokens: Tokens) -> None:
+    assert "token" in workers.refused("")
+    assert "unknown here or was revoked" in workers.refused("rpt_0123456789ab_" + 64 * "0")
+    assert '"py" is not among' in workers.refused(tokens.of_another_bot)
+
+
+def test_a_worker_goes_on_with_the_token_that_replaces_its_own(workers: Workers, tokens: Tokens, site: Site) -> None:
+    with workers.start("steady"):
+        site.wait_for("COMPLETED", site.ask("Before."))
+        old = tokens.file.read_text()
+        tokens.file.write_text(tokens.new("py"))
+        tokens.revoke(old)
+        asked = site.ask("After.")
+        site.wait_for("COMPLETED", asked)
+        assert site.replies(asked) == ["AFTER."]

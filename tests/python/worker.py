@@ -1,22 +1,26 @@
 """A Repartee worker in Python: repeats what it is told, in upper case.
 
 It streams work under leases, renews them while it answers, and completes each message with a reply. When the
-stream breaks it connects again as the same session. PYTHONPATH names the folder with the generated stubs.
+stream breaks it connects again as the same session, with the token that its file holds then. PYTHONPATH names the folder
+with the generated stubs.
 """
 
 import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 from repartee.v1 import message_pb2, queue_service_pb2
 from repartee.v1.queue_service_pb2_grpc import QueueServiceStub
 
 RENEW_EVERY = 3.0  # seconds: a lease lasts 10 s until its first renewal
+REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 log = logging.getLogger("worker")
@@ -25,36 +29,42 @@ log = logging.getLogger("worker")
 class Worker:
     """One session: a random id, and a task for each lease that it holds."""
 
-    def __init__(self, stub: QueueServiceStub, entity: str, name: str, think: float) -> None:
+    def __init__(self, stub: QueueServiceStub, args: argparse.Namespace) -> None:
         self.stub = stub
-        self.think = think
+        self.think = args.think
+        self.token_file = args.token_file
+        self.metadata = sign(os.environ.get("REPARTEE_TOKEN", ""))
         self.held: dict[str, tuple[queue_service_pb2.LeaseRef, asyncio.Task[None]]] = {}
         self.request = queue_service_pb2.StreamPendingRequest(
-            worker_id=name,
+            worker_id=args.name,
             session_id=str(uuid.uuid4()),
-            entities=[entity],
+            entities=[args.entity],
             mode=queue_service_pb2.STREAM_MODE_LEASE,
             max_in_flight=4,
         )
 
     async def run(self) -> None:
         """Follows one stream after the other, for ever."""
-        failures = 0
+        failures, accepted = 0, False
         while True:
             try:
                 async for event in self.events():
-                    failures = 0
+                    failures, accepted = 0, True
                     self.take(event)
             except grpc.aio.AioRpcError as error:
+                if error.code() in REFUSED and not accepted:
+                    raise  # a token that was accepted before is being replaced, this one is wrong
                 log.warning("the stream broke: %s", error.details())
-            except TimeoutError:
-                log.warning("the stream is silent")
+            except OSError as error:  # a time-out is one
+                log.warning("the stream is silent, or the file of the token is away: %r", error)
             failures += 1
             await asyncio.sleep(random.uniform(0, min(10, 0.05 * 2 ** min(failures, 8))))
 
     async def events(self) -> AsyncIterator[queue_service_pb2.StreamPendingResponse]:
-        """The events of one stream. TimeoutError where it is silent for longer than two heartbeats."""
-        stream, patience = self.stub.StreamPending(self.request), 10.0
+        """The events of one stream. TimeoutError if it is silent for longer than two heartbeats."""
+        if self.token_file:
+            self.metadata = sign(Path(self.token_file).read_text())
+        stream, patience = self.stub.StreamPending(self.request, metadata=self.metadata), 10.0
         while (event := await asyncio.wait_for(stream.read(), patience)) is not grpc.aio.EOF:
             if event.WhichOneof("event") == "hello":
                 patience = 2 * event.hello.heartbeat_interval.ToTimedelta().total_seconds()
@@ -79,7 +89,7 @@ class Worker:
             request = queue_service_pb2.CompleteMessageRequest(lease=lease, reply=reply)
             for wait in (0.1, 0.5, 2, 5, None):
                 try:
-                    return await self.stub.CompleteMessage(request, timeout=5)
+                    return await self.stub.CompleteMessage(request, timeout=5, metadata=self.metadata)
                 except grpc.aio.AioRpcError as error:
                     if wait is None or error.code() not in PASSING:
                         return log.warning("%s is not completed: %s", lease.message_id, error.details())
@@ -95,23 +105,32 @@ class Worker:
                 continue
             request = queue_service_pb2.RenewLeasesRequest(leases=[lease for lease, _ in held])
             with contextlib.suppress(grpc.aio.AioRpcError):  # the next round comes before the leases end
-                answer = await self.stub.RenewLeases(request, timeout=RENEW_EVERY)
+                answer = await self.stub.RenewLeases(request, timeout=RENEW_EVERY, metadata=self.metadata)
                 for (_, task), outcome in zip(held, answer.outcomes):
                     if outcome.HasField("rejection"):
                         task.cancel()
+
+
+def sign(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that proves who makes it; none without a token."""
+    return (("authorization", f"Bearer {token.strip()}"),) if token.strip() else ()
 
 
 async def main() -> None:
     """Reads the arguments and works until the process is ended; its leases end by themselves then."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queue-url", default="127.0.0.1:50051", help="host:port of the queue-service")
+    parser.add_argument("--token-file", help="file with the worker's token; or the token in REPARTEE_TOKEN")
     parser.add_argument("--entity", required=True, help="the entity that is answered")
     parser.add_argument("--name", default="python-worker", help="name of the worker in claims")
     parser.add_argument("--think", type=float, default=0, help="seconds to think before each answer")
     args = parser.parse_args()
     async with grpc.aio.insecure_channel(args.queue_url) as channel:
-        worker = Worker(QueueServiceStub(channel), args.entity, args.name, args.think)
-        await asyncio.gather(worker.run(), worker.renew())
+        worker = Worker(QueueServiceStub(channel), args)
+        try:
+            await asyncio.gather(worker.run(), worker.renew())
+        except grpc.aio.AioRpcError as error:
+            parser.exit(1, f"the service refuses this worker: {error.details()}\n")
 
 
 if __name__ == "__main__":
