@@ -2,7 +2,7 @@
 
 use std::{error, time::Duration};
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Why a worker ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +15,9 @@ pub enum Error {
         /// The limit and the value.
         problem: String,
     },
-    /// The service refused the worker in a way that no repetition changes: wrong settings, missing rights, or a service
-    /// of another version. What the worker held was finished or released first.
-    #[error("the service refuses this worker: {:?}: {}", .0.code(), .0.message())]
+    /// The service refused the worker in a way that no repetition changes: wrong settings, no token or a wrong one, or a
+    /// service of another version. What the worker held was finished or released first.
+    #[error("the service refuses this worker: {:?}: {}{}", .0.code(), .0.message(), advice(.0.code()))]
     Refused(Box<Status>),
     /// The ready file could not be written.
     #[error(transparent)]
@@ -26,6 +26,16 @@ pub enum Error {
     #[cfg(feature = "openai")]
     #[error("the HTTP client cannot start")]
     HttpClient(#[from] reqwest::Error),
+}
+
+/// What to do about a refusal.
+fn advice(code: Code) -> &'static str {
+    if matches!(code, Code::Unauthenticated | Code::PermissionDenied) {
+        "; a worker needs a token for its entities: `repartee token new --role worker --entity NAME` makes one, and \
+         --token-file PATH, the variable REPARTEE_TOKEN or Worker::token_file takes it"
+    } else {
+        ""
+    }
 }
 
 /// Why a handler could not answer, and whether another attempt may help.

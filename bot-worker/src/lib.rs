@@ -10,6 +10,7 @@
 //!
 //! # async fn example() -> Result<(), bot_worker::Error> {
 //! Worker::connect("http://127.0.0.1:50051")
+//!     .token_file("data/worker-token")
 //!     .name("shouter")
 //!     .entity("shout")
 //!     .max_in_flight(4)

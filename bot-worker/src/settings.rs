@@ -16,8 +16,9 @@ pub struct Settings {
     /// Address of the queue-service.
     #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
     pub queue_url: String,
-    /// File whose first line is the worker's token; it is read again whenever the worker connects anew. The token itself may
-    /// be given in the variable REPARTEE_TOKEN, not on the command line, which everybody on the machine can read.
+    /// File whose first line is the worker's token; it is followed, so that the token can be replaced while the worker runs.
+    /// The token itself may be given in the variable REPARTEE_TOKEN, not on the command line, which everybody on the machine
+    /// can read.
     #[arg(long, env = "REPARTEE_TOKEN_FILE", value_name = "PATH")]
     pub token_file: Option<PathBuf>,
     /// From REPARTEE_TOKEN.

@@ -11,7 +11,7 @@ use repartee_proto::v1::{
 };
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic::{Code, Status, Streaming};
 
@@ -21,6 +21,8 @@ use crate::{backoff::Backoff, client::Client, status};
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// The interval of heartbeats where the service does not name one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a token may be unknown at the first start: the service looks at its tokens file every second.
+const NEW_TOKEN: Duration = Duration::from_secs(2);
 /// Waits between two streams, reset by a hello.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 
@@ -58,11 +60,11 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// Follows one stream after the other until the service refuses the worker or the session is gone.
     pub(crate) async fn follow(mut self) {
-        let (mut backoff, mut accepted) = (RECONNECT, false);
+        let (mut backoff, mut accepted, begun) = (RECONNECT, false, Instant::now());
         loop {
-            let end = self.open_and_read(&mut backoff, &mut accepted).await;
-            let end = if accepted { self.unless_rotated(end) } else { end };
             self.read_token();
+            let end = self.open_and_read(&mut backoff, &mut accepted).await;
+            let end = if accepted { self.unless_rotated(end) } else { self.unless_new(end, begun) };
             match end {
                 End::Lost { why, wait } => {
                     let wait = wait + backoff.next(rand::random());
@@ -97,7 +99,22 @@ impl Subscription {
         }
     }
 
-    /// Between two streams nobody waits for this thread, and the file is a line long.
+    /// A token that was just made is unknown until the service has looked at its tokens file again.
+    fn unless_new(&self, end: End, begun: Instant) -> End {
+        match end {
+            End::Refused(status)
+                if status.code() == Code::PermissionDenied
+                    && self.credential.header().is_some()
+                    && begun.elapsed() < NEW_TOKEN =>
+            {
+                lost("the token is not accepted yet")
+            }
+            end => end,
+        }
+    }
+
+    /// At the last moment before a stream: the token may just have been replaced. Nobody waits for this thread then, and the
+    /// file is a line long.
     fn read_token(&self) {
         if let Err(problem) = self.credential.read_again() {
             tracing::warn!(problem, "the token cannot be read again; going on with the old one");

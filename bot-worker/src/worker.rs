@@ -4,7 +4,7 @@ use std::{fmt, future::Future, path::PathBuf, time::Duration};
 
 use repartee_process::{Credential, Secret};
 use repartee_proto::v1::{StreamMode, StreamPendingRequest, queue_service_client::QueueServiceClient};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
@@ -70,8 +70,8 @@ impl Worker {
         self
     }
 
-    /// The file whose first line is the worker's token. It is read again whenever the worker connects anew, so that a token
-    /// can be replaced while the worker runs.
+    /// The file whose first line is the worker's token. It is read again every second, and whenever the worker connects
+    /// anew, so that a token can be replaced while the worker runs: write the new one, then revoke the old one.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token = Some(Token::InFile(path.into()));
         self
@@ -152,6 +152,8 @@ impl Worker {
         self.check()?;
         let credential = self.credential()?;
         let client = QueueServiceClient::with_interceptor(self.channel()?, credential.clone());
+        // Calls between two streams, renewals and completions, need a replaced token too.
+        let _following = AbortOnDropHandle::new(tokio::spawn(credential.clone().follow()));
         let handler = handler::boxed(handler);
         let session = Session::new(client, credential, self.subscription(), self.drain, handler);
         session.run(shutdown, self.on_ready).await

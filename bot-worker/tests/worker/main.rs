@@ -8,6 +8,7 @@ mod fake;
 mod openai;
 mod outcomes;
 mod session;
+mod tokens;
 
 use std::future::Future;
 

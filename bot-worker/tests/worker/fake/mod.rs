@@ -55,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) drafted: Notify,
     /// Refusals of the next streams.
     pub(crate) refused_streams: Mutex<VecDeque<Status>>,
+    /// If the test sets it, the only token that is accepted.
+    pub(crate) wanted_token: Mutex<Option<String>>,
+    /// Told when another one was sent.
+    pub(crate) token_refused: Notify,
 }
 
 /// One open stream of work.
@@ -89,6 +93,8 @@ impl Fake {
             drafts_answer: Mutex::default(),
             broken_drafts: Mutex::default(),
             drafted: Notify::new(),
+            wanted_token: Mutex::default(),
+            token_refused: Notify::new(),
         });
         let service = QueueServiceServer::from_arc(Arc::clone(&shared));
         let server =
@@ -149,6 +155,16 @@ impl Fake {
 
     pub(crate) fn refuse_stream(&self, code: Code) {
         self.shared.refused_streams.lock().unwrap().push_back(Status::new(code, "prepared by the test"));
+    }
+
+    /// Accepts this token only, from now on.
+    pub(crate) fn want_token(&self, token: &str) {
+        *self.shared.wanted_token.lock().unwrap() = Some(token.into());
+    }
+
+    /// Waits until another token was refused.
+    pub(crate) async fn token_refused(&self) {
+        timeout(PATIENCE, self.shared.token_refused.notified()).await.expect("a token is refused in time");
     }
 
     pub(crate) fn lose(&self, token: &str) {

@@ -32,6 +32,19 @@ impl Shared {
     async fn show(&self, call: Call) {
         self.calls.send(call).await.expect("the test listens");
     }
+
+    /// Refuses callers without the token that the test wants, if it wants one.
+    fn judge<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let Some(wanted) = self.wanted_token.lock().unwrap().clone() else { return Ok(()) };
+        let Some(sent) = request.metadata().get("authorization") else {
+            return Err(Status::unauthenticated("this call needs a worker's token"));
+        };
+        if sent.to_str().unwrap() == format!("Bearer {wanted}") {
+            return Ok(());
+        }
+        self.token_refused.notify_one();
+        Err(Status::permission_denied("this token is unknown here or was revoked"))
+    }
 }
 
 #[tonic::async_trait]
@@ -43,6 +56,7 @@ impl queue_service_server::QueueService for Shared {
         &self,
         request: Request<StreamPendingRequest>,
     ) -> Answer<Self::StreamPendingStream> {
+        self.judge(&request)?;
         if let Some(refusal) = self.refused_streams.lock().unwrap().pop_front() {
             return Err(refusal);
         }
@@ -53,6 +67,7 @@ impl queue_service_server::QueueService for Shared {
     }
 
     async fn renew_leases(&self, request: Request<RenewLeasesRequest>) -> Answer<RenewLeasesResponse> {
+        self.judge(&request)?;
         let leases = request.into_inner().leases;
         let lost = self.lost.lock().unwrap().clone();
         let outcomes = leases.iter().map(|lease| renewal(lost.contains(&lease.lease_token))).collect();
@@ -64,12 +79,14 @@ impl queue_service_server::QueueService for Shared {
         &self,
         request: Request<CompleteMessageRequest>,
     ) -> Answer<CompleteMessageResponse> {
+        self.judge(&request)?;
         let refusal = self.refused_completions.lock().unwrap().pop_front();
         self.show(Call::Complete(request.into_inner())).await;
         refusal.map_or_else(|| Ok(Response::new(Default::default())), Err)
     }
 
     async fn fail_message(&self, request: Request<FailMessageRequest>) -> Answer<FailMessageResponse> {
+        self.judge(&request)?;
         self.show(Call::Fail(request.into_inner())).await;
         Ok(Response::new(Default::default()))
     }
@@ -78,6 +95,7 @@ impl queue_service_server::QueueService for Shared {
         &self,
         request: Request<ReleaseMessageRequest>,
     ) -> Answer<ReleaseMessageResponse> {
+        self.judge(&request)?;
         self.show(Call::Release(request.into_inner().lease.unwrap())).await;
         Ok(Response::new(Default::default()))
     }
@@ -86,6 +104,7 @@ impl queue_service_server::QueueService for Shared {
         &self,
         request: Request<tonic::Streaming<StreamDraftRequest>>,
     ) -> Answer<StreamDraftResponse> {
+        self.judge(&request)?;
         let answer = *self.drafts_answer.lock().unwrap();
         match answer {
             Some(Some(code)) => return Err(Status::new(code, "prepared by the test")),
