@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::{
+    access::Who,
     disk,
     drive::{Client, Limit, Measured, Outcome, drive},
     echo::{EchoClient, Payload},
@@ -186,12 +187,12 @@ async fn json_answer(world: &World, scenario: Scenario) -> Result<Bytes, Error> 
         Scenario::Pending => "/api/queue/pending".to_owned(),
         _ => newest_path(),
     };
-    let answer = Json::connect(world.http_addr()).await?.get(&path).await;
+    let answer = world.json(Who::Operator, 1).await?.remove(0).get(&path).await;
     Ok(answer.map_err(|error| Error::Http(error.to_string()))?.body)
 }
 
 async fn grpc_answer(world: &World, scenario: Scenario) -> Result<u32, Error> {
-    let mut queue = world.one_grpc().await?;
+    let mut queue = world.operator().await?;
     let length = match scenario {
         Scenario::Pending => queue.list_pending(ListPendingRequest::default()).await?.get_ref().encoded_len(),
         // What a poll that is up to date answers is a cursor and a count.

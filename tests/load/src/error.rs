@@ -22,6 +22,9 @@ pub enum Error {
     /// A URL is not one of this machine.
     #[error("{0} is not on loopback; load goes to this machine only")]
     NotLoopback(String),
+    /// A token cannot be made, read or sent.
+    #[error("a token for the servers: {0}")]
+    Token(String),
     /// Running servers were named, and the task starts and stops its own.
     #[error("{0} starts and stops its own servers; leave out --queue-url and --http-url")]
     OwnServers(&'static str),

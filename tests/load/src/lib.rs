@@ -12,11 +12,13 @@
 //! | [`drive`], [`pace`], [`latency`] | sending: how many at once, when, and how long it took |
 //! | [`wire`] | the two faces as clients see them |
 //! | [`scenario`] | what one operation is |
+//! | [`access`] | in whose name calls are made, and the tokens that prove it |
 //! | [`server`], [`resources`], [`cores`], [`world`], [`seed`] | the servers, their processes, their data |
 //! | [`echo`], [`disk`], [`ceiling`] | what the parts can do without Repartee |
 //! | [`day`], [`cost`] | the real day, and what it costs in storage |
 //! | [`row`], [`table`], [`chart`], [`document`], [`report`] | results |
 
+mod access;
 mod ceiling;
 mod chart;
 mod cores;

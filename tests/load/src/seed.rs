@@ -6,7 +6,7 @@ use repartee_proto::v1::{
 };
 use tokio::task::JoinSet;
 
-use crate::{error::Error, wire::Grpc, world::World};
+use crate::{access::Who, error::Error, wire::Grpc, world::World};
 
 /// The domain of all messages of the generator.
 pub(crate) const DOMAIN: &str = "load.example";
@@ -32,7 +32,7 @@ pub(crate) async fn stored(world: &World, count: u64, text_bytes: u32) -> Result
     let single = count.min(NEWEST);
     let message = move |number| platform_post(&format!("Human {}", number % 1_000), text_bytes);
     many(world, count - single, message).await?;
-    let mut queue = world.one_grpc().await?;
+    let mut queue = world.operator().await?;
     for number in 0..single {
         let message = Some(message(number));
         queue.post_message(PostMessageRequest { message, idempotency_key: None }).await?;
@@ -118,7 +118,7 @@ pub(crate) async fn distinct(
 /// Completes all that waits, whoever is asked.
 async fn work_off(world: &World) -> Result<(), Error> {
     let mut workers = JoinSet::new();
-    for mut queue in world.grpc(WORKERS).await? {
+    for mut queue in world.grpc(Who::Worker, WORKERS).await? {
         workers.spawn(async move {
             let claim = ClaimNextRequest { worker_id: "seed".to_owned(), ..ClaimNextRequest::default() };
             while let Some(work) = queue.claim_next(claim.clone()).await?.into_inner().work {
@@ -139,7 +139,7 @@ where
 {
     let mut senders = JoinSet::new();
     let share = count.div_ceil(AT_ONCE);
-    for (sender, queue) in (0..AT_ONCE).zip(world.grpc(AT_ONCE as usize).await?) {
+    for (sender, queue) in (0..AT_ONCE).zip(world.grpc(Who::Operator, AT_ONCE as usize).await?) {
         let numbers = (sender * share)..((sender + 1) * share).min(count);
         senders.spawn(send(queue, numbers.collect(), message.clone()));
     }

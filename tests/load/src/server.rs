@@ -39,10 +39,10 @@ impl Server {
     /// # Errors
     /// Where it is not there, or ends.
     pub(crate) async fn start(program: &Path, arguments: &[String], work_dir: &Path) -> Result<Self, Error> {
-        Self::start_on(None, program, arguments, work_dir).await
+        Self::start_on(None, program, arguments, &[], work_dir).await
     }
 
-    /// The same, on the first of these cores.
+    /// The same, on the first of these cores, with these variables beside what every process has.
     ///
     /// # Errors
     /// Where it is not there, or ends.
@@ -50,6 +50,7 @@ impl Server {
         cores: Option<Cores>,
         program: &Path,
         arguments: &[String],
+        environment: &[(&'static str, String)],
         work_dir: &Path,
     ) -> Result<Self, Error> {
         if !program.is_file() {
@@ -69,6 +70,7 @@ impl Server {
             .envs(inherited)
             // A load has one bot for all of its questions: what one entity may have waiting is no matter of these rows.
             .env("REPARTEE_MAX_PENDING_PER_ENTITY", "100000")
+            .envs(environment.iter().cloned())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -46,6 +46,9 @@ pub(crate) struct Place {
     /// The running rest-gateway before it.
     #[arg(long, requires = "queue_url")]
     pub http_url: Option<String>,
+    /// File with an operator's token of the running servers.
+    #[arg(long, env = "REPARTEE_LOAD_TOKEN_FILE", value_name = "PATH", requires = "queue_url")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// One scenario.

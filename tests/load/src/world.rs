@@ -9,12 +9,13 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    access::{Access, Who},
     cores::Cores,
     error::Error,
     resources::{self, Taken},
     server::{Server, bin_dir},
     settings::Place,
-    wire::{Grpc, channels, client},
+    wire::{Grpc, Json, channels, client},
 };
 
 /// The system under load.
@@ -28,6 +29,7 @@ pub(crate) struct World {
     queue_settings: Vec<String>,
     cores: Option<Cores>,
     data: Option<TempDir>,
+    access: Access,
 }
 
 impl World {
@@ -59,42 +61,57 @@ impl World {
                 queue_settings: Vec::new(),
                 cores: None,
                 data: None,
+                access: Access::of(place)?,
             });
         }
         let data = place.folder()?;
+        let access = Access::new_in(data.path())?;
         let queue_settings: Vec<String> =
             queue_settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let queue = start_queue(place, data.path(), &queue_settings, "127.0.0.1:0", cores).await?;
+        let queue = start_queue(place, data.path(), &access, &queue_settings, "127.0.0.1:0", cores).await?;
         let queue_url = format!("http://{}", queue.grpc_addr());
         let arguments = ["--http-addr", "127.0.0.1:0", "--queue-url", &queue_url].map(str::to_owned);
         let program = bin_dir(place.bin_dir.as_deref())?.join("rest-gateway");
-        let gateway = Server::start(&program, &arguments, &place.work_dir()?).await?;
+        let environment = &access.environment().gateway;
+        let gateway = Server::start_on(None, &program, &arguments, environment, &place.work_dir()?).await?;
         let http_addr = gateway.http_addr();
         let servers = vec![queue, gateway];
         let (place, data) = (place.clone(), Some(data));
-        Ok(Self { queue_url, http_addr, servers, place, queue_settings, cores, data })
+        Ok(Self { queue_url, http_addr, servers, place, queue_settings, cores, data, access })
     }
 
-    /// A client of the queue-service for each of `clients`.
+    /// A client of the queue-service for each of `clients`, who all call in the name of `who`.
     ///
     /// # Errors
-    /// Where it cannot be reached.
-    pub(crate) async fn grpc(&self, clients: usize) -> Result<Vec<Grpc>, Error> {
+    /// If it cannot be reached.
+    pub(crate) async fn grpc(&self, who: Who, clients: usize) -> Result<Vec<Grpc>, Error> {
+        let client = |channel| client(channel, self.access.credential(who));
         Ok(channels(&self.queue_url, clients).await?.into_iter().map(client).collect())
     }
 
-    /// One client of the queue-service.
+    /// One client of the queue-service, an operator.
     ///
     /// # Errors
-    /// Where it cannot be reached.
-    pub(crate) async fn one_grpc(&self) -> Result<Grpc, Error> {
-        Ok(self.grpc(1).await?.remove(0))
+    /// If it cannot be reached.
+    pub(crate) async fn operator(&self) -> Result<Grpc, Error> {
+        Ok(self.grpc(Who::Operator, 1).await?.remove(0))
+    }
+
+    /// A connection to the gateway for each of `clients`, who all call in the name of `who`.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub(crate) async fn json(&self, who: Who, clients: usize) -> Result<Vec<Json>, Error> {
+        let connections = Json::connect_all(self.http_addr, clients).await?;
+        let header = self.access.header(who);
+        Ok(connections.into_iter().map(|connection| connection.with(header.clone())).collect())
     }
 
     /// The settings by which another generator finds these servers.
-    pub(crate) fn flags(&self) -> [String; 4] {
+    pub(crate) fn flags(&self) -> Vec<String> {
         let http_url = format!("http://{}", self.http_addr);
-        ["--queue-url".to_owned(), self.queue_url.clone(), "--http-url".to_owned(), http_url]
+        let urls = ["--queue-url".to_owned(), self.queue_url.clone(), "--http-url".to_owned(), http_url];
+        [&urls[..], &self.access.flags()].concat()
     }
 
     /// Where the queue-service listens.
@@ -127,7 +144,8 @@ impl World {
         let queue = self.servers.remove(0);
         let addr = queue.grpc_addr().to_string();
         queue.stop().await?;
-        let queue = start_queue(&self.place, data.path(), &self.queue_settings, &addr, self.cores).await?;
+        let (place, access, settings) = (&self.place, &self.access, &self.queue_settings);
+        let queue = start_queue(place, data.path(), access, settings, &addr, self.cores).await?;
         let took = queue.took;
         self.servers.insert(0, queue);
         Ok(took)
@@ -148,6 +166,7 @@ impl World {
 async fn start_queue(
     place: &Place,
     folder: &Path,
+    access: &Access,
     settings: &[String],
     addr: &str,
     cores: Option<Cores>,
@@ -155,7 +174,8 @@ async fn start_queue(
     let data = folder.join("data").display().to_string();
     let own = ["--grpc-addr", addr, "--data-dir", &data].map(str::to_owned);
     let program = bin_dir(place.bin_dir.as_deref())?.join("queue-service");
-    Server::start_on(cores, &program, &[&own, settings].concat(), &place.work_dir()?).await
+    let (arguments, environment) = ([&own, settings].concat(), &access.environment().queue);
+    Server::start_on(cores, &program, &arguments, environment, &place.work_dir()?).await
 }
 
 /// The address in a URL such as `http://127.0.0.1:8080`.

@@ -72,7 +72,7 @@ async fn bill(settings: &Cost) -> Result<Bill, Error> {
 /// Runs the day against the service, and counts.
 async fn count(settings: &Cost, events: Vec<Event>) -> Result<Operations, Error> {
     let world = World::open(&settings.place, &[]).await?;
-    let mut queue = world.one_grpc().await?;
+    let mut queue = world.operator().await?;
     let before = stats(&mut queue).await?;
     let workers = Workers::start(&world, 2, 16, TEXT_BYTES).await?;
     let posts = events.iter().filter(|event| event.kind == Kind::Post).count() as u64;

@@ -89,7 +89,7 @@ async fn row(world: &mut World, load: &Load) -> Result<Row, Error> {
 }
 
 async fn meters(world: &World) -> Result<Meters, Error> {
-    let mut storage = stats(&mut world.one_grpc().await?).await?;
+    let mut storage = stats(&mut world.operator().await?).await?;
     // Our own looking is no part of a load.
     storage.remove("GetStats");
     Ok(Meters { servers: world.taken(), storage })

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Load;
 use crate::{
+    access::Who,
     drive::{Client, Outcome},
     error::Error,
     seed::{ENTITY, text},
@@ -36,7 +37,7 @@ pub(super) async fn over_grpc(world: &World, load: &Load) -> Result<Vec<OverGrpc
         },
         reply: text(load.text_bytes),
     };
-    Ok(world.grpc(load.clients as usize).await?.into_iter().enumerate().map(worker).collect())
+    Ok(world.grpc(Who::Worker, load.clients as usize).await?.into_iter().enumerate().map(worker).collect())
 }
 
 pub(super) async fn over_json(world: &World, load: &Load) -> Result<Vec<OverJson>, Error> {
@@ -45,7 +46,7 @@ pub(super) async fn over_json(world: &World, load: &Load) -> Result<Vec<OverJson
         claim: json!({"workerId": format!("worker {number}"), "entities": [ENTITY]}).to_string(),
         reply: text(load.text_bytes),
     };
-    let connections = Json::connect_all(world.http_addr(), load.clients as usize).await?;
+    let connections = world.json(Who::Worker, load.clients as usize).await?;
     Ok(connections.into_iter().enumerate().map(worker).collect())
 }
 

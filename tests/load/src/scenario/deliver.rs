@@ -1,7 +1,7 @@
 //! From the start of a post until a worker's stream has the message. Each client is both: one who asks, and the bot that
 //! is asked.
 
-use repartee_proto::v1::{PostMessageRequest, StreamPendingResponse, Work};
+use repartee_proto::v1::{ListMessagesRequest, PostMessageRequest, StreamPendingResponse, Work};
 use tonic::{Status, Streaming};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     work::{lease_stream, next_work},
 };
 use crate::{
+    access::Who,
     drive::{Client, Outcome},
     error::Error,
     seed::question,
@@ -20,7 +21,8 @@ use std::time::Instant;
 
 /// One who asks, with the stream of the bot.
 pub(super) struct Asker {
-    queue: Grpc,
+    people: Grpc,
+    bot: Grpc,
     stream: Streaming<StreamPendingResponse>,
     post: PostMessageRequest,
 }
@@ -29,19 +31,20 @@ pub(super) async fn clients(world: &World, load: &Load) -> Result<Vec<Asker>, Er
     if load.clients != 1 {
         return Err(Error::Setting("deliver measures an idle system: it takes one client".to_owned()));
     }
-    let mut queue = world.one_grpc().await?;
-    // A connection of its own, as a worker has.
-    let stream = lease_stream(&mut world.one_grpc().await?, 0, 1).await?;
+    // Connections of their own, as people and workers have.
+    let mut people = world.grpc(Who::Visitor, 1).await?.remove(0);
+    let mut bot = world.grpc(Who::Worker, 1).await?.remove(0);
+    let stream = lease_stream(&mut bot, 0, 1).await?;
     let message = Some(question("Human", load.text_bytes));
     // The first call opens what a connection needs.
-    queue.get_stats(repartee_proto::v1::GetStatsRequest::default()).await?;
-    Ok(vec![Asker { queue, stream, post: PostMessageRequest { message, idempotency_key: None } }])
+    people.list_messages(ListMessagesRequest { limit: 1, ..ListMessagesRequest::default() }).await?;
+    Ok(vec![Asker { people, bot, stream, post: PostMessageRequest { message, idempotency_key: None } }])
 }
 
 impl Asker {
     /// Posts and waits for the stream at the same time: the worker may have the message before its author has the answer.
     async fn ask(&mut self) -> Result<(Option<Work>, Instant), Status> {
-        let posting = self.queue.post_message(self.post.clone());
+        let posting = self.people.post_message(self.post.clone());
         let receiving = async {
             let work = next_work(&mut self.stream).await;
             (work, Instant::now())
@@ -56,7 +59,7 @@ impl Client for Asker {
     async fn once(&mut self, _: u64) -> Outcome {
         match self.ask().await {
             Ok((Some(work), at)) => {
-                let completed = self.queue.complete_message(completion(work, "Here.".to_owned())).await;
+                let completed = self.bot.complete_message(completion(work, "Here.".to_owned())).await;
                 completed.map_or_else(|status| refusal(&status), |_| Outcome::DoneAt(at))
             }
             Ok((None, _)) => Outcome::Failed("the stream ended".to_owned()),

@@ -4,6 +4,7 @@ use repartee_proto::v1::PostMessageRequest;
 
 use super::Load;
 use crate::{
+    access::Who,
     drive::{Client, Outcome},
     error::Error,
     seed::Distinct,
@@ -27,7 +28,7 @@ pub(super) async fn over_grpc(world: &World, load: &Load) -> Result<Vec<OverGrpc
         text_bytes: load.text_bytes,
         unique: uuid::Uuid::new_v4().simple().to_string(),
     };
-    Ok(world.grpc(load.clients as usize).await?.into_iter().map(client).collect())
+    Ok(world.grpc(Who::Visitor, load.clients as usize).await?.into_iter().map(client).collect())
 }
 
 impl Client for OverGrpc {

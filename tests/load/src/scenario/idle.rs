@@ -2,6 +2,7 @@
 
 use super::{Load, poll::up_to_date_path};
 use crate::{
+    access::Who,
     cost::NOT_ASKED_FOR,
     drive::{Client, Measured, Outcome, drive},
     error::Error,
@@ -24,7 +25,7 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
         first.once(0).await;
         first.once(1).await;
     }
-    let mut queue = world.one_grpc().await?;
+    let mut queue = world.operator().await?;
     let before = stats(&mut queue).await?;
     let mut measured = drive(clients, load.pace.clone(), load.limit).await.0;
     let after = stats(&mut queue).await?;
@@ -40,7 +41,7 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
 }
 
 async fn clients(world: &World, load: &Load) -> Result<Vec<Idle>, Error> {
-    let mut connections = Json::connect_all(world.http_addr(), load.clients as usize).await?;
+    let mut connections = world.json(Who::Visitor, load.clients as usize).await?;
     let first = connections.first_mut().expect("there is at least one client");
     let newest = first.get(&format!("/api/comments/changes?domain={DOMAIN}&limit=1")).await;
     let newest = newest.map_err(|error| Error::Http(error.to_string()))?.json();

@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 
 use super::{Load, Workers, post::comment};
 use crate::{
+    access::Who,
     day::{DAY, Event, Kind, day},
     drive::{Client, Measured, Outcome, drive},
     error::Error,
@@ -58,7 +59,7 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
 /// # Errors
 /// Where the gateway cannot be reached.
 pub(crate) async fn people(world: &World, day: &Arc<Mixed>, clients: u32) -> Result<Vec<Someone>, Error> {
-    let connections = Json::connect_all(world.http_addr(), clients as usize).await?;
+    let connections = world.json(Who::Visitor, clients as usize).await?;
     Ok(connections.into_iter().map(|connection| Someone { connection, day: Arc::clone(day) }).collect())
 }
 

@@ -4,6 +4,7 @@ use repartee_proto::v1::{ListMessagesRequest, ListPendingRequest, list_messages_
 
 use super::{Load, Scenario};
 use crate::{
+    access::Who,
     drive::{Client, Outcome},
     error::Error,
     seed::DOMAIN,
@@ -37,7 +38,7 @@ pub(super) async fn over_grpc(world: &World, load: &Load) -> Result<Vec<OverGrpc
         Scenario::Pending => OverGrpc::Pending(queue, ListPendingRequest::default()),
         _ => OverGrpc::Feed(queue, request.clone()),
     };
-    Ok(world.grpc(load.clients as usize).await?.into_iter().map(client).collect())
+    Ok(world.grpc(who(load), load.clients as usize).await?.into_iter().map(client).collect())
 }
 
 pub(super) async fn over_json(world: &World, load: &Load) -> Result<Vec<OverJson>, Error> {
@@ -46,8 +47,13 @@ pub(super) async fn over_json(world: &World, load: &Load) -> Result<Vec<OverJson
         Scenario::Pending => "/api/queue/pending".to_owned(),
         _ => newest_path(),
     };
-    let connections = Json::connect_all(world.http_addr(), load.clients as usize).await?;
+    let connections = world.json(who(load), load.clients as usize).await?;
     Ok(connections.into_iter().map(|connection| OverJson(connection, path.clone())).collect())
+}
+
+/// Who polls this.
+fn who(load: &Load) -> Who {
+    if load.scenario == Scenario::Pending { Who::Worker } else { Who::Visitor }
 }
 
 /// Path of the poll of a browser that has seen everything.
@@ -65,7 +71,7 @@ pub(crate) fn newest_path() -> String {
 
 async fn newest_timestamp(world: &World) -> Result<i64, Error> {
     let request = ListMessagesRequest { domain: DOMAIN.to_owned(), limit: 1, position: None };
-    let page = world.one_grpc().await?.list_messages(request).await?.into_inner();
+    let page = world.operator().await?.list_messages(request).await?.into_inner();
     Ok(page.messages.last().map_or(1, |message| message.timestamp))
 }
 

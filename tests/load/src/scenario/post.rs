@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Load;
 use crate::{
+    access::Who,
     drive::{Client, Outcome},
     error::Error,
     seed::{DOMAIN, ENTITY, platform_post, question, text},
@@ -24,7 +25,7 @@ pub(super) struct OverJson(Json, Bytes);
 
 pub(super) async fn over_grpc(world: &World, load: &Load, for_a_bot: bool) -> Result<Vec<OverGrpc>, Error> {
     let message = if for_a_bot { question } else { platform_post };
-    let connections = world.grpc(load.clients as usize).await?.into_iter().enumerate();
+    let connections = world.grpc(Who::Visitor, load.clients as usize).await?.into_iter().enumerate();
     let clients = connections.map(|(number, queue)| {
         let message = Some(message(&format!("Human {number}"), load.text_bytes));
         OverGrpc(queue, PostMessageRequest { message, idempotency_key: None })
@@ -33,8 +34,7 @@ pub(super) async fn over_grpc(world: &World, load: &Load, for_a_bot: bool) -> Re
 }
 
 pub(super) async fn over_json(world: &World, load: &Load, for_a_bot: bool) -> Result<Vec<OverJson>, Error> {
-    let connections =
-        Json::connect_all(world.http_addr(), load.clients as usize).await?.into_iter().enumerate();
+    let connections = world.json(Who::Visitor, load.clients as usize).await?.into_iter().enumerate();
     let clients = connections.map(|(number, connection)| {
         OverJson(connection, comment(&format!("Human {number}"), load.text_bytes, for_a_bot))
     });

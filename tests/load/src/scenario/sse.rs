@@ -16,6 +16,7 @@ use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
 use super::{Load, post::comment};
 use crate::{
+    access::Who,
     drive::{Client, Measured, Outcome, drive},
     error::Error,
     latency::Latencies,
@@ -61,7 +62,7 @@ struct Poster {
 
 pub(super) async fn measure(world: &mut World, load: &Load) -> Result<Measured, Error> {
     let resident = |world: &World| world.taken().get("rest-gateway").map_or(0, |taken| taken.resident);
-    let posters = Json::connect_all(world.http_addr(), POSTERS).await?;
+    let posters = world.json(Who::Visitor, POSTERS).await?;
     let before = resident(world);
     let path = format!("/api/comments/stream?domain={DOMAIN}");
     let mut streams = Vec::new();
@@ -93,7 +94,7 @@ async fn follow(mut events: Events, board: Arc<Board>) {
 
 impl Board {
     async fn new(world: &World, load: &Load) -> Result<Arc<Self>, Error> {
-        let mut queue = world.one_grpc().await?;
+        let mut queue = world.operator().await?;
         stats(&mut queue).await?;
         let now = queue.get_stats(repartee_proto::v1::GetStatsRequest::default()).await?.into_inner();
         let count = load.limit.operations.min(MOST);

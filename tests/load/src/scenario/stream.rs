@@ -20,6 +20,7 @@ use super::{
     work::{lease_stream, next_work},
 };
 use crate::{
+    access::Who,
     drive::{Client, Limit, Measured, Outcome, drive},
     error::Error,
     seed::text,
@@ -46,7 +47,7 @@ struct Place {
 }
 
 pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Error> {
-    let waiting = world.one_grpc().await?.get_stats(GetStatsRequest::default()).await?.into_inner().pending;
+    let waiting = world.operator().await?.get_stats(GetStatsRequest::default()).await?.into_inner().pending;
     if waiting == 0 {
         return Err(Error::Setting("nothing waits for a worker: seed some with --pending".to_owned()));
     }
@@ -56,7 +57,7 @@ pub(super) async fn measure(world: &World, load: &Load) -> Result<Measured, Erro
     let workers = STREAMS.min(load.clients);
     let each = load.clients / workers;
     let (mut readers, mut places) = (JoinSet::new(), Vec::new());
-    for (worker, mut queue) in world.grpc(workers as usize).await?.into_iter().enumerate() {
+    for (worker, mut queue) in world.grpc(Who::Worker, workers as usize).await?.into_iter().enumerate() {
         let stream = lease_stream(&mut queue, worker, each).await?;
         let (free, waiting) = mpsc::channel(each as usize);
         readers.spawn(hand_out(stream, waiting));

@@ -8,6 +8,7 @@ use tonic::{Status, Streaming};
 
 use super::claim::completion;
 use crate::{
+    access::Who,
     error::Error,
     seed::{ENTITY, text},
     wire::Grpc,
@@ -65,7 +66,7 @@ impl Workers {
         text_bytes: u32,
     ) -> Result<Self, Error> {
         let mut workers = JoinSet::new();
-        for (worker, mut queue) in world.grpc(count).await?.into_iter().enumerate() {
+        for (worker, mut queue) in world.grpc(Who::Worker, count).await?.into_iter().enumerate() {
             let stream = lease_stream(&mut queue, worker, max_in_flight).await?;
             workers.spawn(answer_all(queue, stream, text(text_bytes)));
         }

@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use repartee_process::Credential;
 use repartee_proto::v1::{GetStatsRequest, queue_service_client::QueueServiceClient};
 use tonic::{
     Code, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
 use crate::{drive::Outcome, error::Error};
 
-/// A client of the queue-service.
-pub(crate) type Grpc = QueueServiceClient<Channel>;
+/// A client of the queue-service, whose calls carry a token if it has one.
+pub(crate) type Grpc = QueueServiceClient<InterceptedService<Channel, Credential>>;
 
 /// One HTTP/2 connection serialises its calls; more than four bring nothing on few cores.
 const MOST_CONNECTIONS: usize = 4;
@@ -34,8 +36,8 @@ pub(crate) async fn channels(url: &str, clients: usize) -> Result<Vec<Channel>, 
 }
 
 /// A client of the queue-service on a channel.
-pub(crate) fn client(channel: Channel) -> Grpc {
-    QueueServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES)
+pub(crate) fn client(channel: Channel, credential: Credential) -> Grpc {
+    QueueServiceClient::with_interceptor(channel, credential).max_decoding_message_size(MAX_ANSWER_BYTES)
 }
 
 /// What an answer counts as.

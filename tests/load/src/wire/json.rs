@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -17,6 +17,7 @@ pub(crate) struct Json {
     sender: http1::SendRequest<Full<Bytes>>,
     connection: JoinHandle<()>,
     host: String,
+    authorization: Option<HeaderValue>,
 }
 
 /// An answer, read whole.
@@ -40,7 +41,14 @@ impl Json {
             // How a connection ends shows in the calls that were on it.
             let _ = connection.await;
         });
-        Ok(Self { sender, connection, host: addr.to_string() })
+        Ok(Self { sender, connection, host: addr.to_string(), authorization: None })
+    }
+
+    /// The same connection, whose requests carry this header.
+    pub(crate) fn with(self, authorization: Option<HeaderValue>) -> Self {
+        let mut connection = self;
+        connection.authorization = authorization;
+        connection
     }
 
     /// One connection for each of `clients`.
@@ -84,6 +92,9 @@ impl Json {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(body)).expect("paths and hosts of our own are valid");
         self.sender.ready().await?;
