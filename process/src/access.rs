@@ -52,14 +52,14 @@ impl Callers {
         Self(self.0 | other.0)
     }
 
-    /// Names those that a token would help with, for a refusal: "a worker's or an operator's token".
+    /// Names the tokens that would help, for a refusal: "a worker's or an operator's token". That of a gateway helps nobody
+    /// whose call an operator may make.
     pub fn tokens(self) -> &'static str {
         let of = |callers| self.include(callers);
         match (of(Self::AUTHOR), of(Self::WORKER), of(Self::GATEWAY), of(Self::OPERATOR)) {
             (true, _, _, _) => "the edit token of the message, or an operator's token",
             (_, true, _, true) => "a worker's or an operator's token",
             (_, true, _, false) => "a worker's token",
-            (_, _, true, true) => "a gateway's or an operator's token",
             (_, _, true, false) => "a gateway's token",
             (_, _, _, _) => "an operator's token",
         }
