@@ -3,20 +3,34 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
 import { DEADLINE, Service } from "../service.js";
-import { snippet } from "./snippet.js";
+import { block, snippet } from "./snippet.js";
 
 const run = promisify(execFile);
 test("the lines of curl do what they say", async (t) => {
   const service = await Service.start(t);
   const lines = snippet("In ten lines of curl", "sh", service).replaceAll("curl -s", "curl -sS --fail-with-body");
-  const { stdout } = await run("bash", ["-euc", lines], { timeout: DEADLINE });
+  const { stdout } = await run("bash", ["-euc", lines], { timeout: DEADLINE, cwd: service.folder });
   assert.match(stdout, /"status":"success"/);
   assert.match(stdout, /"platformOnly":\[\]/);
   assert.match(stdout, /"changesSinceStart"/);
+});
+
+test("the lines about tokens make one, list it and revoke it", async (t) => {
+  const service = await Service.start(t);
+  const lines = block("Who may do what", "sh").replace(/revoke [0-9a-f]{12}/, 'revoke "$(cut -d_ -f2 helper-token)"');
+  const env = { ...process.env, PATH: `${process.env.REPARTEE_BIN_DIR}:${process.env.PATH}` };
+  const { stdout } = await run("bash", ["-euc", lines], { timeout: DEADLINE, cwd: service.folder, env });
+  assert.match(stdout, /^[0-9a-f]{12} +worker .* helper +gpu 2$/m);
+  assert.match(stdout, /^revoked [0-9a-f]{12}/m);
+  const token = await readFile(join(service.folder, "helper-token"), "utf8");
+  assert.match(token, /^rpt_[0-9a-f]{12}_[0-9a-f]{64}\n$/);
+  assert.ok(!stdout.includes(token.trim()));
 });
 
 test("the lines of fetch show the bot's answer", async (t) => {

@@ -5,12 +5,18 @@ import { readFile } from "node:fs/promises";
 
 const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
 
-/** The first block of code in a language under a heading, made to speak to a service. */
-export function snippet(heading, language, service) {
+/** The first block of code in a language under a heading. */
+export function block(heading, language) {
   const section = readme.split(/^## /m).find((part) => part.startsWith(heading));
   assert.ok(section, `the README has a section "${heading}"`);
   const block = section.match(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "m"));
   assert.ok(block, `the section "${heading}" has a block of ${language}`);
-  assert.match(block[1], /http:\/\/127\.0\.0\.1:8080\//);
-  return block[1].replaceAll("http://127.0.0.1:8080/", service.url);
+  return block[1];
+}
+
+/** The same, made to speak to a service. */
+export function snippet(heading, language, service) {
+  const lines = block(heading, language);
+  assert.match(lines, /http:\/\/127\.0\.0\.1:8080\//);
+  return lines.replaceAll("http://127.0.0.1:8080/", service.url);
 }
