@@ -46,12 +46,13 @@ enum Kind {
 
 /// The files that are served beside the page.
 #[rustfmt::skip]
-const FILES: [(&str, Kind, &str); 19] = [
+const FILES: [(&str, Kind, &str); 20] = [
     ("/style.css",     Kind::Css,    include_str!("../web/style.css")),
     ("/app.js",        Kind::Script, include_str!("../web/app.js")),
     ("/admin.css",     Kind::Css,    include_str!("../web/admin.css")),
     ("/admin.js",      Kind::Script, include_str!("../web/admin.js")),
     ("/tables.js",     Kind::Script, include_str!("../web/tables.js")),
+    ("/token.js",      Kind::Script, include_str!("../web/token.js")),
     ("/repartee.js",   Kind::Module, include_str!("../web/repartee.js")),
     ("/repartee.d.ts", Kind::Types,  include_str!("../web/repartee.d.ts")),
     ("/changes.js",    Kind::Module, include_str!("../web/changes.js")),

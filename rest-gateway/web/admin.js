@@ -1,13 +1,15 @@
 // The operator's page: asks for the figures, shows them, and does what an operator asks for. What people wrote reaches
 // it as text only.
 
+// First: a token in the address is taken out of it before anything else runs.
+import { forget, keep, take, token } from "./token.js";
+
 import { h, isolated, named } from "./dom.js";
 import { age, bill, count, described, judged, money, titled } from "./tables.js";
 
 /** Between two looks, in ms. */
 const EVERY = 3_000;
 const PATIENCE = 15_000;
-const TOKEN = "repartee.admin-token";
 const PRICES = "repartee.prices";
 /** How many failed and waiting messages are shown. */
 const LISTED = 50;
@@ -21,8 +23,7 @@ let charted = "";
 let timer = null;
 
 async function call(path, options = {}) {
-  const token = kept(sessionStorage, TOKEN);
-  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  const headers = { ...options.headers, Authorization: `Bearer ${token()}` };
   const response = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
   if (response.ok) return response;
   const problem = await response.json().catch(() => null);
@@ -33,6 +34,8 @@ const read = async (path) => (await call(path)).json();
 
 async function look() {
   clearTimeout(timer);
+  const sent = token();
+  if (sent === null) return ask();
   try {
     const [stats, history, failed, waiting] = await Promise.all([
       read(statsPath()), read("api/admin/history"), read(`api/queue/failed?limit=${LISTED}`), read(`api/queue/pending?limit=${LISTED}`),
@@ -44,7 +47,7 @@ async function look() {
     tell("live", "live");
     await draw();
   } catch (error) {
-    if (error.status === 401 || error.status === 403) return ask(error);
+    if (error.status === 401 || error.status === 403) return refused(sent, error);
     tell("lost", error.status ? error.message : "The server cannot be reached…");
   }
   timer = setTimeout(look, EVERY);
@@ -58,13 +61,20 @@ function statsPath() {
   return query.size > 0 ? `api/stats?${query}` : "api/stats";
 }
 
-/** Asks for the token; nothing is shown without it. */
-function ask(error) {
+/** The server does not take the token: it is wrong, was revoked, has expired, or is not an operator's; the server says which. */
+function refused(sent, error) {
+  // Meanwhile there may be another one.
+  if (token() !== sent) return look();
+  forget();
+  return ask(`${error.message[0].toUpperCase()}${error.message.slice(1).replace(/\.?$/, ".")}`);
+}
+
+/** Asks for the token, and says why if there is something to say; nothing is shown without one. */
+function ask(why) {
   at("board").hidden = true;
   at("login").hidden = false;
-  at("why").textContent = error.message;
-  at("why").className = error.status === 403 ? "error" : "";
-  tell("lost", "closed");
+  if (why !== undefined) at("why").textContent = why;
+  tell("lost", "signed out");
   at("token").focus();
 }
 
@@ -265,9 +275,10 @@ function kept(storage, name, value) {
 
 at("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  kept(sessionStorage, TOKEN, at("token").value.trim());
+  const kept = keep(at("token").value.trim());
   at("token").value = "";
-  look();
+  if (kept) look();
+  else ask("This cannot be a token: it has 8 to 1,024 visible ASCII characters and no space.");
 });
 at("prices").addEventListener("submit", (event) => event.preventDefault());
 at("prices").addEventListener("input", () => {
@@ -276,6 +287,9 @@ at("prices").addEventListener("input", () => {
   if (known) showStorage();
 });
 dark.addEventListener("change", () => known && draw().catch(() => {}));
+addEventListener("hashchange", () => {
+  if (take()) look();
+});
 document.addEventListener("visibilitychange", () => {
   // A page that nobody looks at asks for nothing.
   if (document.visibilityState === "visible") look();

@@ -21,7 +21,10 @@ export class Bot {
     await once(model, "listening");
     bot.#process = spawn(
       join(process.env.REPARTEE_BIN_DIR, "bot-worker"),
-      ["--queue-url", service.queueUrl, "--name", name, "--entity", entity, "--model", "none", "--openai-base-url", `http://127.0.0.1:${model.address().port}/v1`],
+      [
+        "--queue-url", service.queueUrl, "--token-file", service.workerTokenFile, "--name", name, "--entity", entity,
+        "--model", "none", "--openai-base-url", `http://127.0.0.1:${model.address().port}/v1`,
+      ],
       { stdio: "ignore" },
     );
     t.after(async () => {

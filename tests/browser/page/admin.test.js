@@ -14,10 +14,20 @@ after(() => browser?.close());
 /** Points as often as tests look. */
 const OFTEN = { REPARTEE_HISTORY_INTERVAL: "0.5" };
 
-async function open(t, service, options) {
-  const page = await openTab(await newContext(t, browser, { viewport: { width: 1100, height: 1300 }, ...options }), new URL("admin", service.url).href);
-  await page.getByRole("status").filter({ hasText: /live|closed/ }).waitFor();
+/** The operator's page, by a link that carries this token; without one, nobody is signed in. */
+async function open(t, service, { token = service.operatorToken, ...options } = {}) {
+  const link = new URL(token === null ? "admin" : `admin#token=${token}`, service.url);
+  const page = await openTab(await newContext(t, browser, { viewport: { width: 1100, height: 1300 }, ...options }), link.href);
+  await shows(page, /live|signed out/);
   return page;
+}
+
+const shows = (page, state) => page.getByRole("status").filter({ hasText: state }).waitFor();
+
+/** Signs in by hand. */
+async function give(page, token) {
+  await page.getByLabel("Token").fill(token);
+  await page.keyboard.press("Enter");
 }
 
 /** The rows of a table that hold a text. */
@@ -150,21 +160,80 @@ test("charts, streams and watchers of the last hour are there", async (t) => {
   assert.deepEqual(page.complaints, []);
 });
 
-test("with a token, the page shows nothing until it is given, and the token is kept for this tab only", async (t) => {
-  const service = await Service.start(t, { ...OFTEN, REPARTEE_ADMIN_TOKEN: "of-the-house" });
-  const page = await open(t, service);
+test("the printed link signs the operator in, and its token leaves the page in one header only", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const [link] = await service.printed(/http:\S+#token=\S+/);
+  const token = service.operatorToken;
+  assert.ok(link.endsWith(`/admin#token=${token}`));
+  const page = await openTab(await newContext(t, browser), "about:blank");
+  const told = [];
+  const sent = [];
+  page.on("request", (request) => sent.push(request.allHeaders().then((headers) => {
+    const { authorization, ...others } = headers;
+    if (authorization) told.push(authorization);
+    return JSON.stringify([request.url(), others, request.postData()]);
+  })));
+  await page.goto(link);
+  await shows(page, "live");
+  assert.equal(page.url(), new URL("admin", service.url).href, "the address has no token");
+  await page.goBack();
+  await page.goForward();
+  await shows(page, "live");
+  assert.equal(page.url(), new URL("admin", service.url).href, "nor has it on the way back");
+  await page.evaluate(() => { location.href = "./"; });
+  await page.getByText("live").waitFor();
+  assert.equal(await page.evaluate(() => document.referrer), "", "the next page is not told where people come from");
+  const requests = await Promise.all(sent);
+  assert.ok(told.length >= 4 && told.every((value) => value === `Bearer ${token}`));
+  assert.deepEqual(requests.filter((request) => request.includes(token)), []);
+  assert.equal(await page.evaluate(() => JSON.stringify(localStorage)).then((kept) => kept.includes(token)), false);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("without a token the page shows nothing and asks nothing, and a token is kept for one tab", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const page = await open(t, service, { token: null });
   assert.equal(await page.locator("#board").isVisible(), false);
-  for (const [token, shows] of [["wrong-token", /not the token/], ["of-the-house", null]]) {
-    await page.getByLabel("Token").fill(token);
-    await page.keyboard.press("Enter");
-    if (shows) await page.getByText(shows).waitFor();
-  }
-  await page.getByRole("status").filter({ hasText: "live" }).waitFor();
+  await page.getByText("operator-token").waitFor();
+  assert.deepEqual(page.complaints, [], "no call was refused, since none was made");
+  await give(page, service.operatorToken);
+  await shows(page, "live");
   await tile(page, "Waiting").waitFor();
   await page.reload();
-  await page.getByRole("status").filter({ hasText: "live" }).waitFor();
+  await shows(page, "live");
   const other = await openTab(page.context(), page.url());
-  await other.getByRole("status").filter({ hasText: "closed" }).waitFor();
+  await shows(other, "signed out");
+  // A link that is opened in a tab which has the page already.
+  await other.evaluate((token) => { location.hash = `token=${token}`; }, service.operatorToken);
+  await shows(other, "live");
+  assert.equal(other.url(), page.url());
+});
+
+test("a token that is wrong, of another role, revoked or expired is said to be so", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const page = await open(t, service, { token: null });
+  const why = page.getByRole("alert").filter({ hasText: /token/ });
+  const unknown = service.operatorToken.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+  for (const [token, says] of [
+    ["two words", /cannot be a token/],
+    [unknown, /unknown here or was revoked/],
+    [service.workerToken, /needs an operator's token/],
+  ]) {
+    await give(page, token);
+    await why.filter({ hasText: says }).waitFor();
+    assert.equal(await page.locator("#board").isVisible(), false);
+  }
+  const revoked = await service.newToken("operator", "--name", "night shift");
+  await give(page, revoked);
+  await shows(page, "live");
+  await service.token("revoke", revoked.split("_")[1]);
+  await why.filter({ hasText: /^This token is unknown here or was revoked\.$/ }).waitFor();
+  assert.equal(await page.locator("#board").isVisible(), false, "what was shown is hidden");
+  await give(page, await service.newToken("operator", "--expires", "4s"));
+  await why.filter({ hasText: /^This token has expired\.$/ }).waitFor();
+  await page.reload();
+  await shows(page, "signed out");
+  assert.equal(await page.locator("#why").textContent(), "", "a token that was refused is not tried again");
 });
 
 test("what people write stays text on the operator's page", async (t) => {

@@ -84,7 +84,8 @@ test("a worker that posts its reply and writes on has both shown, until it compl
   const { service, bot, page } = await begun(t);
   const messageId = await page.locator(".message").first().getAttribute("data-id");
   await record(page);
-  await say(service, "This is how.", { username: "sage", "message-type": "AI", replyTo: messageId });
+  const reply = { domain: "lobby", text: "This is how.", username: "sage", color: "default", "message-type": "AI", replyTo: messageId };
+  await service.send("/api/comments", reply, { headers: { Authorization: `Bearer ${service.workerToken}` } });
   await comments(page, "This is how.").waitFor();
   bot.writes(" with a bang.");
   await writing(page).getByText("It began with a bang.", { exact: true }).waitFor();

@@ -5,6 +5,8 @@ import { test } from "node:test";
 
 import { json, turnTime } from "../fake.js";
 
+const TOKEN = "rpt_0123456789ab_secret";
+
 /** An element that takes whatever is done to it. */
 function element(more = {}) {
   return {
@@ -31,9 +33,14 @@ async function open(t, copy, { charts = [], answer, createElement = () => elemen
   const storage = { getItem: () => null, setItem() {} };
   const parts = {
     document: { getElementById: at, createElement, querySelectorAll: () => charts, addEventListener() {}, visibilityState: "visible" },
-    sessionStorage: storage, localStorage: storage,
+    sessionStorage: { ...storage, getItem: () => TOKEN }, localStorage: storage,
+    location: { hash: "" }, addEventListener() {},
     matchMedia: () => ({ matches: false, addEventListener() {} }),
-    fetch: answer,
+    fetch: (path, options) => {
+      assert.equal(options.headers.Authorization, `Bearer ${TOKEN}`);
+      assert.ok(!path.includes(TOKEN));
+      return answer(path, options);
+    },
   };
   for (const [name, value] of Object.entries(parts)) {
     const before = Object.getOwnPropertyDescriptor(globalThis, name);
