@@ -86,6 +86,7 @@ pub struct Server {
     addr: SocketAddr,
     metrics: Option<TcpListener>,
     calls_per_connection: u32,
+    reflection: Option<bool>,
 }
 
 /// What runs once the data is read.
@@ -128,7 +129,7 @@ impl Server {
             Some(at) => Some(TcpListener::bind(at).await.map_err(|error| Error::Bind(at, error))?),
             None => None,
         };
-        let calls_per_connection = settings.max_calls_per_connection;
+        let (calls_per_connection, reflection) = (settings.max_calls_per_connection, settings.reflection);
         let (patience, answers) = (settings.patience(), settings.answers());
         let total = answers.total.clone();
         let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers);
@@ -136,7 +137,7 @@ impl Server {
         let opening =
             tokio::task::spawn_blocking(move || open(&settings, &own, addr, connections, total, journal));
         let opened = opening.await.map_err(|_| Error::Writer)??;
-        Ok(Self { opened, door, addr, metrics, calls_per_connection })
+        Ok(Self { opened, door, addr, metrics, calls_per_connection, reflection })
     }
 
     /// The address that was bound.
@@ -161,10 +162,15 @@ impl Server {
             door,
             metrics,
             calls_per_connection,
+            reflection,
             ..
         } = self;
         let _metrics = metrics.map(|listener| {
-            let router = Router::new().route("/metrics", get(observe::metrics)).with_state(grpc.clone());
+            let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+            let router = Router::new()
+                .route("/metrics", get(observe::metrics))
+                .with_state(grpc.clone())
+                .layer(from_fn_with_state(is_loopback, admit_to_page));
             AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future()))
         });
         let Running { failed, thread } = running;
@@ -177,7 +183,7 @@ impl Server {
         }
         let stop = CancellationToken::new();
         let observed = AbortOnDropHandle::new(tokio::spawn(observe_clock(grpc.clock.clone())));
-        let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, stop.clone()));
+        let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, reflection, stop.clone()));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             failure = failed => {
@@ -277,7 +283,7 @@ fn open<J: Journal>(
             patience: Settings::seconds(settings.stream_patience),
             draining: CancellationToken::new(),
         },
-        bounds: Bounds::new(connections, answers, settings.max_calls, &rules),
+        bounds: Bounds::new(connections, answers, (settings.max_calls, settings.max_streams), &rules),
         drafts: Drafts::default(),
         names,
         visitor_priority: settings.visitor_priority,
@@ -300,6 +306,7 @@ async fn serve_grpc(
     grpc: QueueGrpc,
     door: Door,
     calls_per_connection: u32,
+    reflection: Option<bool>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -310,23 +317,23 @@ async fn serve_grpc(
         health.set_not_serving::<QueueServiceServer<QueueGrpc>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
     let is_loopback = door.is_loopback();
     let metrics = Router::new()
         .route("/metrics", get(observe::metrics_for_operators))
         .with_state(grpc.clone())
         .layer(from_fn_with_state(is_loopback, admit_to_page));
-    let (draining, calls) = (grpc.streams.draining.clone(), grpc.bounds.calls.clone());
-    let admission = grpc::Door::new(draining, grpc.queue.clone(), calls, is_loopback);
+    let draining = grpc.streams.draining.clone();
+    let admission = grpc::Door::new(draining, grpc.queue.clone(), &grpc.bounds, is_loopback);
     let rights = Arc::clone(&grpc.rights);
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let calls = Routes::from(Router::new())
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(queue)
+    let mut routes = Routes::from(Router::new()).add_service(health_service).add_service(queue);
+    if reflection.unwrap_or(is_loopback) {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        routes = routes.add_service(builder.build_v1()?);
+    }
+    let calls = routes
         .into_axum_router()
         .layer(from_fn_with_state(rights, authorize))
         .layer(from_fn_with_state(admission, admit))

@@ -111,9 +111,14 @@ pub struct Settings {
     /// Most bytes of answers on their way, as 256MiB; lists beyond it are refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "REPARTEE_MAX_ANSWER_BYTES", default_value = "256MiB", value_name = "SIZE")]
     pub max_answer_bytes: ByteSize,
-    /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED.
+    /// Most open watches, and most streams of work and waiting claims; more are refused with RESOURCE_EXHAUSTED. An eighth as
+    /// many more are for watches of the health and for reflection.
     #[arg(long, env = "REPARTEE_MAX_STREAMS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_streams: u32,
+    /// Serve gRPC reflection, by which tools such as grpcurl learn the calls: true or false; if absent, only if --grpc-addr is
+    /// a loopback address.
+    #[arg(long, env = "REPARTEE_REFLECTION", value_name = "true|false", action = clap::ArgAction::Set)]
+    pub reflection: Option<bool>,
     /// Seconds of waiting that count as one level of priority; 0 makes priority strict.
     #[arg(long, env = "REPARTEE_AGING", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub aging: u32,

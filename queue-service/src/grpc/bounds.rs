@@ -2,7 +2,7 @@
 
 use repartee_process::{Bound, ByteLimit, Fill, refusals};
 
-use super::QueueGrpc;
+use super::{QueueGrpc, others::Others};
 use crate::{domain::QueueRules, views::Totals};
 
 /// Bounds that belong to no part of the service alone.
@@ -12,6 +12,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: Bound,
     /// Calls that are being answered.
     pub(crate) calls: Bound,
+    /// Calls that are not ours, and their streams.
+    pub(crate) others: Others,
     /// Bytes of answers on their way.
     pub(crate) answers: ByteLimit,
     /// Messages that may wait in all, and for one entity; bytes that unfinished ones may hold.
@@ -30,7 +32,12 @@ pub(super) enum FullQueue {
 }
 
 impl Bounds {
-    pub(crate) fn new(connections: Bound, answers: ByteLimit, max_calls: u32, rules: &QueueRules) -> Self {
+    pub(crate) fn new(
+        connections: Bound,
+        answers: ByteLimit,
+        (max_calls, max_streams): (u32, u32),
+        rules: &QueueRules,
+    ) -> Self {
         // Counters are there before the first refusal.
         for name in PENDING.into_iter().chain(["entity_limits", "paused_entities", "edits"]) {
             refusals(name).increment(0);
@@ -39,7 +46,8 @@ impl Bounds {
             metrics::counter!(name).increment(0);
         }
         let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
-        Self { connections, calls: Bound::new("calls", max_calls), answers, pending }
+        let (calls, others) = (Bound::new("calls", max_calls), Others::new(max_streams));
+        Self { connections, calls, others, answers, pending }
     }
 }
 
@@ -67,6 +75,7 @@ impl QueueGrpc {
             .extend([&self.streams.workers, &self.streams.watchers, &self.streams.drafters].map(Bound::fill));
         fills.push(self.names.fill());
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
+        fills.push(self.bounds.others.fill());
         fills.push(self.bounds.answers.fill());
         fills
     }

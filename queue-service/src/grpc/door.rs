@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::status;
+use super::{Bounds, others::Others, status};
 use crate::writer::QueueHandle;
 
 /// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
@@ -45,6 +45,7 @@ struct Rules {
     draining: CancellationToken,
     queue: QueueHandle,
     calls: Bound,
+    others: Others,
     /// True if only this machine can reach the port.
     is_loopback: bool,
     /// The refusals of a full writer, which differ in their numbers only, and those are known.
@@ -57,9 +58,10 @@ impl Door {
     pub(crate) fn new(
         draining: CancellationToken,
         queue: QueueHandle,
-        calls: Bound,
+        bounds: &Bounds,
         is_loopback: bool,
     ) -> Self {
+        let (calls, others) = (bounds.calls.clone(), bounds.others.clone());
         let refusal = |fill: repartee_process::Fill| {
             let limit = u32::try_from(fill.limit).unwrap_or(u32::MAX);
             let full = Full { name: fill.name, held: limit, limit };
@@ -67,7 +69,7 @@ impl Door {
             (fill.name, response.into_parts().0.headers)
         };
         let full = queue.waiting().map(refusal).into();
-        Self(Arc::new(Rules { draining, queue, calls, is_loopback, full }))
+        Self(Arc::new(Rules { draining, queue, calls, others, is_loopback, full }))
     }
 }
 
@@ -81,7 +83,7 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
     }
     let limit = deadline(request.headers()).map_or(CALL, |deadline| deadline.min(CALL));
     let Some(method) = request.uri().path().strip_prefix(OWN) else {
-        return timed(limit, next.run(request)).await;
+        return rules.others.serve(limit, request, next).await;
     };
     if rules.draining.is_cancelled() {
         return status::draining().into_http();
@@ -123,7 +125,7 @@ fn check_host(request: &Request, is_loopback: bool) -> Result<(), (StatusCode, S
     Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
 }
 
-async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
+pub(super) async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
     let late = |_| Status::deadline_exceeded("the call took too long; read before repeating it").into_http();
     timeout(limit, answer).await.unwrap_or_else(late)
 }

@@ -12,6 +12,7 @@ mod draft;
 mod fields;
 mod lists;
 mod names;
+mod others;
 mod outlet;
 mod rights;
 mod service;
