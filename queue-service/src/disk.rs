@@ -1,11 +1,12 @@
 //! Room on the disk: looked at regularly, so that writes are refused before one of them fails.
 //!
-//! A commit that fails ends the process. A disk that fills up would do that to everybody at once, so below a reserve all
-//! that stores something is refused, while everything that only reads goes on. Whoever looks again finds room or not:
-//! there is nothing to reset.
+//! A commit that fails ends the process. A disk that fills up would do that to everybody at once, so below a reserve new
+//! texts are refused. Most of the reserve is for what has been taken in: it is still handed out, answered, given up,
+//! deleted and swept, until a quarter of the reserve is left. From then on all that stores something is refused, while
+//! everything that only reads goes on. Whoever looks again finds room or not: there is nothing to reset.
 
 use std::{
-    io,
+    fmt, io,
     path::Path,
     sync::{
         Arc,
@@ -29,18 +30,41 @@ struct Shown {
     free: AtomicU64,
 }
 
-/// There is less room than the reserve: nothing is stored.
+/// There is less room than this needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the disk is almost full: {free} bytes are free, and below {reserve} nothing is stored; nothing was done, try again \
-     once there is room"
+    "the disk is almost full: {free} bytes are free, and below {least} {what} is stored; nothing was done, try again once \
+     there is room"
 )]
 pub struct DiskFull {
     /// Free bytes at the last look.
     pub free: u64,
-    /// The setting `--min-free-disk`.
-    pub reserve: u64,
+    /// What has to be free.
+    pub least: u64,
+    /// What needs it.
+    pub what: Stored,
 }
+
+/// What is to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// A text that was not there: a post, or an edit of a text. It needs the whole reserve, `--min-free-disk`.
+    NewText,
+    /// What becomes of a message: a claim, an answer, a deletion, what is swept. It needs a quarter of it.
+    Progress,
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NewText => "no new text",
+            Self::Progress => "nothing",
+        })
+    }
+}
+
+/// The part of the reserve that is left alone by all that stores.
+const LAST_PART: u64 = 4;
 
 impl DiskRoom {
     /// Room that is full below `reserve` bytes; never with 0. It has room until it was looked at.
@@ -48,33 +72,48 @@ impl DiskRoom {
         Self(Arc::new(Shown { reserve, free: AtomicU64::new(u64::MAX) }))
     }
 
-    /// Checks that there is room.
+    /// Checks that there is room for this.
     ///
     /// # Errors
-    /// Where there was not at the last look.
-    pub fn check(&self) -> Result<(), DiskFull> {
+    /// If there was not at the last look.
+    pub fn check(&self, what: Stored) -> Result<(), DiskFull> {
         let Shown { reserve, free } = &*self.0;
+        let least = match what {
+            Stored::NewText => *reserve,
+            Stored::Progress => reserve / LAST_PART,
+        };
         match free.load(Ordering::Relaxed) {
-            free if free < *reserve => Err(DiskFull { free, reserve: *reserve }),
+            free if free < least => Err(DiskFull { free, least, what }),
             _ => Ok(()),
         }
     }
 
+    /// What is refused; nothing else is then, if it is a new text.
+    fn refused(&self) -> Option<Stored> {
+        [Stored::Progress, Stored::NewText].into_iter().find(|what| self.check(*what).is_err())
+    }
+
     /// Notes what a look showed, and logs where that changes what may be stored.
     pub fn note(&self, free: u64) {
-        let before = self.check();
+        let before = self.refused();
         self.0.free.store(free, Ordering::Relaxed);
         metrics::gauge!("repartee_disk_free_bytes").set(free as f64);
-        match (before, self.check()) {
-            (Ok(()), Err(DiskFull { reserve, .. })) => tracing::error!(
+        let (reserve, now) = (self.0.reserve, self.refused());
+        if before == now {
+            return;
+        }
+        match now {
+            Some(Stored::NewText) => tracing::error!(
+                free,
+                reserve,
+                "the disk is almost full: no new text is stored until there is room; what was taken in is worked on"
+            ),
+            Some(Stored::Progress) => tracing::error!(
                 free,
                 reserve,
                 "the disk is almost full: nothing is stored until there is room; reading goes on"
             ),
-            (Err(DiskFull { reserve, .. }), Ok(())) => {
-                tracing::info!(free, reserve, "the disk has room again: everything is stored again");
-            }
-            (Ok(()), Ok(())) | (Err(_), Err(_)) => {}
+            None => tracing::info!(free, reserve, "the disk has room again: everything is stored again"),
         }
     }
 
@@ -114,27 +153,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn below_the_reserve_it_is_full_and_at_it_there_is_room() {
+    fn below_the_reserve_there_is_no_room_for_new_texts_and_below_a_quarter_for_nothing() {
         let room = DiskRoom::new(100);
-        assert_eq!(room.check(), Ok(()), "before the first look");
-        for (free, full) in [(99, true), (0, true), (100, false), (101, false), (99, true)] {
+        assert_eq!(room.check(Stored::NewText), Ok(()), "before the first look");
+        for (free, new, progress) in
+            [(100, true, true), (99, false, true), (25, false, true), (24, false, false), (0, false, false)]
+        {
             room.note(free);
-            assert_eq!(room.check(), if full { Err(DiskFull { free, reserve: 100 }) } else { Ok(()) });
+            let refusal = |least, what| Err(DiskFull { free, least, what });
+            let expected = |fits: bool, least, what| if fits { Ok(()) } else { refusal(least, what) };
+            assert_eq!(room.check(Stored::NewText), expected(new, 100, Stored::NewText));
+            assert_eq!(room.check(Stored::Progress), expected(progress, 25, Stored::Progress));
         }
+        room.note(100);
+        assert_eq!(room.check(Stored::NewText), Ok(()));
     }
 
     #[test]
     fn without_a_reserve_it_is_never_full() {
         let room = DiskRoom::new(0);
         room.note(0);
-        assert_eq!(room.check(), Ok(()));
+        assert_eq!(room.check(Stored::NewText), Ok(()));
     }
 
     #[test]
     fn the_first_look_is_over_when_the_watch_begins() {
         let room = DiskRoom::new(u64::MAX);
         let _watch = room.watch(&std::env::temp_dir()).unwrap();
-        assert!(room.check().is_err(), "no disk has so much room");
+        assert!(room.check(Stored::Progress).is_err(), "no disk has so much room");
     }
 
     #[test]

@@ -48,8 +48,9 @@ pub struct Settings {
     /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
     #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
     pub durability: Durability,
-    /// Free bytes on the disk of the data below which nothing is stored any more: what stores is refused with
-    /// RESOURCE_EXHAUSTED, reading goes on; 0 stores until a write fails, which ends the process.
+    /// Free bytes on the disk of the data below which no new text is stored any more: posts and edits are refused with
+    /// RESOURCE_EXHAUSTED. Below a quarter of it everything that stores is, and reading goes on; 0 stores until a write
+    /// fails, which ends the process.
     #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = MIN_FREE_DISK)]
     pub min_free_disk: u64,
     /// How long finished messages are kept after their last change, as 90d or 12h; at least 1s. For ever where absent.

@@ -30,6 +30,7 @@ macro_rules! tests {
 
 fn main() {
     let tests = tests![
+        below_the_reserve_new_texts_are_refused_and_what_was_taken_in_is_answered_and_deleted,
         a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room,
         a_full_disk_ends_the_process_and_loses_nothing_that_was_acknowledged,
         a_disk_that_is_full_from_the_beginning_is_said_to_be_full,
@@ -42,7 +43,7 @@ fn main() {
 fn run(test: Test) -> Completion {
     let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
     runtime.block_on(async {
-        match SmallDisk::mount(64 * MIB).await {
+        match SmallDisk::mount(128 * MIB).await {
             Ok(disk) => {
                 test(disk).await;
                 Completion::Completed
@@ -103,9 +104,41 @@ async fn assert_refused(data: &Path, why: &str) {
     assert!(log.contains(data.to_str().unwrap()) && log.contains(why), "{log}");
 }
 
+async fn below_the_reserve_new_texts_are_refused_and_what_was_taken_in_is_answered_and_deleted(
+    disk: SmallDisk,
+) {
+    let data = disk.path().join("data");
+    let reserve = (64 * MIB).to_string();
+    let queue = Service::queue_service_on(&data, &["--min-free-disk", &reserve]).await;
+    let client = queue.grpc().await;
+    let mut asked = Vec::new();
+    for entity in ["answered", "failed", "released", "cancelled", "taken"] {
+        asked.push(client.post(question(entity, "Well?")).await.unwrap().id);
+    }
+    let said = client.post(platform_post("Human", "Well!")).await.unwrap().id;
+    disk.fill_up_to(40 * MIB);
+
+    disk_full::<()>(Err(post_until_refused(&client, 10, &mut Vec::new()).await));
+    let text = Some("Edited.".to_owned());
+    let edit = UpdateMessageRequest { message_id: said.clone(), text, ..Default::default() };
+    disk_full(client.raw().update_message(edit).await);
+    let work = client.claim(&asked[0], "w").await.unwrap();
+    client.complete(held(&work), reply("Well.")).await.unwrap();
+    client.fail(held(&client.claim(&asked[1], "w").await.unwrap()), "no", None).await.unwrap();
+    client.release(held(&client.claim(&asked[2], "w").await.unwrap())).await.unwrap();
+    client.cancel(&asked[3]).await.unwrap();
+    client.retry(&asked[3]).await.unwrap();
+    let next = client.claim_next("w", &["taken"], 0).await.unwrap().expect("work is handed out");
+    client.complete(held(&next), reply("Here.")).await.unwrap();
+    client.raw().delete_message(DeleteMessageRequest { message_id: said }).await.unwrap();
+    assert!((16 * MIB..64 * MIB).contains(&free_in_metrics(&queue).await));
+    disk.make_room();
+    ask_until_stored(&client).await;
+}
+
 async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk: SmallDisk) {
     let data = disk.path().join("data");
-    let reserve = (32 * MIB).to_string();
+    let reserve = (64 * MIB).to_string();
     let queue = Service::queue_service_on(&data, &["--min-free-disk", &reserve]).await;
     let gateway = Service::gateway(&queue.grpc_url(), &[]).await;
     let (client, browser) = (queue.grpc().await, gateway.browser());
@@ -113,7 +146,7 @@ async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk
     let claimed =
         client.claim(&client.post(question("claim", "Well?")).await.unwrap().id, "w").await.unwrap();
     let mut watch = client.watch(watch_live()).await.unwrap();
-    disk.fill_up_to(16 * MIB);
+    disk.fill_up_to(12 * MIB);
 
     let mut posted = Vec::new();
     disk_full::<()>(Err(post_until_refused(&client, 10, &mut posted).await));
@@ -142,7 +175,7 @@ async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk
     let mut stream = client.stream(work("worker", &["echo"], 1)).await.unwrap();
     assert_eq!(client.stats().await.unwrap().tail_seq, tail, "nothing was stored, nobody was given work");
     is_serving(&queue).await;
-    assert!(free_in_metrics(&queue).await < 32 * MIB);
+    assert!(free_in_metrics(&queue).await < 16 * MIB);
 
     disk.make_room();
     assert_eq!(stream.work().await.message.unwrap().id, waiting.id, "the stream gets its work by itself");

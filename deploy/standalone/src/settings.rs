@@ -27,7 +27,8 @@ pub(crate) struct Settings {
     /// How safe an acknowledged write is: from a power cut, or from the end of the process only.
     #[arg(long, env = "REPARTEE_DURABILITY", value_enum, default_value = "power")]
     pub(crate) durability: Durability,
-    /// Free bytes on the disk of the data below which nothing is stored any more; 0 stores until a write fails.
+    /// Free bytes on the disk of the data below which no new text is stored any more, and nothing below a quarter of it; 0
+    /// stores until a write fails.
     #[arg(long, env = "REPARTEE_MIN_FREE_DISK", default_value_t = queue_service::MIN_FREE_DISK)]
     pub(crate) min_free_disk: u64,
     /// How long finished messages are kept after their last change, as 90d or 12h; at least 1s. For ever where absent.

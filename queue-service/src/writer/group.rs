@@ -8,6 +8,7 @@ use super::{
     job::{Answer, Command, Job},
 };
 use crate::{
+    disk::Stored,
     domain::{At, Change, ChangeKind, GivenUp, Millis, Moment},
     journal::{Commit, Journal, JournalError, Tally},
 };
@@ -23,7 +24,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         self.with.queue.begin(moment);
 
         // What time alone brings about waits until there is room; commands were refused before they came here.
-        self.put_off = self.with.disk.check().is_err();
+        self.put_off = self.with.disk.check(Stored::Progress).is_err();
         if self.put_off {
             self.with.queue.dismiss_waiting(now);
         } else {

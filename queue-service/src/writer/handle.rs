@@ -18,7 +18,7 @@ use super::{
 #[cfg(test)]
 use crate::domain::{SessionView, SessionsAfter};
 use crate::{
-    disk::{DiskFull, DiskRoom},
+    disk::{DiskFull, DiskRoom, Stored},
     domain::{
         At, ClaimBy, Completed, Editor, EntityLimits, Failed, Failure, LeaseRef, Millis, NewMessage, Posted,
         Queue, Record, Rejection, Reply, Request, Taker, Update,
@@ -83,7 +83,7 @@ impl QueueHandle {
         call: &'static str,
         posts: Vec<Post>,
     ) -> Result<Vec<Result<Posted, Rejection>>, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::NewText)?;
         let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
         let keys =
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
@@ -100,7 +100,8 @@ impl QueueHandle {
 
     /// Changes a message. See [`Queue::update`].
     pub async fn update(&self, id: Uuid, update: Update, editor: Editor) -> Result<Record, CommandError> {
-        self.disk.check()?;
+        let stored = if update.text.is_some() { Stored::NewText } else { Stored::Progress };
+        self.disk.check(stored)?;
         let held = of_update(&update);
         self.decide("UpdateMessage", vec![id], held, move |queue, at| queue.update(id, update, editor, at))
             .await
@@ -108,13 +109,13 @@ impl QueueHandle {
 
     /// Deletes a message. See [`Queue::delete`].
     pub async fn delete(&self, id: Uuid) -> Result<Record, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         self.decide("DeleteMessage", vec![id], 0, move |queue, _| queue.delete(id)).await
     }
 
     /// Claims one message. See [`Queue::claim`]. It is given back where its caller has gone away before the answer.
     pub async fn claim(&self, id: Uuid, by: ClaimBy) -> Result<Claimed, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let returns = self.returns.clone();
         let rule = move |queue: &mut Queue, at: &mut At<'_>| {
             queue.claim(id, &by, at).map(|leased| Claimed::new(leased, returns))
@@ -141,7 +142,7 @@ impl QueueHandle {
 
     /// Gives a message back. See [`Queue::release`].
     pub async fn release(&self, lease: LeaseRef) -> Result<Record, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let held = of_lease(&lease);
         self.decide("ReleaseMessage", vec![lease.id], held, move |queue, _| queue.release(&lease)).await
     }
@@ -155,7 +156,7 @@ impl QueueHandle {
         call: &'static str,
         items: Vec<(LeaseRef, Option<Reply>)>,
     ) -> Result<Vec<Result<Completed, Rejection>>, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let ids = items.iter().map(|(lease, _)| lease.id).collect();
         let texts = items.iter().filter_map(|(_, reply)| reply.as_ref()).map(|reply| reply.text.len());
         let weight = Weight { items: items.len(), bytes: texts.sum() };
@@ -168,7 +169,7 @@ impl QueueHandle {
 
     /// Reports a failure. See [`Queue::fail`].
     pub async fn fail(&self, lease: LeaseRef, failure: Failure) -> Result<Failed, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let held = of_lease(&lease) + failure.error.len();
         self.decide("FailMessage", vec![lease.id], held, move |queue, at| queue.fail(&lease, failure, at))
             .await
@@ -176,26 +177,26 @@ impl QueueHandle {
 
     /// Puts a failed message back. See [`Queue::retry`].
     pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         self.decide("RetryMessage", vec![id], 0, move |queue, at| queue.retry(id, at.now)).await
     }
 
     /// Takes a message out of the queue. See [`Queue::cancel`].
     pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         self.decide("CancelMessage", vec![id], 0, move |queue, _| queue.cancel(id)).await
     }
 
     /// Pauses an entity. See [`Queue::pause`].
     pub async fn pause(&self, entity: String) -> Result<Millis, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let held = entity.len();
         self.decide("PauseEntity", vec![], held, move |queue, at| queue.pause(&entity, at.wall)).await
     }
 
     /// Lets a paused entity go on; false if it was not paused.
     pub async fn resume(&self, entity: String) -> Result<bool, CommandError> {
-        self.disk.check()?;
+        self.disk.check(Stored::Progress)?;
         let held = entity.len();
         self.decide("ResumeEntity", vec![], held, move |queue, _| Ok(queue.resume(&entity))).await
     }
@@ -240,7 +241,7 @@ impl QueueHandle {
     /// `Busy`, `DiskFull` and `Stopped`.
     pub fn join(&self, taker: Taker, room: usize) -> Result<Seat, CommandError> {
         if taker.until.is_some() {
-            self.disk.check()?;
+            self.disk.check(Stored::Progress)?;
         }
         let id = self.next_taker.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(room);

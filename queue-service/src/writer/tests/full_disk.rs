@@ -2,7 +2,7 @@
 
 use super::{Bench, Order, RESERVE, poll};
 use crate::{
-    disk::DiskFull,
+    disk::{DiskFull, Stored},
     domain::{
         ChangeKind, Editor, Event, Failure, Reply, Status, Taker, Update,
         tests::world::{START, by, lease, remark, stream},
@@ -12,7 +12,11 @@ use crate::{
 
 impl Bench {
     fn fill_the_disk(&self) {
-        self.disk.note(RESERVE - 1);
+        self.disk.note(RESERVE / 4 - 1);
+    }
+
+    fn fill_the_disk_a_little(&self) {
+        self.disk.note(RESERVE / 4);
     }
 
     fn make_room(&self) {
@@ -22,8 +26,27 @@ impl Bench {
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(outcome: Result<T, CommandError>) {
-    let full = DiskFull { free: RESERVE - 1, reserve: RESERVE };
+    assert!(matches!(outcome, Err(CommandError::DiskFull(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn below_the_reserve_new_texts_are_refused_and_what_was_taken_in_is_worked_on() {
+    let bench = Bench::start();
+    let (said, asked) = (bench.say().await.content.id, bench.ask("ann").await.content.id);
+    bench.fill_the_disk_a_little();
+    let queue = &bench.queue;
+    let full = DiskFull { free: RESERVE / 4, least: RESERVE, what: Stored::NewText };
+    let outcome = bench.try_post(remark("cid"), None).await;
     assert!(matches!(outcome, Err(CommandError::DiskFull(seen)) if seen == full), "{outcome:?}");
+    let text = Update { text: Some("Another.".to_owned()), ..Update::default() };
+    refused(queue.update(said, text, Editor::Author).await);
+    let score = Update { eq_score: Some(1), ..Update::default() };
+    queue.update(said, score, Editor::Operator).await.unwrap();
+    let held = queue.claim(asked, by("w")).await.unwrap().accept();
+    let answer = Reply { text: "It is not.".to_owned(), eq_score: 0 };
+    let done = queue.complete("CompleteMessage", vec![(lease(&held), Some(answer))]).await.unwrap();
+    assert!(done[0].is_ok());
+    queue.delete(said).await.unwrap();
 }
 
 #[tokio::test]
