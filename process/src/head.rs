@@ -3,7 +3,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Request, Version, header::HOST, uri::Uri};
+use http::{
+    HeaderMap, Request, StatusCode, Version,
+    header::{AUTHORIZATION, HOST},
+    uri::Uri,
+};
 
 /// Largest head of a request over HTTP/1: its line and its headers, in bytes. Over HTTP/2 the protocol keeps a bound.
 pub const HTTP1_HEAD_BYTES: usize = 64 * 1024;
@@ -26,6 +30,16 @@ pub enum HeadFault {
     /// A head over [`HTTP1_HEAD_BYTES`].
     #[error("the head of a request may have {HTTP1_HEAD_BYTES} bytes; this one has {0}")]
     TooLong(usize),
+}
+
+impl HeadFault {
+    /// The status of its refusal.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLong(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Hosts | Self::NoHost | Self::BadHost | Self::OtherHost => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// What a client calls this server.
@@ -84,6 +98,20 @@ pub fn check_head<B>(request: &Request<B>) -> Result<Option<Host<'_>>, HeadFault
         }
     }
     Ok(host)
+}
+
+/// Refuses a head that is not sound and, on a port that only this machine can reach, one that names somebody else's host: a
+/// page whose name somebody's name server points here (DNS rebinding). A token, which no such page has, makes up for it.
+///
+/// # Errors
+/// The status and the text of the refusal.
+pub fn check_host<B>(request: &Request<B>, is_loopback: bool) -> Result<(), (StatusCode, String)> {
+    let host = check_head(request).map_err(|fault| (fault.status(), fault.to_string()))?;
+    if !is_loopback || host.is_none_or(Host::is_local) || request.headers().contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    let text = "this port is for this machine: call it localhost or by a loopback address, or send a token";
+    Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
 }
 
 fn host_of<'a>(

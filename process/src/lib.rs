@@ -12,6 +12,7 @@ mod exit;
 mod head;
 mod logs;
 mod metrics;
+mod metrics_face;
 pub mod names;
 mod open_files;
 pub mod private_file;
@@ -33,8 +34,9 @@ pub use connections::{
 };
 pub use door::{Begin, Connection, Door};
 pub use exit::{Settings, main};
-pub use head::{HTTP1_HEAD_BYTES, HeadFault, Host, check_head};
+pub use head::{HTTP1_HEAD_BYTES, HeadFault, Host, check_head, check_host};
 pub use metrics::{CONTENT_TYPE, recorder};
+pub use metrics_face::serve_metrics;
 pub use open_files::take_all as take_all_open_files;
 pub use ready::{Ready, ReadyFileError};
 pub use secret::Secret;

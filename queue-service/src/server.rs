@@ -170,8 +170,9 @@ impl Server {
             let router = Router::new()
                 .route("/metrics", get(observe::metrics))
                 .with_state(grpc.clone())
-                .layer(from_fn_with_state(is_loopback, admit_to_page));
-            AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future()))
+                .layer(from_fn_with_state(is_loopback, admit_to_page))
+                .map_request(|request: Request<Incoming>| request.map(Body::new));
+            AbortOnDropHandle::new(tokio::spawn(repartee_process::serve_metrics(listener, router)))
         });
         let Running { failed, thread } = running;
         let _tokens = AbortOnDropHandle::new(tokio::spawn(grpc.rights.tokens.clone().follow()));

@@ -2,8 +2,13 @@
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{
+    extract::State,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderName, header};
+use repartee_process::check_host;
 use repartee_proto::v1::queue_service_server::SERVICE_NAME;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tonic::{Request, transport::Channel};
@@ -99,6 +104,18 @@ async fn is_ready(mut readiness: watch::Receiver<Readiness>) -> bool {
     responses((status = 200, description = "The metrics", body = str, content_type = "text/plain")))]
 pub(crate) async fn metrics_for_operators(_: Operator, app: State<App>) -> impl IntoResponse {
     metrics(app).await
+}
+
+/// Refuses pages under names that somebody else made up.
+pub(crate) async fn admit(
+    State(is_loopback): State<bool>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    match check_host(&request, is_loopback) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// The same for whoever reaches the address of the metrics.

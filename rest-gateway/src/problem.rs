@@ -195,13 +195,7 @@ impl IntoResponse for Problem {
 
 impl From<HeadFault> for Problem {
     fn from(fault: HeadFault) -> Self {
-        let status = match fault {
-            HeadFault::TooLong(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            HeadFault::Hosts | HeadFault::NoHost | HeadFault::BadHost | HeadFault::OtherHost => {
-                StatusCode::BAD_REQUEST
-            }
-        };
-        Self::new(status, fault.to_string())
+        Self::new(fault.status(), fault.to_string())
     }
 }
 

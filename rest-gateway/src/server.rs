@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, routing::get};
+use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
 use http::Request;
 use repartee_process::{Bound, ByteLimit, Credential, Door, Ready, ReadyFileError};
 use tokio::{net::TcpListener, sync::watch};
@@ -220,8 +220,13 @@ impl Server {
         });
         let _credential = AbortOnDropHandle::new(tokio::spawn(self.credential.follow()));
         let _metrics = self.metrics.map(|listener| {
-            let router = Router::new().route("/metrics", get(probes::metrics)).with_state(App::clone(&app));
-            AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future()))
+            let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+            let router = Router::new()
+                .route("/metrics", get(probes::metrics))
+                .with_state(App::clone(&app))
+                .layer(from_fn_with_state(is_loopback, probes::admit))
+                .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new));
+            AbortOnDropHandle::new(tokio::spawn(repartee_process::serve_metrics(listener, router)))
         });
         let sampler = Sampler { app: App::clone(&app), channel: self.own };
         let _sampler = AbortOnDropHandle::new(tokio::spawn(sampler.run()));

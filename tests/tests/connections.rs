@@ -117,6 +117,20 @@ async fn a_head_that_drips_in_ends_its_connection_on_the_grpc_face_too() {
 }
 
 #[tokio::test]
+async fn the_address_of_the_metrics_has_its_bound_as_well() {
+    let queue = Service::queue_service(&[]).await;
+    let gateway = lonely_gateway(&[]).await;
+    for service in [&queue, &gateway] {
+        let address = service.metrics_addr();
+        let opening = (0..100).map(|_| TcpStream::connect(address));
+        let _idle: Vec<_> = join_all(opening).await.into_iter().map(Result::unwrap).collect();
+        let operator = Browser::new(&format!("http://{address}"));
+        let (held, limit) = Metrics::of(&operator).await.bound("metrics_connections");
+        assert!(held <= limit && limit == 64.0, "{held} of {limit}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_is_kept_open_for_nothing_is_closed() {
     let gateway = lonely_gateway(&["--idle-timeout", "1"]).await;
     let mut connection = TcpStream::connect(gateway.http_addr()).await.unwrap();

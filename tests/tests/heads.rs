@@ -103,7 +103,7 @@ async fn a_head_over_the_stated_size_is_refused_however_it_is_made_up() {
 }
 
 #[tokio::test]
-async fn a_page_under_a_name_that_was_made_to_point_here_reads_nothing_from_the_grpc_port() {
+async fn a_page_under_a_name_that_was_made_to_point_here_reads_nothing() {
     let world = World::start().await;
     let queue = world.queue.grpc_addr();
     let port = queue.port();
@@ -111,6 +111,9 @@ async fn a_page_under_a_name_that_was_made_to_point_here_reads_nothing_from_the_
         for host in [format!("Host: {name}\r\n"), format!("Host: {name}:{port}\r\n")] {
             assert_eq!(call(queue, &format!("{GRPC}{host}")).await, 421, "{host}");
             assert_eq!(get(queue, "/metrics", "1.1", &host).await, 421, "{host}");
+            for metrics in [world.queue.metrics_addr(), world.gateway.metrics_addr()] {
+                assert_eq!(get(metrics, "/metrics", "1.1", &host).await, 421, "{host}");
+            }
         }
     }
     for name in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "queue.localhost"] {

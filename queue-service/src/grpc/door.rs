@@ -13,12 +13,12 @@ use axum::{
     extract::{Request, State},
     http::{
         StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, ORIGIN},
+        header::{CONTENT_TYPE, HeaderMap, ORIGIN},
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use repartee_process::{Bound, Full, HeadFault, Host, check_head};
+use repartee_process::{Bound, Full, check_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -109,20 +109,6 @@ pub(crate) async fn admit_to_page(State(is_loopback): State<bool>, request: Requ
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
-}
-
-/// Refuses a head that is not sound and, on a port of this machine alone, one that names somebody else's host.
-fn check_host(request: &Request, is_loopback: bool) -> Result<(), (StatusCode, String)> {
-    let host = check_head(request).map_err(|fault| {
-        let too_long = matches!(fault, HeadFault::TooLong(_));
-        let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        (if too_long { refused } else { StatusCode::BAD_REQUEST }, fault.to_string())
-    })?;
-    if !is_loopback || host.is_none_or(Host::is_local) || request.headers().contains_key(AUTHORIZATION) {
-        return Ok(());
-    }
-    let text = "this port is for this machine: call it localhost or by a loopback address, or send a token";
-    Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
 }
 
 pub(super) async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
