@@ -9,6 +9,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// A poll, a probe, and what no route knows.
 const PAGES: [&str; 3] = ["/api/comments?limit=1", "/livez", "/nothing"];
@@ -139,4 +141,19 @@ async fn what_is_called_grpc_and_something_more_is_no_call() {
         assert_eq!(call(queue, &kind(other)).await, 415, "{other}");
     }
     assert_eq!(call(queue, "Host: localhost\r\n").await, 415);
+}
+
+#[tokio::test]
+async fn over_http2_too_a_foreign_name_reads_nothing_without_a_token() {
+    let world = World::start().await;
+    let check = async |name: &str| {
+        let channel = Channel::from_shared(world.queue.grpc_url()).unwrap();
+        let channel = channel.origin(format!("http://{name}").parse().unwrap()).connect().await.unwrap();
+        let mut health = HealthClient::new(channel);
+        health.check(HealthCheckRequest::default()).await.map(drop).map_err(|status| status.code())
+    };
+    assert_eq!(check("localhost:50051").await, Ok(()));
+    for name in ["evil.example", "127.0.0.1.evil.example:50051", "user@localhost"] {
+        assert!(check(name).await.is_err(), "{name}");
+    }
 }
