@@ -15,7 +15,9 @@ use e2e::{
     Browser, FakeTime, Grpc, Metrics, Service, held, id_of, platform_post, question, reply, within_deadline,
 };
 use libtest_mimic::{Arguments, Completion, Trial};
-use repartee_proto::v1::{LeaseRef, Message, Status, list_messages_request::Position};
+use repartee_proto::v1::{
+    BotAddress, LeaseRef, Message, NewMessage, Status, list_messages_request::Position,
+};
 
 const DAY: i64 = 86_400_000;
 /// How far apart two moments of a test may be on a slow machine.
@@ -97,6 +99,23 @@ async fn work_goes_on(client: &Grpc) {
     assert_eq!(id_of(&within_deadline("the end of a lease", again).await), id);
 }
 
+/// What authors ask for by the time that the service shows comes as far away as that.
+async fn times_of_authors_hold(client: &Grpc) {
+    let shown = now();
+    let timed = |entity: &str, not_before, expires_at| {
+        let plain = question(entity, "Later?");
+        let bot = BotAddress { not_before, expires_at, ..plain.bot.clone().unwrap() };
+        NewMessage { bot: Some(bot), ..plain }
+    };
+    let later = client.post(timed("later", Some(shown + 3_000), Some(shown + 60_000))).await.unwrap().id;
+    assert!(client.claim(&later, "w").await.is_err(), "it is not due");
+    let due = async { client.claim_next("w", &["later"], 25).await.unwrap().expect("it is due") };
+    assert_eq!(id_of(&within_deadline("a message for later", due).await), later);
+    let gone = client.post(timed("gone", None, Some(now() + 1_000))).await.unwrap().id;
+    let given_up = async { while client.status(&gone).await.unwrap() != Status::Failed {} };
+    within_deadline("what nobody takes to expire", given_up).await;
+}
+
 /// Whoever reads on by the timestamps that they have seen has seen everything, in the order in which it was posted.
 async fn nothing_is_missed(client: &Grpc, posted: &[Message]) {
     assert!(posted.is_sorted_by_key(|message| message.seq));
@@ -165,6 +184,7 @@ async fn a_clock_that_was_400_days_ahead_at_a_start_stops_nothing_once_it_is_rig
     let work = client.claim(&client.post(question("seen", "When?")).await.unwrap().id, "w").await.unwrap();
     assert_soon(work.lease.as_ref().unwrap().expires_at, now());
     work_goes_on(&client).await;
+    times_of_authors_hold(&client).await;
     assert!(client.renew(lease.clone()).await.unwrap().is_ok());
     behind_once(&queue, |seconds| seconds > 399.0 * 86_400.0).await;
     assert_eq!(lines(&mut queue, BEHIND), 1, "once, where it begins");
