@@ -6,6 +6,8 @@ mod bearer;
 mod bound;
 mod byte_limit;
 mod client_key;
+mod client_permits;
+mod client_rate;
 mod connections;
 mod door;
 mod exit;
@@ -29,6 +31,8 @@ pub use bearer::bearer;
 pub use bound::{Bound, Fill, Full, Place, refusals};
 pub use byte_limit::{ByteLimit, BytePermit};
 pub use client_key::ClientKey;
+pub use client_permits::{ClientPermit, ClientPermits};
+pub use client_rate::{ClientRate, Rate, RateUsage};
 pub use connections::{
     AnswerLimits, AnswerPermit, ConnectionState, Connections, HeldAnswer, Patience, UnfinishedBody,
 };

@@ -41,10 +41,10 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Serves until `shutdown` is cancelled, then until the last connection has ended. `make` gives the service of a
-/// connection, whose requests over HTTP/2 are at most `streams` at the same time.
+/// connection, none to refuse it; its requests over HTTP/2 are at most `streams` at the same time.
 pub async fn serve<M, S, B>(mut door: Door, streams: u32, make: M, shutdown: CancellationToken)
 where
-    M: Fn(&Connection) -> S,
+    M: Fn(&Connection) -> Option<S>,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -56,7 +56,8 @@ where
             accepted = door.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let service = make(&connection);
+        // Dropped, it is closed at once.
+        let Some(service) = make(&connection) else { continue };
         tasks.spawn(served(connection, service, streams));
     }
     // Nobody new: the address is free from now on.
@@ -279,7 +280,7 @@ mod tests {
         let door = Door::new(listener, "test_serve", 1, patience, answers);
         let (places, shutdown) = (door.places().clone(), CancellationToken::new());
         let of_connection = |_: &crate::Connection| {
-            service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Nothing)))
+            Some(service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Nothing))))
         };
         let serving = serve(door, 1, of_connection, shutdown.clone());
         let stopping = async {

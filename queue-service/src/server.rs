@@ -342,11 +342,11 @@ async fn serve_grpc(
     let router = calls.merge(metrics);
     let of_connection = move |connection: &Connection| {
         let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
-        router.clone().map_request(move |mut request: Request<Incoming>| {
+        Some(router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&state));
             request.extensions_mut().insert(info.clone());
             request.map(Body::new)
-        })
+        }))
     };
     repartee_process::serve(door, calls_per_connection, of_connection, stop).await;
     Ok(())

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     answers::{Answers, hold},
+    client::Held,
     conditional,
     extract::from_query,
     json::{ChangesPage, ChangesQuery, Message, StorageReads},
@@ -115,7 +116,8 @@ async fn after(source: &Source, cursor: Cursor, limit: u32, wait: Duration) -> R
         }
         if waiting.is_none() {
             let full = |full| Problem::too_many("TOO_MANY_REQUESTS", full);
-            waiting = Some(app.bounds.long_polls.enter(1).map_err(full)?);
+            let share = app.limits.hold(Held::LongPoll, source.client())?;
+            waiting = Some((app.bounds.long_polls.enter(1).map_err(full)?, share));
         }
         tokio::select! {
             () = woken => {}

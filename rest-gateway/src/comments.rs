@@ -10,6 +10,7 @@ use http::{StatusCode, header};
 use repartee_proto::v1;
 
 use crate::{
+    client::Client,
     extract::{Id, IdempotencyKey, Json, from_query},
     json::{Answer, EditComment, ListQuery, Listing, Message, NewComment, Posted, StorageReads, present},
     polls,
@@ -49,13 +50,16 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
         (status = 422, description = "The key stands for another message; take a new key")))]
 pub(crate) async fn post(
     State(app): State<App>,
+    client: Client,
     queue: Queue,
     shown: Shown,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(comment): Json<NewComment>,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
-    let request = v1::PostMessageRequest { message: Some(comment.into()), idempotency_key };
+    let message = v1::NewMessage::from(comment);
+    app.limits.post(client, &message)?;
+    let request = v1::PostMessageRequest { message: Some(message), idempotency_key };
     let answer = queue.client()?.post_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     app.admin.posted(began);
@@ -92,12 +96,16 @@ pub(crate) async fn read(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The status allows no such step")))]
 pub(crate) async fn edit(
+    State(app): State<App>,
+    client: Client,
     queue: Queue,
     shown: Shown,
     Id(id): Id,
     Json(edit): Json<EditComment>,
 ) -> Result<Answer<Message>, Problem> {
-    let answer = queue.client()?.update_message(edit.of(id)?).await;
+    let request = edit.of(id)?;
+    app.limits.edit(client, request.text.as_deref())?;
+    let answer = queue.client()?.update_message(request).await;
     let answer = answer.map_err(Problem::of_path)?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(present(answer.message, "the message")?.into()))

@@ -35,7 +35,7 @@ const FRESH: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];
 const ALWAYS: [(&str, &str); 1] = [("500", "An error inside the server")];
 /// What a call to the queue-service may answer.
 const OF_QUEUE: [(&str, &str); 4] = [
-    ("429", "A bound is hit, nothing was done; try again after Retry-After"),
+    ("429", "A bound or a limit of this client is hit, nothing was done; try again after Retry-After"),
     ("502", "The call broke off; whether it took effect is unknown"),
     ("503", "The queue-service cannot be reached, or is starting or stopping; try again after Retry-After"),
     ("504", "No answer in time; whether the call took effect is unknown"),
@@ -176,6 +176,12 @@ fn complete_response(status: &str, response: &mut Described) {
     if matches!(status, "429" | "503") {
         let wait = header(Type::Integer, "When to try again, in seconds, at least 1");
         response.headers.insert("Retry-After".into(), wait);
+    }
+    if status == "429" {
+        let policy = header(Type::String, "The limit of this client that was hit, if it was one");
+        response.headers.insert("RateLimit-Policy".into(), policy);
+        let left = header(Type::String, "What is left of that limit, and when there is more");
+        response.headers.insert("RateLimit".into(), left);
     }
     if status.starts_with(['4', '5']) {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();

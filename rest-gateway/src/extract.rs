@@ -7,7 +7,14 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use crate::{body, json::Object, pointer::escape, problem::Problem, server::App};
+use crate::{
+    body,
+    client::{Client, Held},
+    json::Object,
+    pointer::escape,
+    problem::Problem,
+    server::App,
+};
 
 /// A JSON object as the body.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -26,6 +33,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         require_json(request.headers())?;
+        let _permit = app.limits.hold(Held::Body, Client::of(request.extensions()))?;
         let connection = request.extensions().get().cloned();
         let (body, bounds) = (request.into_body(), &app.bounds.incoming);
         let body = body::read(body, app.max_body_bytes, app.request_timeout, bounds, connection).await?;

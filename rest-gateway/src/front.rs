@@ -13,11 +13,11 @@ use axum::{
     routing::future::RouteFuture,
 };
 use futures_util::future::Either;
-use repartee_process::{ConnectionState, check_head};
+use repartee_process::{ClientPermit, ConnectionState, check_head};
 use tower::Service;
 
 use crate::{
-    client::{Peer, Proxies},
+    client::{Held, Peer, Proxies},
     layers, polls,
     server::App,
     settings::Settings,
@@ -39,6 +39,8 @@ pub(crate) struct Connection<P> {
     front: Front<P>,
     peer: Peer,
     state: Arc<ConnectionState>,
+    /// A part of the client's share of connections.
+    _share: Option<Arc<ClientPermit>>,
 }
 
 /// The front of `router`, with the layers that `settings` ask for.
@@ -62,13 +64,18 @@ impl<S> AroundPolls for S where
 }
 
 impl<P: AroundPolls> Front<P> {
-    /// The front for this connection.
-    pub(crate) fn of(&self, state: &Arc<ConnectionState>) -> Connection<P> {
+    /// The front for this connection, which holds a part of its client's share; a proxy's holds none, for its clients are
+    /// counted by request. `None` if the client has all of its share already.
+    pub(crate) fn of(&self, state: &Arc<ConnectionState>) -> Option<Connection<P>> {
         let peer = self.proxies.peer(state.peer());
         if peer.is_proxy {
             state.share();
         }
-        Connection { front: self.clone(), peer, state: Arc::clone(state) }
+        // What is refused is counted, and nobody is there to be told: no request has come yet.
+        let share =
+            if peer.is_proxy { None } else { self.app.limits.hold(Held::Connection, peer.client).ok()? };
+        let share = share.map(Arc::new);
+        Some(Connection { front: self.clone(), peer, state: Arc::clone(state), _share: share })
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Version, header};
-use repartee_process::{Bound, HeadFault};
+use repartee_process::{Bound, HeadFault, Place};
 use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
@@ -25,6 +25,7 @@ use tower_http::{
 
 use crate::{
     answers::Answers,
+    client::{Admitted, Client, ClientLimits},
     conditional::weaken,
     front::AroundPolls,
     observe::{ObserveLayer, REQUEST_ID},
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// Headers that pages of other origins may read.
-const EXPOSED: [HeaderName; 8] = [
+const EXPOSED: [HeaderName; 10] = [
     header::ETAG,
     header::LOCATION,
     header::RETRY_AFTER,
@@ -42,6 +43,8 @@ const EXPOSED: [HeaderName; 8] = [
     HeaderName::from_static("x-more"),
     HeaderName::from_static("x-storage-reads"),
     HeaderName::from_static("idempotent-replayed"),
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
     REQUEST_ID,
 ];
 /// Headers that they may send.
@@ -84,9 +87,10 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     settings: &Settings,
     requests: Bound,
+    limits: ClientLimits,
 ) -> Router<S> {
     let layers = ServiceBuilder::new()
-        .layer(ObserveLayer::matched())
+        .layer(ObserveLayer::matched(settings.log_addresses.into()))
         .map_response(page_policies)
         .map_response(policies)
         .option_layer(cors(&settings.cors_origins))
@@ -94,7 +98,7 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(
         .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
             SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
-        .layer(middleware::from_fn_with_state(requests, few_at_once))
+        .layer(middleware::from_fn_with_state((requests, limits), few_at_once))
         .layer(CatchPanicLayer::custom(panicked));
     router.layer(layers)
 }
@@ -108,9 +112,13 @@ pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
         .service_fn(|request: Request<Response>| ready(Ok::<_, Infallible>(request.into_body())))
 }
 
-/// Refuses heads that are not sound, and requests beyond so many at once, and gives every other error its shape. An operator's probes get through: a
-/// gateway that is busy is alive.
-async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next: Next) -> Response {
+/// Refuses heads that are not sound, and requests beyond so many at once, of one client and in all, and gives every other
+/// error its shape. An operator's probes get through: a gateway that is busy is alive.
+async fn few_at_once(
+    State((requests, limits)): State<(Bound, ClientLimits)>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
     if let Some(fault) = request.extensions().get::<HeadFault>() {
         return refuse(*fault, &request);
     }
@@ -118,13 +126,15 @@ async fn few_at_once(State(requests): State<Bound>, request: Request<Body>, next
         return finish(request, next).await;
     }
     let path = request.uri().path().to_owned();
-    match requests.enter(1) {
-        Ok(_place) => {
+    match let_in(&requests, &limits, &request) {
+        Ok((admitted, _place)) => {
             let answers = Answers::of(request.extensions());
-            let admitted = answers.admit(finish(request, next).await);
-            admitted.unwrap_or_else(|problem| problem.answer(&path))
+            let answer = answers.admit(finish(request, next).await);
+            let mut response = answer.unwrap_or_else(|problem| problem.answer(&path));
+            limits.answered(&admitted, &mut response);
+            response
         }
-        Err(full) => Problem::too_many("TOO_MANY_REQUESTS", full).answer(&path),
+        Err(problem) => problem.answer(&path),
     }
 }
 
@@ -135,6 +145,16 @@ fn refuse(fault: HeadFault, request: &Request<Body>) -> Response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+fn let_in(
+    requests: &Bound,
+    limits: &ClientLimits,
+    request: &Request<Body>,
+) -> Result<(Admitted, Place), Problem> {
+    let admitted = limits.admit(Client::of(request.extensions()), request)?;
+    let place = requests.enter(1).map_err(|full| Problem::too_many("TOO_MANY_REQUESTS", full))?;
+    Ok((admitted, place))
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.
@@ -199,7 +219,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::around;
-    use crate::Settings;
+    use crate::{Settings, client::ClientLimits};
 
     async fn broken() -> &'static str {
         panic!("the secret of the house");
@@ -208,8 +228,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_a_problem_without_inner_detail() {
         let settings = Settings::try_parse_from(["rest-gateway"]).unwrap();
-        let router: Router =
-            around(Router::new().route("/", get(broken)), &settings, Bound::new("test_layers", 1));
+        let (requests, limits) = (Bound::new("test_layers", 1), ClientLimits::new(&settings.clients));
+        let router: Router = around(Router::new().route("/", get(broken)), &settings, requests, limits);
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -36,6 +36,7 @@ mod stream;
 mod tail;
 mod upstream;
 
-pub use client::{ForwardedHeader, Network};
+pub use client::{ClientSettings, ForwardedHeader, Network, Switch};
+pub use observe::LogAddresses;
 pub use server::{Error, Server, run};
 pub use settings::Settings;

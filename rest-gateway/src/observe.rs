@@ -1,7 +1,11 @@
 //! What is told about each request: its id, one count and one latency in the metrics, and a line in the log.
 //!
 //! What failed or took long is told at `info`, with its cause at `warn`; everything else at `debug`, for a line costs more
-//! than the answer to a poll. Never a body, a text, a token or a query: paths are told as their pattern.
+//! than the answer to a poll. Of many lines of one kind a few are told, with the number of those that were left out: what
+//! clients can cause without end must not fill a disk. Never a body, a text, a token or a query: paths are told as their pattern.
+
+mod addresses;
+mod sample;
 
 use std::{
     collections::HashMap,
@@ -20,13 +24,20 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use uuid::Builder;
 
-use crate::problem::Problem;
+pub(crate) use addresses::Addresses;
+pub use addresses::LogAddresses;
+use sample::Sample;
+
+use crate::{client::Client, problem::Problem};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids are replaced.
 const MAX_ID: usize = 128;
 /// The route of what no route knows.
 const NO_ROUTE: &str = "none";
+/// Lines a second of one route, method and status; and in all.
+const LINES: u32 = 5;
+const ALL_LINES: u32 = 20;
 /// An answer that takes longer is told in the log.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -66,6 +77,7 @@ pub(crate) struct ObserveLayer {
     /// The route of all requests; `None` where the router says it, and handlers may ask for the request's id.
     route: Option<&'static str>,
     series: Arc<Series>,
+    addresses: Addresses,
 }
 
 /// A service whose requests are told about.
@@ -90,13 +102,17 @@ struct Seen {
     id: RequestId,
     method: &'static str,
     matched: Option<MatchedPath>,
+    client: Option<Client>,
     layer: ObserveLayer,
 }
 
 /// The handles of all counters and latencies that were needed so far, by route: looking one up costs no label. Bounded by
 /// the routes, the known methods and the statuses that this server answers.
-#[derive(Debug, Default)]
-struct Series(RwLock<HashMap<Box<str>, OfRoute>>);
+#[derive(Debug)]
+struct Series {
+    routes: RwLock<HashMap<Box<str>, OfRoute>>,
+    lines: Sample,
+}
 
 type OfRoute = Vec<(Labels, One)>;
 type Labels = (&'static str, StatusCode);
@@ -106,17 +122,18 @@ type Labels = (&'static str, StatusCode);
 struct One {
     requests: Counter,
     seconds: Histogram,
+    lines: Arc<Sample>,
 }
 
 impl ObserveLayer {
     /// Below the router, which knows the route.
-    pub(crate) fn matched() -> Self {
-        Self { route: None, series: Arc::default() }
+    pub(crate) fn matched(addresses: Addresses) -> Self {
+        Self { route: None, series: Arc::default(), addresses }
     }
 
     /// For requests of one route that meet no router.
     pub(crate) fn of(route: &'static str) -> Self {
-        Self { route: Some(route), series: Arc::default() }
+        Self { route: Some(route), series: Arc::default(), addresses: Addresses::Off }
     }
 }
 
@@ -146,6 +163,7 @@ where
             id: RequestId::of(&request),
             method: known(request.method()),
             matched: request.extensions().get().cloned(),
+            client: request.extensions().get().copied(),
             layer: self.layer.clone(),
         };
         if self.layer.route.is_none() {
@@ -173,38 +191,78 @@ where
 
 impl Seen {
     fn tell<B>(self, response: &mut Response<B>) {
-        let Self { start, id, method, matched, layer } = self;
+        let Self { start, id, method, matched, client, layer } = self;
         let (latency, status) = (start.elapsed(), response.status());
         let route = layer.route.unwrap_or_else(|| matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str));
-        let One { requests, seconds } = layer.series.of(route, (method, status));
+        let One { requests, seconds, lines } = layer.series.of(route, (method, status));
         requests.increment(1);
         seconds.record(latency);
         let waited = response.extensions().get().map_or(Duration::ZERO, |Waited(waited)| *waited);
         let cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref());
         let (status_code, latency_ms, request_id) =
             (status.as_u16(), latency.as_secs_f64() * 1_000.0, id.as_str());
-        if let Some(cause) = cause {
-            tracing::warn!(method, route, status = status_code, latency_ms, request_id, cause, "request");
-        } else if status.is_client_error()
-            || status.is_server_error()
-            || latency.saturating_sub(waited) > SLOW
-        {
-            tracing::info!(method, route, status = status_code, latency_ms, request_id, "request");
-        } else {
+        let failed = status.is_client_error() || status.is_server_error();
+        if cause.is_none() && !failed && latency.saturating_sub(waited) <= SLOW {
             tracing::debug!(method, route, status = status_code, latency_ms, request_id, "request");
+        } else if let Some(left_out) = layer.series.tells(&lines) {
+            let client = client.filter(|_| failed).and_then(|client| layer.addresses.name(client));
+            if left_out > 0 {
+                tracing::info!(
+                    method,
+                    route,
+                    status = status_code,
+                    left_out,
+                    "requests that no line tells of"
+                );
+            }
+            if let Some(cause) = cause {
+                tracing::warn!(
+                    method,
+                    route,
+                    status = status_code,
+                    latency_ms,
+                    request_id,
+                    client,
+                    cause,
+                    "request"
+                );
+            } else {
+                tracing::info!(
+                    method,
+                    route,
+                    status = status_code,
+                    latency_ms,
+                    request_id,
+                    client,
+                    "request"
+                );
+            }
         }
         response.headers_mut().insert(REQUEST_ID, id.0);
     }
 }
 
+impl Default for Series {
+    fn default() -> Self {
+        Self { routes: RwLock::default(), lines: Sample::new(ALL_LINES) }
+    }
+}
+
 impl Series {
+    /// How many lines like this one were left out before it; `None` if it is to be left out too.
+    fn tells(&self, lines: &Sample) -> Option<u64> {
+        let now = Instant::now();
+        let of_kind = lines.admit(now)?;
+        self.lines.admit(now).map(|of_others| of_kind + of_others)
+    }
+
     fn of(&self, route: &str, labels: Labels) -> One {
         let known = |all: &[(Labels, One)]| {
             all.iter().find(|(known, _)| *known == labels).map(|(_, one)| one.clone())
         };
-        let found = self.0.read().get(route).and_then(|all| known(all));
+        let found = self.routes.read().get(route).and_then(|all| known(all));
         found.unwrap_or_else(|| {
-            let mut series = self.0.write();
+            let mut series = self.routes.write();
             let all = series.entry(route.into()).or_default();
             // Somebody else may have been first.
             known(all).unwrap_or_else(|| {
@@ -226,6 +284,7 @@ impl One {
         Self {
             requests: counter!("repartee_http_requests_total", &labels),
             seconds: histogram!("repartee_http_request_seconds", &labels),
+            lines: Arc::new(Sample::new(LINES)),
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, header};
-use repartee_process::check_host;
+use repartee_process::{Fill, check_host};
 use repartee_proto::v1::queue_service_server::SERVICE_NAME;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tonic::{Request, transport::Channel};
@@ -128,6 +128,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     }
     incoming.bytes.fill().show();
     answers.fill().show();
+    app.limits.fills().for_each(Fill::show);
     const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
     (TYPE, repartee_process::recorder().render())
 }

@@ -12,10 +12,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header, response::Parts};
-use repartee_process::{Full, HeadFault};
+use http::{HeaderName, HeaderValue, StatusCode, header, response::Parts};
+use repartee_process::{Full, HeadFault, RateUsage};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::client;
 
 /// Media type of RFC 9457.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -32,8 +34,10 @@ pub(crate) struct Problem {
     pub(crate) reason: Option<String>,
     /// When to try again; said with 429 and 503 only.
     pub(crate) retry_after: Option<Duration>,
+    /// The limit of this client that was hit, as headers.
+    pub(crate) rate: Option<Box<[(HeaderName, HeaderValue); 2]>>,
     /// The cause, for the log only.
-    pub(crate) cause: Option<String>,
+    pub(crate) cause: Option<Box<str>>,
 }
 
 /// A field of the request that is at fault.
@@ -81,8 +85,8 @@ pub(crate) struct ProblemBody<'a> {
     #[schema(required = false)]
     errors: &'a [FieldError],
     /// One of NOT_PENDING, NOT_DUE, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, TOO_MANY_EDITS, ENTITY_PAUSED,
-    /// ENTITY_LIMIT, QUEUE_FULL, TOO_MANY_PAUSED, TOO_MANY_STREAMS, TOO_MANY_CALLS, TOO_MANY_REQUESTS, DISK_FULL,
-    /// WRONG_STATUS, CURSOR_INVALID, NAME_RESERVED, IDEMPOTENCY_CONFLICT,
+    /// ENTITY_LIMIT, QUEUE_FULL, TOO_MANY_PAUSED, TOO_MANY_STREAMS, TOO_MANY_CALLS, TOO_MANY_REQUESTS, CLIENT_LIMIT,
+    /// DISK_FULL, WRONG_STATUS, CURSOR_INVALID, NAME_RESERVED, IDEMPOTENCY_CONFLICT, TOKEN_UNKNOWN, TOKEN_EXPIRED,
     /// DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = "NOT_PENDING")]
@@ -96,7 +100,7 @@ pub(crate) struct ProblemBody<'a> {
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { status, detail, errors: Vec::new(), reason: None, retry_after: None, cause: None }
+        Self { status, detail, errors: Vec::new(), reason: None, retry_after: None, rate: None, cause: None }
     }
 
     /// 400 for one field.
@@ -118,7 +122,8 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "an error inside the server; whether the request took effect is unknown, so read before repeating it",
         );
-        problem.cause = Some(cause.into());
+        let cause: String = cause.into();
+        problem.cause = Some(cause.into_boxed_str());
         problem
     }
 
@@ -131,6 +136,33 @@ impl Problem {
     pub(crate) fn too_many(reason: &str, full: Full) -> Self {
         let detail = format!("too much is asked for at once ({full}); nothing was done, try again");
         Self { reason: Some(reason.to_owned()), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// 429: this client holds as much as it may; others are served. Nothing was done, and trying again is safe.
+    pub(crate) fn over_share(full: Full) -> Self {
+        let detail =
+            format!("this client has too much going on at once ({full}); nothing was done, try again");
+        Self {
+            reason: Some("CLIENT_LIMIT".to_owned()),
+            rate: Some(Box::new(client::share_headers(full))),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
+    }
+
+    /// 429: this client has used up what it may; others are served. Nothing was done, and trying again is safe.
+    pub(crate) fn over_rate(usage: RateUsage) -> Self {
+        let RateUsage { name, burst, window, reset, .. } = usage;
+        let [window, wait] = [window, reset].map(|span| whole_seconds(Some(span)));
+        let detail = format!(
+            "this client has used up its limit ({name}: {burst} at once, all of it again after {window} s); nothing was done, \
+             try again in {wait} s"
+        );
+        Self {
+            reason: Some("CLIENT_LIMIT".to_owned()),
+            retry_after: Some(reset),
+            rate: Some(Box::new(client::rate_headers(usage))),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
     }
 
     /// What the framework refused by itself, with only a status.
@@ -171,6 +203,7 @@ impl Problem {
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             parts.headers.insert(header::RETRY_AFTER, whole_seconds(self.retry_after).into());
         }
+        parts.headers.extend(self.rate.into_iter().flat_map(|rate| *rate));
         if self.status == StatusCode::UNAUTHORIZED {
             parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -82,7 +82,7 @@ impl Refusal {
         match inner(self.code) {
             Some(public) => {
                 problem.detail = public.to_owned();
-                problem.cause = Some(format!("{:?}: {}", self.code, self.message));
+                problem.cause = Some(format!("{:?}: {}", self.code, self.message).into());
             }
             None if self.message.is_empty() => problem.detail = self.code.description().to_owned(),
             None => problem.detail = self.message,

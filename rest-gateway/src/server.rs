@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use crate::{
     admin::{Admin, Sampler},
     body::Incoming,
+    client::ClientLimits,
     front::front,
     layers,
     polls::Polls,
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) readiness: watch::Receiver<Readiness>,
     /// What is held at the most.
     pub(crate) bounds: Bounds,
+    /// What each client may take of it.
+    pub(crate) limits: ClientLimits,
     /// Cancelled once the server is asked to stop: what waits answers at once.
     pub(crate) stopping: CancellationToken,
     /// Counts the polls.
@@ -212,6 +215,7 @@ impl Server {
                 },
                 answers: self.door.connections().answers().total.clone(),
             },
+            limits: ClientLimits::new(&self.settings.clients),
             stopping: shutdown.clone(),
             polls: Polls::default(),
             admin,
@@ -235,14 +239,14 @@ impl Server {
             stopping.cancelled().await;
             closing.close();
         }));
-        let requests = app.bounds.requests.clone();
-        let router = layers::around(routes::router(), &self.settings, requests).with_state(App::clone(&app));
+        let (requests, limits) = (app.bounds.requests.clone(), app.limits.clone());
+        let router = layers::around(routes::router(), &self.settings, requests, limits);
+        let router = router.with_state(App::clone(&app));
         let front = front(app, router, &self.settings);
         let streams = self.settings.max_requests_per_connection;
         let of_connection = |connection: &repartee_process::Connection| {
-            front
-                .of(connection.state())
-                .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new))
+            let front = front.of(connection.state())?;
+            Some(front.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)))
         };
         let serving = repartee_process::serve(self.door, streams, of_connection, shutdown.clone());
         let deadline = async {

@@ -9,7 +9,8 @@ use repartee_process::{AnswerLimits, ByteLimit, Credential, Patience, Secret, Sp
 use serde::{Serialize, Serializer};
 
 use crate::{
-    client::{ForwardedHeader, Network},
+    client::{ClientSettings, ForwardedHeader, Network},
+    observe::LogAddresses,
     tail::Limits,
 };
 
@@ -48,6 +49,15 @@ pub struct Settings {
     /// two pass the other one on as a client has sent it.
     #[arg(long, env = "REPARTEE_FORWARDED_HEADER", value_enum, default_value_t = ForwardedHeader::XForwardedFor)]
     pub forwarded_header: ForwardedHeader,
+    /// How the log names the clients of requests that failed: by address, by a keyed hash of it that tells the same client
+    /// apart from others until the restart, or not at all. An address is personal data, and logs travel: so a hash, unless
+    /// an operator has to know whom to block.
+    #[arg(long, env = "REPARTEE_LOG_ADDRESSES", value_enum, default_value = "hashed")]
+    pub log_addresses: LogAddresses,
+    /// What each client may take.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub clients: ClientSettings,
     /// The largest request body, in bytes.
     #[arg(long, env = "REPARTEE_MAX_BODY_BYTES", default_value_t = 64 * 1024)]
     pub max_body_bytes: usize,
@@ -282,6 +292,10 @@ mod tests {
             (["--cors-origin", "a.example"], "a.example"),
             (["--cors-origin", "https://a.example,*"], "*"),
             (["--max-body-bytes", "0"], "--max-body-bytes"),
+            (["--client-posts", "5/min"], "5/min"),
+            (["--client-post-burst", "0"], "0"),
+            (["--client-bytes-per-day", "5GiB"], "5GiB"),
+            (["--client-limits", "no"], "no"),
             (["--trusted-proxy", "proxy.example"], "proxy.example"),
             (["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "0.0.0.0/0"),
             (["--forwarded-header", "via"], "via"),

@@ -11,6 +11,7 @@ use repartee_process::HeldAnswer;
 
 use crate::{
     answers::Answers,
+    client::Client,
     json::{Message, StorageReads},
     problem::Problem,
     server::App,
@@ -59,6 +60,11 @@ impl Source {
     /// Room for what the reader is sent.
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// Whose reading it is.
+    pub(crate) fn client(&self) -> Client {
+        self.asker.client
     }
 
     pub(crate) fn domain(&self) -> &str {

@@ -13,7 +13,7 @@ use std::{
 
 use axum::extract::FromRequestParts;
 use http::{StatusCode, header, request::Parts};
-use repartee_process::{Credential, Place, access};
+use repartee_process::{ClientPermit, Credential, Place, access};
 use repartee_proto::v1::queue_service_client::QueueServiceClient;
 use tonic::{
     Request, Status,
@@ -22,7 +22,12 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{client, observe::RequestId, problem::Problem, server::App};
+use crate::{
+    client::{Client as Sender, Held},
+    observe::RequestId,
+    problem::Problem,
+    server::App,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A dead link is noticed after the interval and the timeout together.
@@ -54,7 +59,11 @@ pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>
 
 /// Who asks: kept by what may ask the queue-service more than once, or never. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Asker(Arc<Metadata>);
+pub(crate) struct Asker {
+    metadata: Arc<Metadata>,
+    /// Whose limits hold.
+    pub(crate) client: Sender,
+}
 
 type Metadata = Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>;
 
@@ -73,7 +82,7 @@ pub(crate) struct Caller {
     credential: Credential,
     timeout: Duration,
     /// Held until the answer is there.
-    _place: Arc<Place>,
+    _place: Arc<(Place, Option<ClientPermit>)>,
 }
 
 /// A client for what the gateway asks for itself.
@@ -135,7 +144,8 @@ impl Queue {
     /// The place is taken here, when all of the request is there: nobody holds one while they take their time.
     fn over(self, channel: Channel) -> Result<Client, Problem> {
         let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
-        let place = Arc::new(self.app.bounds.upstream_calls.enter(1).map_err(full)?);
+        let share = self.app.limits.hold(Held::UpstreamCall, self.asker.client)?;
+        let place = Arc::new((self.app.bounds.upstream_calls.enter(1).map_err(full)?, share));
         let credential = self.app.credential.clone();
         let caller = Caller { asker: self.asker, credential, timeout: self.timeout, _place: place };
         let client = QueueServiceClient::with_interceptor(channel, caller);
@@ -164,8 +174,10 @@ impl Asker {
             );
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
-        bounded(metadata(parts)).map(|metadata| Self(Arc::new(metadata)))
+        let client = Sender::of(&parts.extensions);
+        bounded(metadata(parts)).map(|metadata| Self { metadata: Arc::new(metadata), client })
     }
+
 
     /// The queue-service, for one call.
     pub(crate) fn queue(self, app: &App) -> Queue {
@@ -175,7 +187,7 @@ impl Asker {
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        for (name, value) in self.asker.0.iter() {
+        for (name, value) in self.asker.metadata.iter() {
             request.metadata_mut().insert(*name, value.clone());
         }
         request.set_timeout(self.timeout);

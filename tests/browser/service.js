@@ -101,7 +101,7 @@ export class Service {
     this.#process = spawn(
       join(folder, "repartee"),
       ["--data-dir", join(this.#folder, "data"), "--http-addr", this.#http, "--grpc-addr", this.#grpc, "--ready-file", ready],
-      { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...this.#env } },
+      { stdio: ["ignore", "pipe", "pipe"], env: { REPARTEE_CLIENT_LIMITS: "off", ...process.env, ...this.#env } },
     );
     this.#printed = "";
     this.#process.stdout.on("data", (lines) => { this.#printed += lines; });

@@ -70,6 +70,8 @@ impl Process {
             .arg(folder.path().join("ready.json"))
             .env_clear()
             .envs(inherited)
+            // All clients of a test are one address. A test of the limits switches them on by the flag.
+            .env("REPARTEE_CLIENT_LIMITS", "off")
             .envs(variables.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())

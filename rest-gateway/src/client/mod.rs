@@ -5,9 +5,12 @@
 //! from the right, and only as far as our own proxies wrote it.
 
 mod forwarded;
+mod limits;
 mod proxies;
+mod settings;
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -15,11 +18,14 @@ use std::{
     },
 };
 
-use http::{Extensions, HeaderMap};
+use axum::extract::FromRequestParts;
+use http::{Extensions, HeaderMap, request::Parts};
 use repartee_process::ClientKey;
 
 pub use forwarded::ForwardedHeader;
+pub(crate) use limits::{Admitted, ClientLimits, Held, rate_headers, share_headers};
 pub use proxies::Network;
+pub use settings::{ClientSettings, Switch};
 
 /// More proxies of ours in a row than anybody has: what stands further to the left is not looked at.
 const MOST_HOPS: usize = 16;
@@ -31,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// What it is counted by.
     pub(crate) key: ClientKey,
+    /// True once it has proved to be more than a visitor: the limits of visitors are not its.
+    pub(crate) is_exempt: bool,
 }
 
 /// The other end of one connection.
@@ -58,14 +66,21 @@ struct Inner {
 
 impl Client {
     /// The sender of the request with these extensions. A request that met no [`Proxies`] is nobody's: `0.0.0.0`.
-    #[allow(dead_code, reason = "limits and logs by client ask for it")]
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_else(|| Self::at(IpAddr::from([0, 0, 0, 0])))
     }
 
     fn at(address: IpAddr) -> Self {
         let address = address.to_canonical();
-        Self { address, key: address.into() }
+        Self { address, key: address.into(), is_exempt: false }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
     }
 }
 

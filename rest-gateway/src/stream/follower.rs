@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
-use repartee_process::Place as Room;
+use repartee_process::{ClientPermit, Place};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
@@ -15,6 +15,9 @@ use crate::{problem::Problem, source::Source, tail::Cursor};
 
 /// How long a stream waits before it asks a queue-service again that did not answer: this, or up to twice as long.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a stream holds of the bound of all, and of its client's share.
+pub(super) type Room = (Place, Option<ClientPermit>);
 
 /// One stream.
 pub(super) struct Follower {

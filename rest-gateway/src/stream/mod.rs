@@ -19,8 +19,8 @@ use futures_util::stream::unfold;
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{
-    answers::Answers, extract::from_query, json::StreamQuery, problem::Problem, server::App, source::Source,
-    upstream::Asker,
+    answers::Answers, client::Held, extract::from_query, json::StreamQuery, problem::Problem, server::App,
+    source::Source, upstream::Asker,
 };
 use follower::Follower;
 
@@ -61,8 +61,10 @@ pub(crate) async fn open(State(app): State<App>, request: Request) -> Result<Res
     let cursor = query.cursor(last_event_id.unwrap_or("?"))?;
     let (parts, _) = request.into_parts();
     let full = |full| Problem::too_many("TOO_MANY_STREAMS", full);
-    let place = app.bounds.sse_clients.enter(1).map_err(full)?;
-    let source = Source::new(app, Asker::of(&parts)?, Answers::of(&parts.extensions), &query.domain);
+    let asker = Asker::of(&parts)?;
+    let share = app.limits.hold(Held::SseClient, asker.client)?;
+    let place = (app.bounds.sse_clients.enter(1).map_err(full)?, share);
+    let source = Source::new(app, asker, Answers::of(&parts.extensions), &query.domain);
     let follower = Follower::open(source, cursor, place).await?;
     let events =
         unfold(follower, async |mut follower| Some((Ok::<_, axum::Error>(follower.next().await?), follower)));

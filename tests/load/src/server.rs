@@ -68,6 +68,8 @@ impl Server {
             .arg(&ready_file)
             .env_clear()
             .envs(inherited)
+            // All the load comes from one address.
+            .env("REPARTEE_CLIENT_LIMITS", "off")
             // A load has one bot for all of its questions: what one entity may have waiting is no matter of these rows.
             .env("REPARTEE_MAX_PENDING_PER_ENTITY", "100000")
             .envs(environment.iter().cloned())

@@ -1,0 +1,368 @@
+//! One client that takes all that it may, and another one that is served at once: for each kind of share.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use e2e::{Answer, Metrics, Service, World, platform_post, question_json, within_deadline};
+use futures_util::future::join_all;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinHandle,
+};
+
+/// Two addresses of this machine, and one where a proxy could be.
+const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+
+/// Somebody at an address of their own.
+#[derive(Clone)]
+struct Visitor {
+    client: Client,
+    base: String,
+}
+
+impl Visitor {
+    fn at(address: Ipv4Addr, gateway: &Service) -> Self {
+        let client = Client::builder().no_proxy().local_address(Some(address.into())).build().unwrap();
+        Self { client, base: format!("http://{}", gateway.http_addr()) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        Answer::to(self.request(Method::GET, path)).await
+    }
+
+    async fn post(&self, comment: &Value) -> Answer {
+        Answer::to(self.request(Method::POST, "/api/comments").json(comment)).await
+    }
+
+    /// A request that goes on until it is dropped.
+    fn hanging(&self, path: &str) -> JoinHandle<()> {
+        let request = self.request(Method::GET, path);
+        tokio::spawn(async move {
+            if let Ok(answer) = request.send().await {
+                drop(answer.bytes().await);
+            }
+        })
+    }
+}
+
+/// A gateway with limits by client before a queue-service, and both visitors.
+async fn world(limits: &[&str]) -> (World, Visitor, Visitor) {
+    let world = World::with(&[], &[&["--client-limits", "on"], limits].concat()).await;
+    let visitors = [GREEDY, OTHER].map(|address| Visitor::at(address, &world.gateway));
+    let [greedy, other] = visitors;
+    (world, greedy, other)
+}
+
+/// The same before a queue-service that takes connections and never answers.
+async fn stuck(limits: &[&str]) -> (Service, Visitor, Visitor, TcpListener) {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let settings = [&["--client-limits", "on", "--request-timeout", "60"], limits].concat();
+    let gateway = Service::gateway(&url, &settings).await;
+    let (greedy, other) = (Visitor::at(GREEDY, &gateway), Visitor::at(OTHER, &gateway));
+    (gateway, greedy, other, silent)
+}
+
+fn post(text: &str) -> Value {
+    json!({"domain": e2e::DOMAIN, "text": text, "username": "Human"})
+}
+
+/// Checks that a client is told which limit of its own was hit, and when to come back.
+fn over(answer: &Answer, limit: &str) {
+    assert_eq!(answer.problem(429)["reason"], "CLIENT_LIMIT");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert!(
+        answer.header("ratelimit-policy").starts_with(&format!("\"{limit}\";q=")),
+        "{:?}",
+        answer.headers
+    );
+    assert!(answer.header("ratelimit").starts_with(&format!("\"{limit}\";r=0")), "{:?}", answer.headers);
+}
+
+/// Waits until a client holds so much of a share.
+async fn until_held(gateway: &Service, share: &str, count: f64) {
+    let operator = gateway.browser();
+    let held = async { while Metrics::of(&operator).await.bound(share).0 != count {} };
+    within_deadline(share, held).await;
+}
+
+#[tokio::test]
+async fn who_floods_with_posts_is_stopped_and_another_one_posts_at_once() {
+    let (world, greedy, other) = world(&["--client-posts", "1/1h", "--client-post-burst", "5"]).await;
+    for left in (0..5).rev() {
+        let answer = greedy.post(&post("More!")).await;
+        answer.ok(201);
+        assert_eq!(answer.header("ratelimit-policy"), "\"posts\";q=5;w=18000");
+        assert!(
+            answer.header("ratelimit").starts_with(&format!("\"posts\";r={left};t=")),
+            "{:?}",
+            answer.headers
+        );
+    }
+    over(&greedy.post(&post("More!")).await, "posts");
+    greedy.get("/api/comments").await.ok(200);
+    other.post(&post("Hello")).await.ok(201);
+    assert_eq!(Metrics::of(&world.browser()).await.refused("client_posts"), 1.0);
+}
+
+#[tokio::test]
+async fn who_begins_conversation_after_conversation_is_stopped_and_may_go_on_in_each() {
+    let (_world, greedy, other) = world(&["--client-conversations", "3/1h"]).await;
+    let first = question_json("nobody", "Well?");
+    greedy.post(&first).await.ok(201);
+    for _ in 0..2 {
+        greedy.post(&question_json("nobody", "Well?")).await.ok(201);
+    }
+    over(&greedy.post(&question_json("nobody", "Well?")).await, "conversations");
+    greedy.post(&first).await.ok(201);
+    greedy.post(&post("To nobody in particular")).await.ok(201);
+    other.post(&question_json("nobody", "Well?")).await.ok(201);
+}
+
+#[tokio::test]
+async fn who_fills_the_disk_is_stopped_and_another_one_has_a_day_of_their_own() {
+    let (_world, greedy, other) = world(&["--client-bytes-per-day", "64KiB"]).await;
+    let long = post(&"x".repeat(16_384));
+    for _ in 0..3 {
+        greedy.post(&long).await.ok(201);
+    }
+    over(&greedy.post(&long).await, "bytes");
+    other.post(&long).await.ok(201);
+}
+
+#[tokio::test]
+async fn who_edits_without_end_is_stopped_and_another_one_edits_at_once() {
+    let (_world, greedy, other) = world(&["--client-edits", "3/1h"]).await;
+    let edit = async |visitor: &Visitor, posted: &Value| {
+        let path = format!("/api/comments/{}", posted["id"].as_str().unwrap());
+        let request =
+            visitor.request(Method::PATCH, &path).bearer_auth(posted["editToken"].as_str().unwrap());
+        Answer::to(request.json(&json!({"text": "Again"}))).await
+    };
+    let (own, others) = (greedy.post(&post("One")).await.ok(201), other.post(&post("Two")).await.ok(201));
+    for _ in 0..3 {
+        edit(&greedy, &own).await.ok(200);
+    }
+    over(&edit(&greedy, &own).await, "edits");
+    edit(&other, &others).await.ok(200);
+}
+
+#[tokio::test]
+async fn who_takes_all_streams_of_its_share_leaves_others_theirs() {
+    let (world, greedy, other) = world(&["--client-sse-clients", "2"]).await;
+    let path = format!("/api/comments/stream?domain={}", e2e::DOMAIN);
+    let _held = [greedy.hanging(&path), greedy.hanging(&path)];
+    until_held(&world.gateway, "client_sse_clients", 2.0).await;
+    over(&greedy.get(&path).await, "sse_clients");
+    let stream = other.request(Method::GET, &path).send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+}
+
+#[tokio::test]
+async fn who_takes_all_long_polls_of_its_share_leaves_others_theirs_and_gets_them_back() {
+    let (world, greedy, other) = world(&["--client-long-polls", "2"]).await;
+    let page = greedy.get(&format!("/api/comments/changes?domain={}", e2e::DOMAIN)).await.ok(200);
+    let next = page["next"].as_str().unwrap();
+    let path = format!("/api/comments/changes?domain={}&cursor={next}&wait=25", e2e::DOMAIN);
+    let held = [greedy.hanging(&path), greedy.hanging(&path)];
+    until_held(&world.gateway, "client_long_polls", 2.0).await;
+    over(&greedy.get(&path).await, "long_polls");
+    let (waiting, posted) = tokio::join!(other.get(&path), async {
+        until_held_of_all(&world, "long_polls", 3.0).await;
+        world.grpc().await.post(platform_post("Human", "At last")).await.unwrap()
+    });
+    assert_eq!(waiting.ok(200)["messages"][0]["id"], posted.id);
+    for poll in held {
+        poll.await.unwrap();
+    }
+    until_held(&world.gateway, "client_long_polls", 0.0).await;
+}
+
+async fn until_held_of_all(world: &World, bound: &str, count: f64) {
+    let operator = world.browser();
+    let held = async { while Metrics::of(&operator).await.bound(bound).0 != count {} };
+    within_deadline(bound, held).await;
+}
+
+#[tokio::test]
+async fn who_has_all_calls_of_its_share_under_way_leaves_others_theirs() {
+    let (gateway, greedy, other, _silent) = stuck(&["--client-upstream-calls", "2"]).await;
+    let path = "/api/conversation?humanUsername=a&humanColor=b&aiUsername=c&aiColor=d";
+    let _held = [greedy.hanging(path), greedy.hanging(path)];
+    until_held(&gateway, "client_upstream_calls", 2.0).await;
+    over(&greedy.get(path).await, "upstream_calls");
+    let _others = other.hanging(path);
+    let operator = gateway.browser();
+    let called = async { while Metrics::of(&operator).await.bound("upstream_calls").0 != 3.0 {} };
+    within_deadline("the call of another one", called).await;
+}
+
+#[tokio::test]
+async fn who_has_all_requests_of_its_share_under_way_leaves_others_theirs() {
+    let (gateway, greedy, other, _silent) = stuck(&["--client-requests", "2"]).await;
+    let path = "/api/conversation?humanUsername=a&humanColor=b&aiUsername=c&aiColor=d";
+    let _held = [greedy.hanging(path), greedy.hanging(path)];
+    until_held(&gateway, "client_requests", 2.0).await;
+    over(&greedy.get("/api/comments/x").await, "requests");
+    assert_eq!(greedy.get("/livez").await.status, 200);
+    let _others = other.hanging(path);
+    let operator = gateway.browser();
+    let called = async { while Metrics::of(&operator).await.bound("requests").0 != 3.0 {} };
+    within_deadline("the request of another one", called).await;
+}
+
+/// Opens a connection from this address, and says nothing on it.
+async fn idle(address: Ipv4Addr, gateway: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    socket.connect(gateway).await.unwrap()
+}
+
+#[tokio::test]
+async fn who_takes_all_connections_of_its_share_leaves_others_theirs() {
+    let limits = ["--client-connections", "5", "--max-connections", "20", "--trusted-proxy", "127.0.0.4"];
+    let (world, _, other) = world(&limits).await;
+    let gateway = world.gateway.http_addr();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(idle(GREEDY, gateway).await);
+    }
+    for connection in &mut held[5..] {
+        let mut said = Vec::new();
+        // How it ends, by a farewell or a reset, is of no matter.
+        let _ = within_deadline("the end of a connection", connection.read_to_end(&mut said)).await;
+    }
+    other.post(&post("Hello")).await.ok(201);
+    // A proxy has more, for many.
+    let proxied = join_all((0..8).map(|_| idle(PROXY, gateway))).await;
+    until_held_of_all(&world, "http_connections", 5.0 + 8.0 + 2.0).await;
+    let metrics = Metrics::of(&world.browser()).await;
+    assert_eq!((metrics.bound("client_connections").0, metrics.refused("client_connections")), (5.0, 35.0));
+    drop((held, proxied));
+    until_held(&world.gateway, "client_connections", 1.0).await;
+}
+
+/// Sends the head of a post and the first byte of its body.
+async fn slow_body(address: Ipv4Addr, gateway: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    let mut connection = socket.connect(gateway).await.unwrap();
+    let head = "POST /api/comments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 1000\r\n\r\n{";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn who_sends_all_bodies_of_its_share_slowly_leaves_others_theirs() {
+    let (world, greedy, other) = world(&["--client-bodies", "2"]).await;
+    let gateway = world.gateway.http_addr();
+    let _held = [slow_body(GREEDY, gateway).await, slow_body(GREEDY, gateway).await];
+    until_held(&world.gateway, "client_bodies", 2.0).await;
+    over(&greedy.post(&post("Me too")).await, "bodies");
+    other.post(&post("Hello")).await.ok(201);
+}
+
+#[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_told_apart_and_nobody_else_chooses_who_they_are() {
+    let proxy = PROXY.to_string();
+    let limits = ["--trusted-proxy", &proxy, "--client-posts", "1/1h", "--client-post-burst", "1"];
+    let (world, greedy, other) = world(&limits).await;
+    let proxy = Visitor::at(PROXY, &world.gateway);
+    let forwarded = async |visitor: &Visitor, chain: &str| {
+        let request = visitor.request(Method::POST, "/api/comments").header("x-forwarded-for", chain);
+        Answer::to(request.json(&post("Hello"))).await
+    };
+    forwarded(&proxy, "203.0.113.1").await.ok(201);
+    over(&forwarded(&proxy, "198.51.100.77, 203.0.113.1").await, "posts");
+    forwarded(&proxy, "203.0.113.2").await.ok(201);
+    // A /64 is one client.
+    forwarded(&proxy, "2001:db8::1").await.ok(201);
+    over(&forwarded(&proxy, "2001:db8::2").await, "posts");
+    // Nobody believes who is no proxy, and it costs nobody else anything.
+    forwarded(&greedy, "203.0.113.3").await.ok(201);
+    over(&forwarded(&greedy, "203.0.113.4").await, "posts");
+    forwarded(&proxy, "203.0.113.3").await.ok(201);
+    other.post(&post("Hello")).await.ok(201);
+}
+
+#[tokio::test]
+async fn limits_by_client_can_be_switched_off_and_the_log_says_so() {
+    let settings = ["--client-limits", "off", "--client-posts", "1/1h", "--client-post-burst", "1"];
+    let mut world = World::with(&[], &settings).await;
+    for _ in 0..20 {
+        world.browser().comment(&post("More!")).await;
+    }
+    assert!(world.gateway.process().log().contains("limits by client are off"));
+}
+
+#[tokio::test]
+async fn guessed_tokens_are_counted_and_slowed_and_fill_no_log() {
+    let settings = ["--client-limits", "on", "--log-addresses", "plain"];
+    let mut world = World::with(&[], &settings).await;
+    let [guesser, other] = [GREEDY, OTHER].map(|address| Visitor::at(address, &world.gateway));
+    let posted = other.post(&post("Mine")).await.ok(201);
+    let path = format!("/api/comments/{}", posted["id"].as_str().unwrap());
+    let guess =
+        |number: u32| guesser.request(Method::DELETE, &path).bearer_auth(format!("guess-{number:032}"));
+    let began = Instant::now();
+    let mut refused = [0, 0];
+    for batch in 0..60 {
+        let answers = join_all((0..100).map(|number| guess(batch * 100 + number).send())).await;
+        for answer in answers {
+            match answer.unwrap().status().as_u16() {
+                401 | 403 => refused[0] += 1,
+                429 => refused[1] += 1,
+                other => panic!("a guessed token is answered with {other}"),
+            }
+        }
+    }
+    let seconds = u32::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    // Those that were under way when the limit was reached get through.
+    assert!(refused[0] <= 20 + 100 + seconds, "{refused:?} in {seconds} s");
+    let metrics = Metrics::of(&world.browser()).await;
+    assert_eq!(metrics.value("repartee_wrong_tokens_total"), f64::from(refused[0]));
+    let limited = metrics.refused("client_wrong_tokens") + metrics.refused("client_edits");
+    // Those that were under way are counted once more, when their answers are known.
+    assert!(limited >= f64::from(refused[1]), "{limited} of {refused:?}");
+    let log = world.gateway.process().log();
+    assert!(log.contains("127.0.0.2"), "the log names who it was: {log}");
+    let most = (seconds as usize + 2) * 20 * 2;
+    assert!(log.lines().count() < most, "{} lines in {seconds} s", log.lines().count());
+    // Another one's right token is looked at all the while.
+    let own = other.request(Method::DELETE, &path).bearer_auth(posted["editToken"].as_str().unwrap());
+    Answer::to(own).await.ok(200);
+}
+
+#[tokio::test]
+async fn a_log_names_clients_by_a_hash_unless_it_is_told_otherwise() {
+    for (setting, named) in
+        [(&[][..], false), (&["--log-addresses", "off"], false), (&["--log-addresses", "plain"], true)]
+    {
+        let mut world = World::with(&[], setting).await;
+        let visitor = Visitor::at(GREEDY, &world.gateway);
+        visitor.get("/api/comments/none").await;
+        let process = world.gateway.process();
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        let told = async {
+            while !process.log().contains("/api/comments/{id}") {
+                look.tick().await;
+            }
+        };
+        within_deadline("a line", told).await;
+        assert_eq!(process.log().contains("127.0.0.2"), named, "{}", process.log());
+    }
+}
