@@ -49,8 +49,8 @@ pub use serve::serve;
 pub use shutdown::on_signal;
 pub use span::Span;
 pub use tokens::{
-    Credential, Grant, Line, NewToken, Role, TokenRefused, Tokens, TokensFile, TokensFileError,
-    token_variable,
+    AcceptedTokens, Credential, Grant, Line, NewToken, Role, SentToken, TokenRefused, Tokens, TokensFile,
+    TokensFileError, token_variable,
 };
 
 /// The allocator of every binary: it gives memory back that other allocators keep, and costs less than that of glibc

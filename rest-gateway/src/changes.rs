@@ -43,7 +43,7 @@ pub(crate) async fn read(State(app): State<App>, request: Request) -> Result<Res
     let limit = query.limit.unwrap_or(USUAL_LIMIT);
     let (parts, _) = request.into_parts();
     let answers = Answers::of(&parts.extensions);
-    let source = Source::new(app, Asker::of(&parts)?, answers, &query.domain);
+    let source = Source::new(App::clone(&app), Asker::of(&parts, &app)?, answers, &query.domain);
     drop(parts);
     match query.cursor()? {
         None => newest(&source, limit).await,

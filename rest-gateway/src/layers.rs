@@ -25,7 +25,7 @@ use tower_http::{
 
 use crate::{
     answers::Answers,
-    client::{Admitted, Client, ClientLimits},
+    client::{Admitted, ClientLimits},
     conditional::weaken,
     front::AroundPolls,
     observe::{ObserveLayer, REQUEST_ID},
@@ -116,17 +116,17 @@ pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
 /// error its shape. An operator's probes get through: a gateway that is busy is alive.
 async fn few_at_once(
     State((requests, limits)): State<(Bound, ClientLimits)>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     next: Next,
 ) -> Response {
     if let Some(fault) = request.extensions().get::<HeadFault>() {
         return refuse(*fault, &request);
     }
-    if !request.uri().path().starts_with(API) {
+    if !request.uri().path().starts_with(API) && !request.headers().contains_key(header::AUTHORIZATION) {
         return finish(request, next).await;
     }
     let path = request.uri().path().to_owned();
-    match let_in(&requests, &limits, &request) {
+    match let_in(&requests, &limits, &mut request) {
         Ok((admitted, _place)) => {
             let answers = Answers::of(request.extensions());
             let answer = answers.admit(finish(request, next).await);
@@ -150,11 +150,15 @@ fn refuse(fault: HeadFault, request: &Request<Body>) -> Response {
 fn let_in(
     requests: &Bound,
     limits: &ClientLimits,
-    request: &Request<Body>,
-) -> Result<(Admitted, Place), Problem> {
-    let admitted = limits.admit(Client::of(request.extensions()), request)?;
+    request: &mut Request<Body>,
+) -> Result<(Admitted, Option<Place>), Problem> {
+    let admitted = limits.admit_token(request)?;
+    if !request.uri().path().starts_with(API) {
+        return Ok((admitted, None));
+    }
+    let admitted = limits.admit(admitted, request)?;
     let place = requests.enter(1).map_err(|full| Problem::too_many("TOO_MANY_REQUESTS", full))?;
-    Ok((admitted, place))
+    Ok((admitted, Some(place)))
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.

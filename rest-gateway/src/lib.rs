@@ -17,6 +17,7 @@ mod docs;
 mod extract;
 mod front;
 mod json;
+mod judged;
 mod layers;
 mod observe;
 mod page;

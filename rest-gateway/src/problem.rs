@@ -87,7 +87,7 @@ pub(crate) struct ProblemBody<'a> {
     /// One of NOT_PENDING, NOT_DUE, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, TOO_MANY_EDITS, ENTITY_PAUSED,
     /// ENTITY_LIMIT, QUEUE_FULL, TOO_MANY_PAUSED, TOO_MANY_STREAMS, TOO_MANY_CALLS, TOO_MANY_REQUESTS, CLIENT_LIMIT,
     /// DISK_FULL, WRONG_STATUS, CURSOR_INVALID, NAME_RESERVED, IDEMPOTENCY_CONFLICT, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    /// DRAINING.
+    /// EDIT_TOKEN_WRONG, DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = "NOT_PENDING")]
     reason: Option<&'a str>,

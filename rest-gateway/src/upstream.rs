@@ -24,6 +24,7 @@ use tonic::{
 
 use crate::{
     client::{Client as Sender, Held},
+    judged::{Judged, Judgement},
     observe::RequestId,
     problem::Problem,
     server::App,
@@ -55,7 +56,7 @@ pub(crate) struct Pool {
 }
 
 /// A client whose calls carry a [`Caller`].
-pub(crate) type Client = QueueServiceClient<InterceptedService<Channel, Caller>>;
+pub(crate) type Client = QueueServiceClient<Judged<InterceptedService<Channel, Caller>>>;
 
 /// Who asks: kept by what may ask the queue-service more than once, or never. Cheap to clone.
 #[derive(Clone)]
@@ -63,6 +64,8 @@ pub(crate) struct Asker {
     metadata: Arc<Metadata>,
     /// Whose limits hold.
     pub(crate) client: Sender,
+    /// Its token, if it is to be judged.
+    judgement: Option<Judgement>,
 }
 
 type Metadata = Vec<(&'static str, MetadataValue<tonic::metadata::Ascii>)>;
@@ -147,8 +150,10 @@ impl Queue {
         let share = self.app.limits.hold(Held::UpstreamCall, self.asker.client)?;
         let place = Arc::new((self.app.bounds.upstream_calls.enter(1).map_err(full)?, share));
         let credential = self.app.credential.clone();
+        let judgement = self.asker.judgement.clone();
         let caller = Caller { asker: self.asker, credential, timeout: self.timeout, _place: place };
-        let client = QueueServiceClient::with_interceptor(channel, caller);
+        let client =
+            QueueServiceClient::new(Judged::new(InterceptedService::new(channel, caller), judgement));
         Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 }
@@ -157,7 +162,7 @@ impl FromRequestParts<App> for Queue {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Ok(Asker::of(parts)?.queue(app))
+        Ok(Asker::of(parts, app)?.queue(app))
     }
 }
 
@@ -166,7 +171,7 @@ impl Asker {
     ///
     /// # Errors
     /// 431 where its token is longer than any is, or all that would be passed on is more than the queue-service takes.
-    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
+    pub(crate) fn of(parts: &Parts, app: &App) -> Result<Self, Problem> {
         let longest = parts.headers.get(header::AUTHORIZATION).map_or(0, |value| value.len());
         if longest > MAX_AUTHORIZATION_BYTES {
             let detail = format!(
@@ -175,9 +180,9 @@ impl Asker {
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
         let client = Sender::of(&parts.extensions);
-        bounded(metadata(parts)).map(|metadata| Self { metadata: Arc::new(metadata), client })
+        let judgement = app.limits.judgement(client, &parts.headers);
+        bounded(metadata(parts)).map(|metadata| Self { metadata: Arc::new(metadata), client, judgement })
     }
-
 
     /// The queue-service, for one call.
     pub(crate) fn queue(self, app: &App) -> Queue {
@@ -218,7 +223,7 @@ fn bounded(metadata: Metadata) -> Result<Metadata, Problem> {
 fn metadata(parts: &Parts) -> Metadata {
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
-    let address = client::Client::of(&parts.extensions).address;
+    let address = Sender::of(&parts.extensions).address;
     let values = [
         (access::ON_BEHALF, authorization),
         (access::CLIENT, Some(address.to_string().into_bytes())),

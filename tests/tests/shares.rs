@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Answer, Metrics, Service, World, platform_post, question_json, within_deadline};
+use e2e::{
+    Answer, Browser, Metrics, OPERATOR, Service, WORKER, World, platform_post, question_json, within_deadline,
+};
 use futures_util::future::join_all;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -248,7 +250,7 @@ async fn who_takes_all_connections_of_its_share_leaves_others_theirs() {
     other.post(&post("Hello")).await.ok(201);
     // A proxy has more, for many.
     let proxied = join_all((0..8).map(|_| idle(PROXY, gateway))).await;
-    until_held_of_all(&world, "http_connections", 5.0 + 8.0 + 2.0).await;
+    until_held_of_all(&world, "http_connections", 5.0 + 8.0 + 1.0).await;
     let metrics = Metrics::of(&world.browser()).await;
     assert_eq!((metrics.bound("client_connections").0, metrics.refused("client_connections")), (5.0, 35.0));
     drop((held, proxied));
@@ -333,8 +335,10 @@ async fn guessed_tokens_are_counted_and_slowed_and_fill_no_log() {
     let seconds = u32::try_from(began.elapsed().as_secs()).unwrap() + 1;
     // Those that were under way when the limit was reached get through.
     assert!(refused[0] <= 20 + 100 + seconds, "{refused:?} in {seconds} s");
+    let counted =
+        Metrics::of(&Browser::new(&world.queue.grpc_url())).await.value("repartee_wrong_tokens_total");
+    assert_eq!(counted, f64::from(refused[0]));
     let metrics = Metrics::of(&world.browser()).await;
-    assert_eq!(metrics.value("repartee_wrong_tokens_total"), f64::from(refused[0]));
     let limited = metrics.refused("client_wrong_tokens") + metrics.refused("client_edits");
     // Those that were under way are counted once more, when their answers are known.
     assert!(limited >= f64::from(refused[1]), "{limited} of {refused:?}");
@@ -345,6 +349,63 @@ async fn guessed_tokens_are_counted_and_slowed_and_fill_no_log() {
     // Another one's right token is looked at all the while.
     let own = other.request(Method::DELETE, &path).bearer_auth(posted["editToken"].as_str().unwrap());
     Answer::to(own).await.ok(200);
+}
+
+/// Shaped like a token of a role, and none.
+const WRONG: &str = "rpt_000000000000_0000000000000000000000000000000000000000000000000000000000000000";
+
+#[tokio::test]
+async fn a_right_token_of_a_role_has_no_limits_of_visitors_and_a_wrong_one_has_them() {
+    let limits = ["--client-posts", "1/1h", "--client-post-burst", "3", "--client-sse-clients", "1"];
+    let (world, greedy, other) = world(&limits).await;
+    let send = async |token: &str, request: RequestBuilder| Answer::to(request.bearer_auth(token)).await;
+    let comment = |visitor: &Visitor| visitor.request(Method::POST, "/api/comments").json(&post("More!"));
+    // The first is counted: nobody knows the token yet.
+    for _ in 0..20 {
+        send(OPERATOR, comment(&other)).await.ok(201);
+    }
+    for _ in 0..2 {
+        comment(&other).send().await.unwrap().error_for_status().unwrap();
+    }
+    over(&Answer::to(comment(&other)).await, "posts");
+    // What is answered without the queue-service proves no token, however often.
+    for _ in 0..10 {
+        send(WRONG, greedy.request(Method::GET, "/api/comments")).await.ok(200);
+    }
+    let stream = |token: &str| {
+        greedy
+            .request(Method::GET, &format!("/api/comments/stream?domain={}", e2e::DOMAIN))
+            .bearer_auth(token)
+    };
+    let _held = stream(WRONG).send().await.unwrap();
+    until_held(&world.gateway, "client_sse_clients", 1.0).await;
+    over(&Answer::to(stream(WRONG)).await, "sse_clients");
+    over(&Answer::to(stream(OPERATOR)).await, "sse_clients");
+    send(OPERATOR, greedy.request(Method::GET, "/api/stats")).await.ok(200);
+    let open = [stream(OPERATOR).send().await.unwrap(), stream(OPERATOR).send().await.unwrap()];
+    assert!(open.iter().all(|stream| stream.status() == 200));
+}
+
+#[tokio::test]
+async fn a_right_token_that_does_not_suffice_is_no_guess_and_goes_on_beside_guesses() {
+    let (_world, guesser, other) = world(&["--client-wrong-tokens", "5/1h"]).await;
+    let send = async |visitor: &Visitor, token: &str, path: &str| {
+        Answer::to(visitor.request(Method::GET, path).bearer_auth(token)).await
+    };
+    for _ in 0..20 {
+        send(&guesser, WORKER, "/metrics").await.problem(403);
+    }
+    send(&guesser, OPERATOR, "/api/stats").await.ok(200);
+    for _ in 0..5 {
+        assert_eq!(send(&guesser, WRONG, "/api/stats").await.problem(403)["reason"], "TOKEN_UNKNOWN");
+    }
+    over(&send(&guesser, WRONG, "/api/stats").await, "wrong_tokens");
+    over(&send(&guesser, WRONG, "/metrics").await, "wrong_tokens");
+    // Known from here before the guesses: they do not shut it out. One that is not known is not looked at.
+    send(&guesser, OPERATOR, "/api/stats").await.ok(200);
+    over(&send(&guesser, e2e::ECHO_WORKER, "/api/stats").await, "wrong_tokens");
+    guesser.get("/api/comments").await.ok(200);
+    send(&other, OPERATOR, "/api/stats").await.ok(200);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Whoever holds a token has its rights, from wherever they call. Nothing else gives a right: no address, and no header
 //! that is missing.
 
+mod accepted;
 mod command;
 mod credential;
 mod file;
@@ -23,6 +24,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
 use crate::Secret;
+pub use accepted::{AcceptedTokens, SentToken};
 pub(crate) use command::run as command;
 pub use credential::Credential;
 pub use file::{Line, TokensFile, TokensFileError};

@@ -22,7 +22,10 @@ use repartee_process::{
 use tonic::{Status, transport::server::TcpConnectInfo};
 use uuid::Uuid;
 
-use super::caller::{Caller, Principal};
+use super::{
+    caller::{Caller, Principal},
+    status,
+};
 use crate::{domain::Editor, journal::EditSecret};
 
 /// The path of our own calls; beside them are those for health and reflection.
@@ -132,7 +135,7 @@ impl Rights {
     pub(super) fn grant(&self, token: &str) -> Result<Arc<Grant>, Status> {
         self.tokens.authenticate(token, SystemTime::now()).map_err(|refused| {
             counter!("repartee_wrong_tokens_total").increment(1);
-            Status::permission_denied(refused.to_string())
+            status::wrong_token(refused)
         })
     }
 
@@ -168,7 +171,7 @@ impl Rights {
             return Ok(Editor::Author);
         }
         counter!("repartee_wrong_tokens_total").increment(1);
-        Err(Status::permission_denied("this token does not belong to this message"))
+        Err(status::wrong_edit_token())
     }
 }
 

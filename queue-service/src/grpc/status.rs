@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use repartee_process::{Full, refusals};
+use repartee_process::{Full, TokenRefused, refusals};
 use repartee_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -168,6 +168,21 @@ pub(super) fn too_many_streams(full: Full) -> Status {
 pub(super) fn too_many_calls(full: Full) -> Status {
     Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_CALLS") }
         .into_status(format!("too many calls are being answered ({full}); nothing was done, try again"))
+}
+
+/// A token of a role that is not accepted.
+pub(super) fn wrong_token(refused: TokenRefused) -> Status {
+    let reason = match refused {
+        TokenRefused::Unknown => "TOKEN_UNKNOWN",
+        TokenRefused::Expired => "TOKEN_EXPIRED",
+    };
+    Refusal::new(Code::PermissionDenied, reason).into_status(refused.to_string())
+}
+
+/// A token of an author that is not that of this message.
+pub(super) fn wrong_edit_token() -> Status {
+    Refusal::new(Code::PermissionDenied, "EDIT_TOKEN_WRONG")
+        .into_status("this token does not belong to this message".to_owned())
 }
 
 /// A stream whose caller has lost the right to it.

@@ -1,11 +1,13 @@
 //! Operators, for what the gateway answers by itself: it asks the queue-service what their token proves.
 
+use std::time::Instant;
+
 use axum::extract::FromRequestParts;
 use http::{StatusCode, header, request::Parts};
 use repartee_process::bearer;
 use repartee_proto::v1;
 
-use crate::{problem::Problem, server::App, upstream};
+use crate::{client::Client, problem::Problem, server::App, upstream};
 
 /// The request is an operator's.
 pub(crate) struct Operator;
@@ -20,7 +22,11 @@ impl FromRequestParts<App> for Operator {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
         };
         let request = v1::AuthenticateRequest { token: token.to_owned() };
+        let judgement = app.limits.judgement(Client::of(&parts.extensions), &parts.headers);
         let proved = upstream::own_client(app).authenticate(request).await?.into_inner();
+        if let Some((accepted, token)) = judgement {
+            accepted.accept(token, Instant::now());
+        }
         match proved.role() {
             v1::Role::Operator => Ok(Self),
             v1::Role::Worker | v1::Role::Gateway | v1::Role::Unspecified => Err(Problem::new(

@@ -9,21 +9,24 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     num::NonZeroU32,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{extract::Request, response::Response};
-use http::{Method, StatusCode, header};
-use metrics::Counter;
+use http::{HeaderMap, Method, header::AUTHORIZATION};
 use parking_lot::Mutex;
-use repartee_process::{ClientPermit, ClientPermits, ClientRate, Fill, Full, Rate, RateUsage};
+use repartee_process::{
+    AcceptedTokens, ClientPermit, ClientPermits, ClientRate, Fill, Full, Rate, RateUsage, SentToken,
+};
 use repartee_proto::v1;
 
 use super::{Client, ClientSettings, Switch};
-use crate::{polls, problem::Problem};
+use crate::{judged::Judgement, polls, problem::Problem};
 
 /// Where single messages are edited and deleted.
 const MESSAGES: &str = "/api/comments/";
+/// Reasons of the queue-service to refuse a token that may be a guess. A right one of another role is none.
+const WRONG_TOKEN: [&str; 3] = ["TOKEN_UNKNOWN", "TOKEN_EXPIRED", "EDIT_TOKEN_WRONG"];
 const DAY: Duration = Duration::from_secs(86_400);
 /// What a message takes beside its texts, roughly.
 const ROWS: usize = 256;
@@ -34,7 +37,6 @@ const KNOWN: usize = 32_768;
 #[derive(Clone)]
 pub(crate) struct ClientLimits {
     limits: Option<Arc<Limits>>,
-    wrong_tokens: Counter,
 }
 
 struct Limits {
@@ -50,6 +52,8 @@ struct Limits {
     edits: ClientRate,
     wrong_tokens: ClientRate,
     known: Conversations,
+    /// Whoever sends one of these is no visitor.
+    accepted: AcceptedTokens,
 }
 
 /// What a client holds at once.
@@ -70,7 +74,7 @@ pub(crate) enum Held {
 /// A request that was let in, and what it holds as long as it is answered.
 pub(crate) struct Admitted {
     client: Client,
-    has_token: bool,
+    token: Option<SentToken>,
     /// What its answer tells of the rate that it used.
     usage: Option<RateUsage>,
     _permit: Option<ClientPermit>,
@@ -85,22 +89,39 @@ impl ClientLimits {
                 None
             }
         };
-        repartee_process::recorder();
-        Self { limits, wrong_tokens: metrics::counter!("repartee_wrong_tokens_total") }
+        Self { limits }
     }
 
-    /// Lets a request in: under its client's limits of requests, of posts and of edits, and of wrong tokens.
+    /// Lets a request in that brings a token, under its client's limit of wrong tokens. From then on its client is exempt
+    /// if the token was accepted lately: until the queue-service has judged it, anybody may send anything.
+    ///
+    /// # Errors
+    /// 429 that tells the limit and when to try again; the token was not looked at.
+    pub(crate) fn admit_token(&self, request: &mut Request) -> Result<Admitted, Problem> {
+        let client = Client::of(request.extensions());
+        let mut admitted = Admitted { client, token: None, usage: None, _permit: None };
+        let Some(limits) = self.limits.as_deref() else { return Ok(admitted) };
+        if !request.headers().contains_key(AUTHORIZATION) {
+            return Ok(admitted);
+        }
+        admitted.token = SentToken::of(client.key, request.headers());
+        if admitted.token.is_some_and(|token| limits.accepted.has(&token, Instant::now())) {
+            admitted.client.is_exempt = true;
+            request.extensions_mut().insert(admitted.client);
+        } else {
+            // A right one that is guessed at last does not tell itself apart.
+            limits.wrong_tokens.look(client.key).map_err(Problem::over_rate)?;
+        }
+        Ok(admitted)
+    }
+
+    /// Lets a request in under its client's limits of requests, of posts and of edits.
     ///
     /// # Errors
     /// 429 that tells the limit and when to try again; nothing was done.
-    pub(crate) fn admit(&self, client: Client, request: &Request) -> Result<Admitted, Problem> {
-        let has_token = request.headers().contains_key(header::AUTHORIZATION);
-        let mut admitted = Admitted { client, has_token, usage: None, _permit: None };
+    pub(crate) fn admit(&self, mut admitted: Admitted, request: &Request) -> Result<Admitted, Problem> {
+        let client = admitted.client;
         let Some(limits) = self.of(client) else { return Ok(admitted) };
-        if has_token {
-            // Before the token is looked at: a right one that is guessed at last does not tell itself apart.
-            limits.wrong_tokens.look(client.key).map_err(Problem::over_rate)?;
-        }
         admitted._permit = Some(limits.requests.acquire(client.key).map_err(Problem::over_share)?);
         let rate = match *request.method() {
             Method::POST if request.uri().path() == polls::PATH => Some(&limits.posts),
@@ -115,12 +136,15 @@ impl ClientLimits {
 
     /// Looks at the answer: counts a wrong token, and tells how much is left of a rate.
     pub(crate) fn answered(&self, admitted: &Admitted, response: &mut Response) {
-        let refused = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if admitted.has_token && refused {
-            self.wrong_tokens.increment(1);
-            if let Some(limits) = self.of(admitted.client) {
-                // What is used up already is refused at the next request.
-                let _ = limits.wrong_tokens.take(admitted.client.key, 1);
+        let problem = response.extensions().get::<Problem>();
+        let reason = problem.and_then(|problem| problem.reason.as_deref());
+        if let Some(limits) = &self.limits
+            && reason.is_some_and(|reason| WRONG_TOKEN.contains(&reason))
+        {
+            // What is used up already is refused at the next request.
+            let _ = limits.wrong_tokens.take(admitted.client.key, 1);
+            if let Some(token) = &admitted.token {
+                limits.accepted.refuse(token);
             }
         }
         if let Some(usage) = admitted.usage.filter(|_| response.status().is_success()) {
@@ -142,6 +166,13 @@ impl ClientLimits {
             Held::SseClient => &limits.sse_clients,
         };
         permits.acquire(client.key).map(Some).map_err(Problem::over_share)
+    }
+
+    /// The token that is sent with a call of `client`, and where to note that it was accepted; `None` if there is nothing
+    /// to learn from it.
+    pub(crate) fn judgement(&self, client: Client, headers: &HeaderMap) -> Option<Judgement> {
+        let limits = self.limits.as_deref()?;
+        Some((limits.accepted.clone(), SentToken::of(client.key, headers)?))
     }
 
     /// Counts what is to be stored: its bytes, and its conversation if that is a new one.
@@ -199,6 +230,7 @@ impl Limits {
             edits: rate("client_edits", settings.client_edits),
             wrong_tokens: rate("client_wrong_tokens", settings.client_wrong_tokens),
             known: Conversations::default(),
+            accepted: AcceptedTokens::default(),
         }
     }
 

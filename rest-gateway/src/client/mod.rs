@@ -37,7 +37,7 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// What it is counted by.
     pub(crate) key: ClientKey,
-    /// True once it has proved to be more than a visitor: the limits of visitors are not its.
+    /// True if its token was accepted lately: the limits of visitors are not its.
     pub(crate) is_exempt: bool,
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn open(State(app): State<App>, request: Request) -> Result<Res
     let cursor = query.cursor(last_event_id.unwrap_or("?"))?;
     let (parts, _) = request.into_parts();
     let full = |full| Problem::too_many("TOO_MANY_STREAMS", full);
-    let asker = Asker::of(&parts)?;
+    let asker = Asker::of(&parts, &app)?;
     let share = app.limits.hold(Held::SseClient, asker.client)?;
     let place = (app.bounds.sse_clients.enter(1).map_err(full)?, share);
     let source = Source::new(app, asker, Answers::of(&parts.extensions), &query.domain);
