@@ -37,7 +37,7 @@ where
     let places = door.places().clone();
     let of_connection = move |_: &crate::Connection| {
         places.fill().show();
-        service.clone()
+        Some(service.clone())
     };
     serve(door, REQUESTS, of_connection, CancellationToken::new()).await;
 }
