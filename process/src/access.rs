@@ -14,6 +14,8 @@ pub const CLIENT: &str = "x-repartee-client";
 pub const ON_BEHALF: &str = "x-repartee-authorization";
 /// Metadata with what stands for a visitor's secret, at most 128 bytes: who sends it knows the secret.
 pub const VISITOR: &str = "x-repartee-visitor";
+/// Metadata that says that this secret was only made for the answer: the client brought none.
+pub const NEW_VISITOR: &str = "x-repartee-new-visitor";
 
 /// A set of kinds of callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

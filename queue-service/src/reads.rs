@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, Millis, Record, Status},
+    domain::{ConversationId, Millis, Owner, Record, Status},
     journal::{Costs, JournalError, SledStore, Tally},
     views::Views,
 };
@@ -100,6 +100,14 @@ impl Reads {
             self.on_disk("GetMessage", move |reads, tally| reads.store.find(id, tally)).await?;
         self.until_durable(&found).await;
         Ok((found.and_then(|record| self.present(record)), reads))
+    }
+
+    /// Whose a conversation is: one read.
+    pub(crate) async fn owner(
+        &self,
+        conversation: ConversationId,
+    ) -> Result<(Option<Owner>, u64), JournalError> {
+        self.on_disk("GetConversation", move |reads, tally| reads.store.find_owner(conversation, tally)).await
     }
 
     /// The last messages of a conversation that were posted before number `before`, oldest first: one range read, and

@@ -23,7 +23,7 @@ use crate::{
     observe,
     reads::Reads,
     restore::restore,
-    settings::{Retention, Settings},
+    settings::{ConversationOwner, Retention, Settings},
     writer::{Clock as _, Running, ServiceClock, Writer},
 };
 
@@ -288,6 +288,7 @@ fn open<J: Journal>(
         drafts: Drafts::default(),
         names,
         visitor_priority: settings.visitor_priority,
+        conversation_owners: settings.conversation_owner == ConversationOwner::Visitor,
     };
     Ok(Opened { grpc, running, disk, data_dir, limits_file })
 }

@@ -31,6 +31,16 @@ pub(crate) use entity_limits::{parse as parse_entity_limits, read as read_entity
 pub use retention::Retention;
 pub use span::SpanOrNone;
 
+/// To whom conversations belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConversationOwner {
+    /// To the visitor who began them.
+    Visitor,
+    /// To nobody.
+    Off,
+}
+
 /// Owns the messages of Repartee: stores them, hands work to bots, shows every change to everybody.
 #[derive(Debug, Clone, Parser, Serialize)]
 #[command(name = "queue-service", version)]
@@ -163,6 +173,10 @@ pub struct Settings {
     /// data directory if absent. `queue-service token new` adds to it.
     #[arg(long, env = "REPARTEE_TOKENS_FILE", value_name = "PATH")]
     pub tokens_file: Option<PathBuf>,
+    /// Whose a conversation is: the visitor's who began it, who alone writes into it and reads it by its names; or nobody's,
+    /// and whoever types the same names and colors is in it.
+    #[arg(long, env = "REPARTEE_CONVERSATION_OWNER", value_enum, default_value = "visitor")]
+    pub conversation_owner: ConversationOwner,
     /// Highest priority that a visitor's message gets, and its priority if it names none: 0 to 99.
     #[arg(long, env = "REPARTEE_VISITOR_PRIORITY", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=99))]
     pub visitor_priority: u32,

@@ -18,6 +18,7 @@ use crate::{
     server::App,
     tail::Shown,
     upstream::Queue,
+    visitor::Visitor,
 };
 
 /// The messages after a timestamp, or the newest of those before a message; without either, the newest page. Oldest first.
@@ -40,18 +41,23 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
 /// Stores a message.
 #[utoipa::path(post, path = "/api/comments", tag = "comments",
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 characters. The same key and message within 24 h answer what the first request did")),
+        description = "1 to 255 characters. The same key and message within 24 h answer what the first request did"),
+        ("X-Visitor" = Option<String>, Header,
+        description = "The visitor's secret, 32 to 128 letters, digits, - or _; in place of the cookie")),
     request_body = NewComment,
     security((), ("token" = [])),
     responses(
         (status = 201, description = "The message is stored, on disk", body = Posted, headers(
             ("Location" = String, description = "Path of the message"),
+            ("X-Visitor" = String, description = "The secret of a visitor who brought none, once; also as a cookie"),
             ("Idempotent-Replayed" = bool, description = "true, and present, where an earlier request stored it"))),
+        (status = 409, description = "The conversation belongs to another visitor; choose another color (CONVERSATION_TAKEN)"),
         (status = 422, description = "The key stands for another message; take a new key")))]
 pub(crate) async fn post(
     State(app): State<App>,
     client: Client,
     queue: Queue,
+    visitor: Visitor,
     shown: Shown,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Json(comment): Json<NewComment>,
@@ -60,13 +66,13 @@ pub(crate) async fn post(
     let message = v1::NewMessage::from(comment);
     app.limits.post(client, &message)?;
     let request = v1::PostMessageRequest { message: Some(message), idempotency_key };
-    let answer = queue.client()?.post_message(request).await?.into_inner();
+    let answer = queue.with_visitor(&visitor).client()?.post_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     app.admin.posted(began);
     let replayed = answer.replayed.then_some([("idempotent-replayed", "true")]);
     let posted = Posted::try_from(answer)?;
     let location = [(header::LOCATION, format!("/api/comments/{}", posted.id))];
-    Ok((StatusCode::CREATED, location, replayed, Answer(posted)).into_response())
+    Ok((StatusCode::CREATED, location, replayed, visitor, Answer(posted)).into_response())
 }
 
 /// Reads one message.

@@ -13,9 +13,12 @@ use crate::{
 
 type More = [(HeaderName, HeaderValue); 1];
 
-/// The last messages of a conversation, oldest first.
+/// The last messages of a conversation, oldest first: for the visitor who began it, and with a worker's or an operator's
+/// token.
 #[utoipa::path(get, path = "/api/conversation", tag = "conversation",
-    params(ConversationQuery),
+    params(ConversationQuery, ("X-Visitor" = Option<String>, Header,
+        description = "The secret of the visitor who began it; in place of the cookie")),
+    security((), ("token" = [])),
     responses((status = 200, description = "The messages", body = Vec<Message>, headers(
         ("X-More" = bool, description = "True where there are older ones: an answer ends at 1 MiB too"),
         ("X-Storage-Reads" = u64, description = "Storage reads of this call: one range read")))))]

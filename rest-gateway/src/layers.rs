@@ -32,10 +32,12 @@ use crate::{
     polls,
     problem::{Problem, finish},
     settings::Settings,
+    visitor,
 };
 
 /// Headers that pages of other origins may read.
-const EXPOSED: [HeaderName; 10] = [
+const EXPOSED: [HeaderName; 11] = [
+    visitor::HEADER,
     header::ETAG,
     header::LOCATION,
     header::RETRY_AFTER,
@@ -48,7 +50,8 @@ const EXPOSED: [HeaderName; 10] = [
     REQUEST_ID,
 ];
 /// Headers that they may send.
-const ACCEPTED: [HeaderName; 6] = [
+const ACCEPTED: [HeaderName; 7] = [
+    visitor::HEADER,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::IF_NONE_MATCH,

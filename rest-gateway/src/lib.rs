@@ -36,6 +36,7 @@ mod stats;
 mod stream;
 mod tail;
 mod upstream;
+mod visitor;
 
 pub use client::{ClientSettings, ForwardedHeader, Network, Switch};
 pub use observe::LogAddresses;

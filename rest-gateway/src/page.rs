@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{conditional, server::App};
+use crate::{conditional, server::App, visitor::Visitor};
 
 const HTML: &str = "text/html; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -74,9 +74,15 @@ const FILES: [(&str, Kind, &str); 20] = [
     responses((status = 200, description = "The page", body = str, content_type = "text/html",
         headers(("ETag" = str, description = "Tag for If-None-Match"))),
         (status = 304, description = "The page is the one that the client has")))]
-pub(crate) async fn index(asked: HeaderMap) -> impl IntoResponse {
+pub(crate) async fn index(visitor: Visitor, asked: HeaderMap) -> Response {
     static PAGE: LazyLock<Bytes> = LazyLock::new(|| Kind::Html.served(include_str!("../web/index.html")));
-    file(&asked, Kind::Html, PAGE.clone())
+    let mut page = file(&asked, Kind::Html, PAGE.clone());
+    // Their first comment is theirs then, whoever else comes from their address. No cache may give it to somebody else.
+    if !visitor.is_known() {
+        visitor.give(page.headers_mut());
+        page.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    page
 }
 
 /// The operator's page.

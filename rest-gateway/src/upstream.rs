@@ -28,6 +28,7 @@ use crate::{
     observe::RequestId,
     problem::Problem,
     server::App,
+    visitor::Visitor,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -125,6 +126,12 @@ impl Pool {
 }
 
 impl Queue {
+    /// On behalf of a visitor who may have been given their secret just now.
+    pub(crate) fn with_visitor(mut self, visitor: &Visitor) -> Self {
+        self.asker = self.asker.with_visitor(visitor);
+        self
+    }
+
     /// For calls that answer at once.
     ///
     /// # Errors
@@ -181,7 +188,22 @@ impl Asker {
         }
         let client = Sender::of(&parts.extensions);
         let judgement = app.limits.judgement(client, &parts.headers);
-        bounded(metadata(parts)).map(|metadata| Self { metadata: Arc::new(metadata), client, judgement })
+        let mut metadata = metadata(parts);
+        if let Some(secret) = Visitor::brought(&parts.headers)? {
+            metadata.push((access::VISITOR, visitor_value(&Visitor::digest(&secret))));
+        }
+        bounded(metadata).map(|metadata| Self { metadata: Arc::new(metadata), client, judgement })
+    }
+
+    /// The same for a visitor who may have been given their secret just now.
+    pub(crate) fn with_visitor(self, visitor: &Visitor) -> Self {
+        if visitor.is_known() {
+            return self;
+        }
+        let mut metadata = Metadata::clone(&self.metadata);
+        metadata.push((access::VISITOR, visitor_value(&visitor.own_digest())));
+        metadata.push((access::NEW_VISITOR, MetadataValue::from_static("1")));
+        Self { metadata: Arc::new(metadata), ..self }
     }
 
     /// The queue-service, for one call.
@@ -217,6 +239,12 @@ fn bounded(metadata: Metadata) -> Result<Metadata, Problem> {
         longest.0, longest.1
     );
     Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail))
+}
+
+fn visitor_value(digest: &str) -> MetadataValue<tonic::metadata::Ascii> {
+    let mut value = MetadataValue::try_from(digest).expect("hex digits are visible ASCII");
+    value.set_sensitive(true);
+    value
 }
 
 /// For whom a call is: nothing of it proves anything but the token that the client sent, which the queue-service judges.

@@ -166,7 +166,14 @@ export function newKey(): string;
 /** One server, by its address. */
 export class Repartee {
   /** @param base where the server is, such as `https://talk.example/`; in a page also a relative address */
-  constructor(base: string | URL);
+  constructor(base: string | URL, options?: {
+    /**
+     * The secret by which the server knows whose conversations are whose, 32 to 128 letters, digits, `-` or `_`. A page of
+     * the server's own has a cookie for it; any other is given a random one that the browser keeps; in Node it lives as long
+     * as this object.
+     */
+    visitor?: string;
+  });
 
   /**
    * Stores a comment. Where the network or the server fails in passing it is sent again, always under the same key,

@@ -43,12 +43,15 @@ export function newKey() {
 export class Repartee {
   #base;
   #parts;
+  #visitor;
 
   /**
    * @param {string|URL} base where the server is, such as `https://talk.example/`; in a page also a relative address
-   * @param {object} [parts] replacements for tests: `fetch`, `now` (a clock in ms that never goes back), `random`
+   * @param {object} [parts] `visitor`, the secret by which the server knows whose conversations are whose: a page of the
+   *   server's own has a cookie for it, any other one is given a random secret that the browser keeps. And replacements for
+   *   tests: `fetch`, `now` (a clock in ms that never goes back), `random`
    */
-  constructor(base, parts = {}) {
+  constructor(base, { visitor, ...parts } = {}) {
     this.#base = new URL(base, globalThis.location?.href);
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
     this.#parts = {
@@ -57,13 +60,15 @@ export class Repartee {
       random: Math.random,
       ...parts,
     };
+    const own = globalThis.location?.origin === this.#base.origin;
+    this.#visitor = visitor ?? (own ? null : secretFor(this.#base.origin));
   }
 
   /** Stores a comment. It is sent again where the network or the server fails in passing, always under the same key. */
   async post(comment, { key = newKey(), signal } = {}) {
     const options = {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+      headers: { "Content-Type": "application/json", "Idempotency-Key": key, ...this.#asVisitor() },
       body: JSON.stringify(comment, asStored),
     };
     for (const pause of [...RESEND, null]) {
@@ -81,7 +86,7 @@ export class Repartee {
 
   /** The last messages of a conversation, oldest first. */
   async conversation({ signal, ...who }) {
-    return (await this.#call("api/conversation", who, { signal })).json();
+    return (await this.#call("api/conversation", who, { headers: this.#asVisitor(), signal })).json();
   }
 
   /** One page of messages: those after a timestamp, those before another message, or the newest; oldest first. */
@@ -101,6 +106,11 @@ export class Repartee {
     return new Changes(server, { cursor, ways, drafts, signal });
   }
 
+  /** What a conversation belongs by, where there is no cookie for it. */
+  #asVisitor() {
+    return this.#visitor === null ? {} : { "X-Visitor": this.#visitor };
+  }
+
   /** One call; `patience`, in ms, is for the whole answer, of a stream for its head. */
   async #call(path, query, { signal, patience = PATIENCE, ...options }) {
     const url = new URL(path, this.#base);
@@ -111,7 +121,7 @@ export class Repartee {
     let streams = false;
     try {
       // Never from the browser's cache: it may show an answer that is one call old.
-      const asked = { cache: "no-store", credentials: "omit", ...options, signal: deadline.signal };
+      const asked = { cache: "no-store", credentials: "same-origin", ...options, signal: deadline.signal };
       const response = await this.#parts.fetch(url, asked);
       if (!response.ok) throw new ReparteeError(response, await response.json().catch(() => null));
       if (options.headers?.Accept !== STREAM) return await whole(response);
@@ -120,6 +130,19 @@ export class Repartee {
     } finally {
       deadline.clear(streams);
     }
+  }
+}
+
+/** The secret of this browser towards a server; a new one where the browser keeps nothing. */
+function secretFor(origin) {
+  const name = `repartee.visitor ${origin}`;
+  const fresh = newKey() + newKey();
+  try {
+    const kept = localStorage.getItem(name);
+    if (kept === null) localStorage.setItem(name, fresh);
+    return kept ?? fresh;
+  } catch {
+    return fresh;
   }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 /// Names a conversation: the first 128 bits of SHA-256 over its parts, each with its length before it, so that no two
 /// different lists of parts meet whatever characters they hold.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConversationId(pub [u8; 16]);
 
 impl ConversationId {

@@ -14,6 +14,7 @@ mod limits;
 mod lines;
 mod message;
 mod operate;
+mod owner;
 mod post;
 mod queue;
 mod rejection;
@@ -33,6 +34,7 @@ pub use message::{
     Address, Author, Change, ChangeKind, Claim, Content, GivenUp, Record, State, Status, Token, Work,
 };
 pub use operate::{Editor, Update};
+pub use owner::{Claimant, Owner};
 pub use post::{NewMessage, Posted, Request, RequestKey, Requested};
 pub use queue::{At, Millis, Moment, Queue, QueueRules};
 pub use rejection::Rejection;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Address, At, Author, Change, ChangeKind, Content, ConversationId, Millis, Queue, Record, Rejection,
-    Sender, State, Violation, Work,
+    Address, At, Author, Change, ChangeKind, Claimant, Content, ConversationId, Millis, Queue, Record,
+    Rejection, Sender, State, Violation, Work,
 };
 
 /// How long an idempotency key answers for the first request that used it: 24 h.
@@ -48,6 +48,8 @@ pub struct NewMessage {
     pub session_id: Option<String>,
     /// Who sent it; none if the caller has no share.
     pub sender: Option<Sender>,
+    /// Who asks for its conversation; none if conversations are nobody's, or the caller has a role.
+    pub claimant: Option<Claimant>,
 }
 
 /// First 128 bits of SHA-256 of an idempotency key.
@@ -100,7 +102,7 @@ impl Queue {
     /// Stores a message, or answers what the first request with the same key was answered.
     ///
     /// # Errors
-    /// `Invalid` where `reply_to` names no message or a time is out of range, `IdempotencyConflict`, `QueueFull`.
+    /// `Invalid` where `reply_to` names no message or a time is out of range, `IdempotencyConflict`, `ConversationTaken`, `QueueFull`.
     pub fn post(
         &mut self,
         new: NewMessage,
@@ -122,10 +124,12 @@ impl Queue {
             return Ok(Posted { record, replayed: true });
         }
         let conversation = conversation?;
+        self.check_owner(&new)?;
         if let Some(address) = &new.address {
             check_times(address, at.wall)?;
             self.check_room(&address.entity)?;
         }
+        let claimant = new.claims().and(new.claimant);
         let posted = self.next_seq();
         let id = self.ids.seal(posted);
         let work = self.new_work(&new, at.now);
@@ -141,6 +145,7 @@ impl Queue {
             timestamp: at.stamp,
             at: at.now,
         });
+        self.take_conversation(record.content.conversation, claimant);
         self.commit(Change { kind: ChangeKind::Posted, record: record.clone(), request });
         Ok(Posted { record, replayed: false })
     }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{
     Change, ChangeKind, Content, EntityLimits, Event, Ids, Pause, Record, Rejection, RequestKey, Requested,
-    State, Status, TakerId, Work, lines::Lines, post::FULL_RETRY_MS, shares::Shares, takers::Takers,
-    throttle::Throttle,
+    State, Status, TakerId, Work, lines::Lines, owner::Owners, post::FULL_RETRY_MS, shares::Shares,
+    takers::Takers, throttle::Throttle,
 };
 
 /// Milliseconds: a point in time since the Unix epoch, or a span.
@@ -126,6 +126,7 @@ pub struct Queue {
     visiting: HashMap<Uuid, Record>,
     /// Idempotency keys that this group has looked at or added.
     requests: HashMap<RequestKey, Requested>,
+    pub(super) owners: Owners,
     pub(super) lines: Lines,
     pub(super) shares: Shares,
     pub(super) throttle: Throttle,
@@ -167,6 +168,7 @@ impl Queue {
             live_ids: HashMap::new(),
             visiting: HashMap::new(),
             requests: HashMap::new(),
+            owners: Owners::default(),
             waiting: HashMap::new(),
             waiting_in_all: 0,
             live_bytes: 0,

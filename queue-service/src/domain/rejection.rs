@@ -21,6 +21,11 @@ pub enum Rejection {
         /// What is not allowed.
         violations: Vec<Violation>,
     },
+    /// A visitor's question in a conversation that another visitor began.
+    #[error(
+        "this conversation belongs to another visitor: choose another color or name, or send the secret with which it was begun"
+    )]
+    ConversationTaken,
     /// No such message.
     #[error("no message has the id {0}")]
     NotFound(Uuid),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use repartee_process::Role;
 use repartee_proto::v1;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     domain::{Address, Author, ChangeKind, Leased, Millis, Record, Status, Work},
@@ -18,6 +19,15 @@ pub(super) fn role(role: Role) -> v1::Role {
         Role::Gateway => v1::Role::Gateway,
         Role::Operator => v1::Role::Operator,
     }
+}
+
+/// A message as those who work on it see it: with the God Mode session as it was given.
+pub(super) fn message_for_worker(record: &Record) -> v1::Message {
+    let mut message = message(record);
+    if let (Some(bot), Some(address)) = (&mut message.bot_params, record.content.address.as_deref()) {
+        bot.session_id.clone_from(&address.session_id);
+    }
+    message
 }
 
 /// A message as clients see it. Tokens, sessions of workers and counters stay inside.
@@ -53,7 +63,7 @@ fn bot_params(record: &Record, work: &Work) -> v1::BotParams {
         entity,
         ai_username,
         ai_color,
-        session_id,
+        session_id: session_id.map(|session| session_digest(record, &session)),
         claimed_by: work.claim.as_ref().map(|claim| claim.worker_id.clone()),
         claimed_at: work.claim.as_ref().map(|claim| claim.at),
         completed_at: work.completed_at,
@@ -62,6 +72,15 @@ fn bot_params(record: &Record, work: &Work) -> v1::BotParams {
         not_before,
         expires_at,
     }
+}
+
+/// What stands for a God Mode session in public: the same for all messages of that conversation, and of no use to whoever
+/// wants to read or write there. 64 bits of SHA-256 over the conversation and the session.
+fn session_digest(record: &Record, session: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(record.content.conversation.unwrap_or_default().0);
+    hash.update(session.as_bytes());
+    hex::encode(&hash.finalize()[..8])
 }
 
 fn status(status: Status) -> v1::Status {

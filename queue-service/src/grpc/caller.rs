@@ -6,7 +6,7 @@ use repartee_process::{Grant, access::Callers};
 use tonic::Request;
 
 use crate::{
-    domain::{Sender, SenderKey},
+    domain::{Claimant, Sender, SenderKey},
     journal::EditSecret,
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct Caller {
     pub(crate) edit_token: Option<Box<str>>,
     /// Stands for the visitor's secret, if there is one. Whoever sends it knows that secret.
     pub(crate) visitor: Option<Box<str>>,
+    /// True if that secret was only made for the answer to this call: until it comes back, the address stands for it.
+    pub(crate) is_new: bool,
     /// The address of the client, if that is known.
     pub(crate) client: Option<IpAddr>,
 }
@@ -46,7 +48,13 @@ impl Caller {
     /// The caller of a request.
     pub(super) fn of<T>(request: &Request<T>) -> Self {
         // Put there by `authorize`, around all calls. Without it, a caller has proved nothing.
-        let nobody = || Self { principal: Principal::Visitor, edit_token: None, visitor: None, client: None };
+        let nobody = || Self {
+            principal: Principal::Visitor,
+            edit_token: None,
+            visitor: None,
+            is_new: false,
+            client: None,
+        };
         request.extensions().get().cloned().unwrap_or_else(nobody)
     }
 
@@ -89,8 +97,17 @@ impl Caller {
         let key = |of: Use, value: &[u8]| SenderKey(secret.key(of as u8, value));
         let address = self.client.map_or_else(Vec::new, share_of);
         let address = key(Use::Address, &address);
-        let author = self.visitor.as_ref().map_or(address, |visitor| key(Use::Visitor, visitor.as_bytes()));
+        let brought = self.visitor.as_ref().filter(|_| !self.is_new);
+        let author = brought.map_or(address, |visitor| key(Use::Visitor, visitor.as_bytes()));
         Some(Sender { author, address })
+    }
+
+    /// Who asks for a conversation; none for callers with a role.
+    pub(super) fn claimant(&self, secret: &EditSecret) -> Option<Claimant> {
+        let Sender { address, .. } = self.sender(secret)?;
+        let key = |visitor: &str| SenderKey(secret.key(Use::Visitor as u8, visitor.as_bytes()));
+        let visitor = self.visitor.as_deref().map_or(address, key);
+        Some(Claimant { visitor, has_secret: self.visitor.is_some() && !self.is_new, address })
     }
 
     /// To whom an idempotency key belongs: the token, else the visitor, else the address.

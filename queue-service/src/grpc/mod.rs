@@ -54,6 +54,8 @@ pub(crate) struct QueueGrpc {
     pub(crate) names: Names,
     /// Highest priority of what visitors send.
     pub(crate) visitor_priority: u32,
+    /// A conversation belongs to the visitor who began it.
+    pub(crate) conversation_owners: bool,
 }
 
 /// How streams live and end.

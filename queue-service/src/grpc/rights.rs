@@ -100,7 +100,8 @@ impl Rights {
         let visitor = text(headers, access::VISITOR).filter(|text| (1..=VISITOR_BYTES).contains(&text.len()));
         let caller = |principal, sent, client| {
             let edit_token = edit_token(sent);
-            Caller { principal, edit_token, visitor: visitor.map(Box::from), client }
+            let is_new = headers.contains_key(access::NEW_VISITOR);
+            Caller { principal, edit_token, visitor: visitor.map(Box::from), is_new, client }
         };
         let own = sent(headers, AUTHORIZATION.as_str());
         let direct = self.proved(own)?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{QueueGrpc, answer, batch::batch, caller::Caller, check, fields, lists, outlet::Inlet, status};
 use crate::{
-    domain::{ClaimBy, Completed, ConversationId, Posted, Rejection},
+    domain::{ClaimBy, Claimant, Completed, ConversationId, Posted, Rejection},
     writer::{Clock as _, Post},
 };
 
@@ -107,6 +107,7 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Answer<v1::GetConversationResponse> {
+        let claimant = self.claimant(&Caller::of(&request));
         let (connection, mut request) = (connection(&request), request.into_inner());
         check::conversation(&self.limits, &mut request).map_err(refused)?;
         let (_, limit) =
@@ -114,8 +115,17 @@ impl QueueService for QueueGrpc {
         let human = (request.human_username.as_str(), request.human_color.as_str());
         let ai = (request.ai_username.as_str(), request.ai_color.as_str());
         let id = ConversationId::of(human, ai, request.session_id.as_deref());
+        let mut looks = 0;
+        if let Some(claimant) = claimant {
+            let (owner, reads) = self.reads.owner(id).await.map_err(status::storage)?;
+            looks = reads;
+            if owner.is_some_and(|owner| !owner.is(&claimant)) {
+                return Err(status::conversation_of_another());
+            }
+        }
         let read = self.reads.conversation("GetConversation", id, u64::MAX, limit);
         let (records, more, reads) = read.await.map_err(status::storage)?;
+        let reads = reads + looks;
         let messages = records.iter().map(|record| answer::message(record)).collect();
         held(connection, v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads), more })
     }
@@ -129,7 +139,7 @@ impl QueueService for QueueGrpc {
         let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
         let entities = Self::granted(&caller, entity.into_iter().collect()).map_err(refused)?;
         let (pending, more) = self.reads.pending(&entities, limit, self.clock.read().now);
-        let messages = pending.iter().map(|record| answer::message(record)).collect();
+        let messages = pending.iter().map(|record| answer::message_for_worker(record)).collect();
         held(connection, v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0), more })
     }
 
@@ -157,7 +167,8 @@ impl QueueService for QueueGrpc {
         let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
         let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
         let leased = self.queue.claim(id, by).await.map_err(status::command)?.accept();
-        let (message, lease) = (Some(answer::message(&leased.record)), Some(answer::lease(&leased)));
+        let (message, lease) =
+            (Some(answer::message_for_worker(&leased.record)), Some(answer::lease(&leased)));
         Ok(Response::new(v1::ClaimMessageResponse { message, lease }))
     }
 
@@ -313,6 +324,11 @@ impl QueueGrpc {
         check::id(&self.limits, "message_id", id).map_err(refused)
     }
 
+    /// Who asks for a conversation; none for callers with a role, and if conversations are nobody's.
+    fn claimant(&self, caller: &Caller) -> Option<Claimant> {
+        if self.conversation_owners { caller.claimant(&self.rights.edits) } else { None }
+    }
+
     /// A post, checked against the limits and its caller's rights: the refusal of the item, or of the call.
     async fn checked_post(
         &self,
@@ -323,7 +339,8 @@ impl QueueGrpc {
             return Ok(Err(rejection));
         }
         let sender = caller.sender(&self.rights.edits);
-        let post = match check::post(&self.limits, request, sender, &caller.scope(sender)) {
+        let claimant = self.claimant(caller);
+        let post = match check::post(&self.limits, request, sender, &caller.scope(sender), claimant) {
             Ok(post) => post,
             Err(rejection) => return Ok(Err(rejection)),
         };

@@ -49,6 +49,7 @@ impl Refusal {
                 let code = if *by_token { Code::PermissionDenied } else { Code::Unauthenticated };
                 Self { violations: violations.clone(), ..Self::new(code, "") }
             }
+            Rejection::ConversationTaken => Self::new(Code::FailedPrecondition, "CONVERSATION_TAKEN"),
             Rejection::NotFound(_) => Self::new(Code::NotFound, ""),
             Rejection::NotPending(_) => Self::new(Code::FailedPrecondition, "NOT_PENDING"),
             Rejection::NotDue { .. } => Self::new(Code::FailedPrecondition, "NOT_DUE"),
@@ -183,6 +184,15 @@ pub(super) fn wrong_token(refused: TokenRefused) -> Status {
 pub(super) fn wrong_edit_token() -> Status {
     Refusal::new(Code::PermissionDenied, "EDIT_TOKEN_WRONG")
         .into_status("this token does not belong to this message".to_owned())
+}
+
+/// A conversation that is not the reader's.
+pub(super) fn conversation_of_another() -> Status {
+    Refusal::new(Code::PermissionDenied, "CONVERSATION_TAKEN").into_status(
+        "this conversation belongs to another visitor: it is read with the secret with which it was begun, or with a \
+         worker's or an operator's token"
+            .to_owned(),
+    )
 }
 
 /// A stream whose caller has lost the right to it.

@@ -103,7 +103,7 @@ impl QueueGrpc {
 
     async fn work(&self, leased: &Leased, context: usize) -> Result<v1::Work, Status> {
         Ok(v1::Work {
-            message: Some(answer::message(&leased.record)),
+            message: Some(answer::message_for_worker(&leased.record)),
             lease: Some(answer::lease(leased)),
             context: self.context(&leased.record, context).await?,
         })
@@ -115,7 +115,7 @@ impl QueueGrpc {
         let (Some(conversation), 1..) = (content.conversation, limit) else { return Ok(Vec::new()) };
         let read = self.reads.conversation("Context", conversation, content.posted, limit);
         let (records, ..) = read.await.map_err(status::storage)?;
-        Ok(records.iter().map(|record| answer::message(record)).collect())
+        Ok(records.iter().map(|record| answer::message_for_worker(record)).collect())
     }
 }
 

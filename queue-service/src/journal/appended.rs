@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     Commit,
     keys::{DomainHash, EntityHash, Key},
-    stored::{StoredCommit, StoredMessage, StoredPause, StoredRequest, StoredState, encode},
+    stored::{StoredCommit, StoredMessage, StoredOwner, StoredPause, StoredRequest, StoredState, encode},
 };
 use crate::domain::{Change, ChangeKind, Status};
 
@@ -18,6 +18,9 @@ pub(super) fn rows(commit: &Commit) -> BTreeMap<Key, Option<Vec<u8>>> {
     }
     // What this commit changes stands over what it sweeps.
     rows.extend(commit.sweep.iter().flat_map(|sweep| sweep.rows.clone()));
+    for (conversation, owner) in &commit.owners {
+        rows.insert(Key::Owner(*conversation), Some(encode(&StoredOwner::of(owner))));
+    }
     for pause in &commit.pauses {
         let row = StoredPause::of(pause).map(|stored| encode(&stored));
         rows.insert(Key::Pause(EntityHash::of(&pause.entity)), row);

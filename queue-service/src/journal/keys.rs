@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 /// | `Commit` | `j` last seq:8 | [`super::stored::StoredCommit`]; one a commit |
 /// | `Domain` | `d` SHA-256(domain):16 last seq:8 | empty: that commit has changes in that domain |
 /// | `Pause` | `p` SHA-256(entity):16 | [`super::stored::StoredPause`]; while the entity is paused |
+/// | `Owner` | `o` conversation:16 | [`super::stored::StoredOwner`]: the visitor who began it |
 /// | `Request` | `k` SHA-256(idempotency key):16 | [`super::stored::StoredRequest`] |
 ///
 /// The rows that every message writes stand in the order of the log: sled then works on pages that it has at hand, and
@@ -36,6 +37,7 @@ pub(super) enum Key {
     Domain(DomainHash, u64),
     Request(RequestKey),
     Pause(EntityHash),
+    Owner(ConversationId),
 }
 
 /// First 128 bits of SHA-256 of an entity.
@@ -90,6 +92,10 @@ impl Key {
             Self::Request(key) => {
                 bytes.push(b'k');
                 bytes.extend(key.0);
+            }
+            Self::Owner(conversation) => {
+                bytes.push(b'o');
+                bytes.extend(conversation.0);
             }
             Self::Pause(entity) => {
                 bytes.push(b'p');

@@ -17,7 +17,7 @@ mod tally;
 
 use std::sync::Arc;
 
-use crate::domain::{Change, Millis, Pause, RequestKey};
+use crate::domain::{Change, ConversationId, Millis, Owner, Pause, RequestKey};
 
 pub use high_water::{HighWater, Marked};
 pub use secret::EditSecret;
@@ -44,6 +44,8 @@ pub struct Commit {
     pub sweep: Option<Sweep>,
     /// Entities that were paused or go on.
     pub pauses: Vec<Pause>,
+    /// Conversations that were begun, and whose they are.
+    pub owners: Vec<(ConversationId, Owner)>,
 }
 
 /// The last commit of a log; zeros where there is none.

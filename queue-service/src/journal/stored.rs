@@ -172,6 +172,15 @@ pub(super) struct StoredRun {
     pub(super) posted: Vec<u64>,
 }
 
+/// Whose a conversation is.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredOwner {
+    #[prost(bytes = "vec", tag = "1")]
+    visitor: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    address: Option<Vec<u8>>,
+}
+
 /// A place in the log.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredMark {

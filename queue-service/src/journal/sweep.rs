@@ -187,6 +187,7 @@ impl Broom<'_> {
         let gone = std::mem::take(&mut self.sweep.gone);
         for of_one in gone.chunk_by(|(one, _), (other, _)| one == other) {
             self.shorten_runs(of_one)?;
+            self.forget_owner(of_one)?;
         }
         self.sweep.gone = gone;
         let Beginning { seq, stamp } = self.sweep.begins;
@@ -205,6 +206,21 @@ impl Broom<'_> {
                 self.sweep.rows.insert(Key::Run(conversation, posted), Some(run));
             }
         }
+    }
+
+    /// A conversation of which nothing is left belongs to nobody.
+    fn forget_owner(&mut self, gone: &[(ConversationId, u64)]) -> Result<(), JournalError> {
+        let Some((conversation, _)) = gone.first() else { return Ok(()) };
+        for posted in self.store.conversation(*conversation, u64::MAX, self.tally) {
+            let posted = posted?;
+            let stays = gone.binary_search(&(*conversation, posted)).is_err();
+            // A run may name messages that went before.
+            if stays && self.store.message(posted, self.tally)?.is_some() {
+                return Ok(());
+            }
+        }
+        self.sweep.rows.insert(Key::Owner(*conversation), None);
+        Ok(())
     }
 
     /// Runs whose last message goes end with the last one that stays, or go. A run keeps numbers of messages that are

@@ -82,6 +82,12 @@ impl<J: Journal, C: Clock> State<J, C> {
                 self.with.queue.visit_request(request);
             }
         }
+        for conversation in &command.conversations {
+            if !self.with.queue.knows_owner(*conversation) {
+                let owner = self.with.store.find_owner(*conversation, tally)?;
+                self.with.queue.visit_owner(*conversation, owner);
+            }
+        }
         for id in &command.ids {
             if !self.with.queue.knows(*id)
                 && let Some(record) = self.with.store.find(*id, tally)?
@@ -109,7 +115,8 @@ impl<J: Journal, C: Clock> State<J, C> {
         }
         let last_stamp = self.with.queue.last_stamp();
         let (at, service_time) = (moment.wall, moment.now);
-        let commit = Commit { stamp: last_stamp, at, service_time, changes, forget, sweep, pauses };
+        let owners = self.with.queue.take_owners();
+        let commit = Commit { stamp: last_stamp, at, service_time, changes, forget, sweep, pauses, owners };
         let tally = Tally::default();
         let began = Instant::now();
         self.with.journal.append(&commit, &tally)?;

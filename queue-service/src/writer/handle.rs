@@ -87,6 +87,7 @@ impl QueueHandle {
         let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
         let keys =
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
+        let conversations = posts.iter().filter_map(|(new, _)| new.claims()).collect();
         let bytes = posts.iter().map(|(new, _)| new.text.len()).sum();
         let weight = Weight { items: posts.len(), bytes };
         let held = posts.iter().map(|(new, _)| of_post(new)).sum();
@@ -94,7 +95,7 @@ impl QueueHandle {
             posts.into_iter().map(|(new, request)| queue.post(new, request, at)).collect()
         };
         let (reply, outcome) = oneshot::channel();
-        self.command(Command { ids, keys, weight, ..Command::new(call, reply, rule) }, held)?;
+        self.command(Command { ids, keys, conversations, weight, ..Command::new(call, reply, rule) }, held)?;
         outcome.await.map_err(|_| CommandError::Stopped)
     }
 

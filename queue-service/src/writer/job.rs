@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::room::Taken;
-use crate::domain::{At, Event, LeaseRef, Queue, RequestKey, Taker, TakerId};
+use crate::domain::{At, ConversationId, Event, LeaseRef, Queue, RequestKey, Taker, TakerId};
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -31,6 +31,8 @@ pub(super) struct Command {
     pub(super) ids: Vec<Uuid>,
     /// Idempotency keys that it asks for.
     pub(super) keys: Vec<RequestKey>,
+    /// Conversations whose owners it asks for.
+    pub(super) conversations: Vec<ConversationId>,
     /// How many items it has and how many bytes of texts: a group of commands has a bound in both.
     pub(super) weight: Weight,
     /// Its part of the room before the writer, given back once it is decided.
@@ -81,6 +83,7 @@ impl Command {
             call,
             ids: Vec::new(),
             keys: Vec::new(),
+            conversations: Vec::new(),
             weight: Weight { items: 1, bytes: 0 },
             taken: None,
             decide: Box::new(decide),

@@ -283,6 +283,7 @@ pub(crate) fn remark(human: &str) -> NewMessage {
         human: None,
         session_id: None,
         sender: None,
+        claimant: None,
     }
 }
 

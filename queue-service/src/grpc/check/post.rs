@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::uuid;
 use crate::{
-    domain::{Address, Author, Checks, Limits, NewMessage, Rejection, Request, RequestKey, Sender},
+    domain::{Address, Author, Checks, Claimant, Limits, NewMessage, Rejection, Request, RequestKey, Sender},
     writer::Post,
 };
 
@@ -19,11 +19,13 @@ const KEY_CHARS: u32 = 255;
 
 /// A message to be posted, with its idempotency key. `sender` is who stands behind the caller; none if the caller has no
 /// share. `scope` is to whom the key belongs: the same key of somebody else is another one.
+/// `claimant` is who asks for its conversation.
 pub(in crate::grpc) fn post(
     limits: &Limits,
     request: v1::PostMessageRequest,
     sender: Option<Sender>,
     scope: &[u8],
+    claimant: Option<Claimant>,
 ) -> Result<Post, Rejection> {
     let v1::PostMessageRequest { message, idempotency_key } = request;
     let Some(mut message) = message else {
@@ -72,6 +74,7 @@ pub(in crate::grpc) fn post(
         human: message.human_username.zip(message.human_color),
         session_id: message.session_id,
         sender,
+        claimant,
     };
     Ok((new, request))
 }

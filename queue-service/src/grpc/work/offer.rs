@@ -137,7 +137,8 @@ impl WorkStream {
 
     async fn offer_one(&mut self, record: &Record, offers: &mut Offers) -> Result<(), Over> {
         offers.open.insert(record.content.id);
-        let work = v1::Work { message: Some(answer::message(record)), lease: None, context: Vec::new() };
+        let work =
+            v1::Work { message: Some(answer::message_for_worker(record)), lease: None, context: Vec::new() };
         self.send(Event::Work(work)).await
     }
 

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::SledStore;
 use crate::{
-    domain::{ConversationId, Millis, Record, RequestKey, Requested, Status},
+    domain::{ConversationId, Millis, Owner, Record, RequestKey, Requested, Status},
     journal::{
         FormatError, JournalError, LastCommit, Tally,
         keys::{Key, last_number},
         stored::{
-            StoredCommit, StoredMark, StoredMessage, StoredPause, StoredRequest, StoredRun, StoredState,
-            decode,
+            StoredCommit, StoredMark, StoredMessage, StoredOwner, StoredPause, StoredRequest, StoredRun,
+            StoredState, decode,
         },
     },
 };
@@ -39,6 +39,16 @@ impl SledStore {
     pub fn find_request(&self, key: RequestKey, tally: &Tally) -> Result<Option<Requested>, JournalError> {
         let Some(row) = self.get(Key::Request(key), tally)? else { return Ok(None) };
         Ok(Some(decode::<StoredRequest>(&row)?.into_requested(key)?))
+    }
+
+    /// Whose a conversation is; `None` if it is nobody's.
+    pub fn find_owner(
+        &self,
+        conversation: ConversationId,
+        tally: &Tally,
+    ) -> Result<Option<Owner>, JournalError> {
+        let Some(row) = self.get(Key::Owner(conversation), tally)? else { return Ok(None) };
+        Ok(Some(decode::<StoredOwner>(&row)?.into_owner()?))
     }
 
     /// The entities that are paused, and since when.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredPause,
-    StoredRequest, StoredSender, StoredState, StoredWork,
+    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredOwner,
+    StoredPause, StoredRequest, StoredSender, StoredState, StoredWork,
 };
 use crate::domain::{
-    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Pause, Record, RequestKey,
-    Requested, Sender, SenderKey, State, Status, Token, Work,
+    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Owner, Pause, Record,
+    RequestKey, Requested, Sender, SenderKey, State, Status, Token, Work,
 };
 
 impl StoredMessage {
@@ -266,6 +266,17 @@ impl StoredRequest {
             timestamp: self.timestamp,
             at: self.timestamp.saturating_add(self.later),
         })
+    }
+}
+
+impl StoredOwner {
+    pub(in crate::journal) fn of(owner: &Owner) -> Self {
+        Self { visitor: owner.visitor.0.to_vec(), address: owner.address.map(|address| address.0.to_vec()) }
+    }
+
+    pub(in crate::journal) fn into_owner(self) -> Result<Owner, FormatError> {
+        let address = self.address.map(|address| bytes16(&address, "address")).transpose()?;
+        Ok(Owner { visitor: SenderKey(bytes16(&self.visitor, "visitor")?), address: address.map(SenderKey) })
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::Invalid(_) => Refusal::Invalid,
         Rejection::NameReserved(_) => panic!("no visitor posts here"),
         Rejection::NotAllowed { .. } => panic!("rights are judged before the rules"),
+        Rejection::ConversationTaken => panic!("nobody claims a conversation here"),
         Rejection::NotFound(_) => Refusal::NotFound,
         Rejection::NotPending(_) => Refusal::NotPending,
         Rejection::NotDue { .. } => Refusal::NotDue,
