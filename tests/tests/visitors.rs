@@ -109,7 +109,7 @@ async fn a_god_mode_session_is_shown_as_a_digest_and_given_to_who_works_on_it() 
     let visitor = world.gateway.visitor();
     let request = visitor.request(Method::POST, "/api/comments").header("x-visitor", ANN).json(&asked);
     let posted = Answer::to(request).await.ok(201);
-    let digest = posted["botParams"]["sessionId"].as_str().unwrap().to_owned();
+    let digest = posted["message"]["botParams"]["sessionId"].as_str().unwrap().to_owned();
     assert!(digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
     let seen = visitor.get("/api/comments?domain=lobby").await;
     assert!(!seen.text().contains("the-session") && seen.text().contains(&digest), "{}", seen.text());

@@ -89,7 +89,8 @@ struct BotParams {
     ai_username: String,
     /// Color under which the bot answers.
     ai_color: String,
-    /// The God Mode session that the message belongs to.
+    /// The God Mode session that the message belongs to: as it was given for a worker that claims it or lists what waits, for
+    /// all others 16 hex digits that stand for it.
     #[schema(required)]
     session_id: Option<String>,
     /// Worker that claimed it last.
