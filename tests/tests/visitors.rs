@@ -1,8 +1,6 @@
 //! Conversations belong to the visitors who began them: by a secret in a cookie or a header, or by the address where there
 //! is none. What a stranger types opens nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use e2e::{Answer, Browser, Service, WORKER, World, held, question, reply, within_deadline};
 use reqwest::Method;
 use serde_json::{Value, json};

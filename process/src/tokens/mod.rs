@@ -228,31 +228,53 @@ impl Tokens {
     pub async fn follow(self) {
         let Some(path) = self.0.path.clone() else { return std::future::pending().await };
         let mut looks = tokio::time::interval(LOOK_EVERY);
-        let (mut seen, mut failed) = (None, false);
+        let mut following = Following::default();
         loop {
             looks.tick().await;
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || TokensFile::at(&path).read()).await;
-            let Ok(read) = read else { continue };
-            match read {
-                Ok(lines) if seen.as_ref() == Some(&lines) => failed = false,
-                Ok(lines) => {
-                    failed = false;
-                    self.0.table.store(Arc::new(table(&self.0.own, lines.clone())));
-                    self.0.changes.send_replace(());
-                    // The first look finds what was loaded at the start.
-                    if seen.is_some() {
-                        tracing::info!(tokens = lines.len(), "the tokens file has changed");
-                    }
-                    seen = Some(lines);
-                }
-                Err(error) if !failed => {
-                    failed = true;
-                    tracing::error!(%error, "the tokens stay as they were: fix the file");
-                }
-                Err(_) => {}
+            if let Ok(read) = read
+                && let Some(lines) = following.next(read)
+            {
+                self.0.table.store(Arc::new(table(&self.0.own, lines)));
+                self.0.changes.send_replace(());
             }
         }
+    }
+}
+
+/// What the looks at the file have shown.
+#[derive(Debug, Default)]
+struct Following {
+    seen: Option<Vec<Line>>,
+    empty: bool,
+    failed: bool,
+}
+
+impl Following {
+    /// The tokens that count from now on, if they are others than before.
+    fn next(&mut self, read: Result<Vec<Line>, TokensFileError>) -> Option<Vec<Line>> {
+        let lines = match read {
+            Ok(lines) => lines,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::error!(%error, "the tokens stay as they were: fix the file");
+                }
+                return None;
+            }
+        };
+        self.failed = false;
+        // An editor empties a file before it writes it: to be believed, that has to be seen twice.
+        let was_empty = std::mem::replace(&mut self.empty, lines.is_empty());
+        if self.seen.as_ref() == Some(&lines) || (self.seen.is_some() && lines.is_empty() && !was_empty) {
+            return None;
+        }
+        // The first look finds what was loaded at the start.
+        if self.seen.is_some() {
+            tracing::info!(tokens = lines.len(), "the tokens file has changed");
+        }
+        self.seen = Some(lines.clone());
+        Some(lines)
     }
 }
 

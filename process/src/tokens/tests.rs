@@ -136,6 +136,20 @@ async fn a_running_service_learns_of_new_and_of_revoked_tokens_and_keeps_them_ov
     following.abort();
 }
 
+#[test]
+fn a_file_that_is_empty_for_a_moment_takes_no_token_away() {
+    let (_folder, path) = kept(&[&draw(Role::Operator, &[], None)]);
+    let lines = || TokensFile::at(&path).read();
+    let mut following = Following::default();
+    assert!(following.next(lines()).is_some(), "the first look");
+    assert!(following.next(Ok(Vec::new())).is_none());
+    assert!(following.next(lines()).is_none(), "it is as it was");
+    assert!(following.next(Ok(Vec::new())).is_none());
+    assert_eq!(following.next(Ok(Vec::new())), Some(Vec::new()), "it stays empty");
+    assert!(following.next(Ok(Vec::new())).is_none());
+    assert!(following.next(lines()).is_some());
+}
+
 proptest! {
     #[test]
     fn nothing_but_the_whole_token_is_accepted(sent in "(rpt_)?[0-9a-f_]{0,80}", at_byte in 0usize..80, with: u8) {
