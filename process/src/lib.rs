@@ -24,6 +24,7 @@ mod sent;
 mod serve;
 mod shutdown;
 mod span;
+mod switch;
 mod tokens;
 mod watched;
 
@@ -48,6 +49,7 @@ pub use sent::SentBody;
 pub use serve::serve;
 pub use shutdown::on_signal;
 pub use span::Span;
+pub use switch::Switch;
 pub use tokens::{
     AcceptedTokens, Credential, Grant, Line, NewToken, Role, SentToken, TokenRefused, Tokens, TokensFile,
     TokensFileError, token_variable,

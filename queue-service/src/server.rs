@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
 use hyper::body::Incoming;
-use repartee_process::{Bound, ByteLimit, Connection, Door, NewToken, Tokens, TokensFileError};
+use repartee_process::{Bound, ByteLimit, Connection, Door, NewToken, Switch, Tokens, TokensFileError};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
 use tokio::{
     net::TcpListener,
@@ -17,7 +17,10 @@ use tower::ServiceExt as _;
 use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
-    grpc::{self, Bounds, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page, authorize},
+    grpc::{
+        self, Bounds, Guesses, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page, authorize,
+        slow_guesses,
+    },
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     limits_file::LimitsFile,
     observe,
@@ -267,13 +270,14 @@ fn open<J: Journal>(
         retention: settings.retention.map(Retention::millis),
         ages_from: clock.ages_from(),
     };
+    let guesses = (settings.client_limits == Switch::On).then(|| Guesses::new(settings.client_wrong_tokens));
     let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
     let grpc = QueueGrpc {
         queue,
         clock,
         reads: Reads { views, store, costs, failures: Arc::default() },
         limits: Arc::new(settings.limits.clone()),
-        rights: Arc::new(Rights { tokens, edits, visitors: addr.ip().to_canonical().is_loopback() }),
+        rights: Arc::new(Rights { tokens, edits, visitors: addr.ip().to_canonical().is_loopback(), guesses }),
         streams: StreamRules {
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),
@@ -327,6 +331,7 @@ async fn serve_grpc(
     let draining = grpc.streams.draining.clone();
     let admission = grpc::Door::new(draining, grpc.queue.clone(), &grpc.bounds, is_loopback);
     let rights = Arc::clone(&grpc.rights);
+    let guessed_at = Arc::clone(&rights);
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
     let mut routes = Routes::from(Router::new()).add_service(health_service).add_service(queue);
     if reflection.unwrap_or(is_loopback) {
@@ -340,7 +345,7 @@ async fn serve_grpc(
         .layer(from_fn_with_state(rights, authorize))
         .layer(from_fn_with_state(admission, admit))
         .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
-    let router = calls.merge(metrics);
+    let router = calls.merge(metrics).layer(from_fn_with_state(guessed_at, slow_guesses));
     let of_connection = move |connection: &Connection| {
         let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
         Some(router.clone().map_request(move |mut request: Request<Incoming>| {

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::Parser;
-use repartee_process::{AnswerLimits, ByteLimit, Patience, Span};
+use repartee_process::{AnswerLimits, ByteLimit, Patience, Rate, Span, Switch};
 use serde::Serialize;
 
 use crate::{
@@ -177,6 +177,12 @@ pub struct Settings {
     /// and whoever types the same names and colors is in it.
     #[arg(long, env = "REPARTEE_CONVERSATION_OWNER", value_enum, default_value = "visitor")]
     pub conversation_owner: ConversationOwner,
+    /// Limits by client; `off` counts no wrong tokens, for load tests and closed networks.
+    #[arg(long, env = "REPARTEE_CLIENT_LIMITS", value_enum, default_value = "on")]
+    pub client_limits: Switch,
+    /// Wrong tokens of one address after which no other token of it is looked at, until it has waited.
+    #[arg(long, env = "REPARTEE_CLIENT_WRONG_TOKENS", default_value = "20/1m", value_name = "COUNT/SPAN")]
+    pub client_wrong_tokens: Rate,
     /// Highest priority that a visitor's message gets, and its priority if it names none: 0 to 99.
     #[arg(long, env = "REPARTEE_VISITOR_PRIORITY", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=99))]
     pub visitor_priority: u32,

@@ -38,7 +38,7 @@ mod tail;
 mod upstream;
 mod visitor;
 
-pub use client::{ClientSettings, ForwardedHeader, Network, Switch};
+pub use client::{ClientSettings, ForwardedHeader, Network};
 pub use observe::LogAddresses;
 pub use server::{Error, Server, run};
 pub use settings::Settings;

@@ -18,6 +18,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
 };
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 /// Two addresses of this machine, and one where a proxy could be.
 const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -406,6 +408,59 @@ async fn a_right_token_that_does_not_suffice_is_no_guess_and_goes_on_beside_gues
     over(&send(&guesser, e2e::ECHO_WORKER, "/api/stats").await, "wrong_tokens");
     guesser.get("/api/comments").await.ok(200);
     send(&other, OPERATOR, "/api/stats").await.ok(200);
+}
+
+/// The status of a call of the gRPC port with this token.
+async fn called(queue: &Service, token: &str) -> (Code, String) {
+    let grpc = queue.grpc_with(Some(token)).await;
+    match grpc.stats().await {
+        Ok(_) => (Code::Ok, String::new()),
+        Err(status) => {
+            (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
+        }
+    }
+}
+
+#[tokio::test]
+async fn guesses_at_the_grpc_port_are_slowed_and_shut_out_nobody_who_was_known_before() {
+    let settings = ["--client-limits", "on", "--client-wrong-tokens", "5/1h"];
+    let world = World::with(&settings, &[]).await;
+    let limited = (Code::ResourceExhausted, "CLIENT_LIMIT".to_owned());
+    for _ in 0..20 {
+        // Right, but not of an operator.
+        assert_eq!(called(&world.queue, WORKER).await, (Code::PermissionDenied, String::new()));
+    }
+    assert_eq!(called(&world.queue, OPERATOR).await.0, Code::Ok);
+    world.browser().comment(&post("The gateway is known")).await;
+    for _ in 0..5 {
+        assert_eq!(called(&world.queue, WRONG).await, (Code::PermissionDenied, "TOKEN_UNKNOWN".to_owned()));
+    }
+    for _ in 0..20 {
+        assert_eq!(called(&world.queue, WRONG).await, limited);
+    }
+    let metrics = Browser::with(&world.queue.grpc_url(), Some(WRONG)).get("/metrics").await;
+    assert_eq!(metrics.status, 429);
+    assert!(metrics.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(
+        called(&world.queue, e2e::ECHO_WORKER).await,
+        limited,
+        "one that is not known is not looked at"
+    );
+    assert_eq!(called(&world.queue, OPERATOR).await.0, Code::Ok);
+    world.browser().comment(&post("The gateway goes on, from the same address")).await;
+    let metrics = Metrics::of(&Browser::new(&world.queue.grpc_url())).await;
+    assert_eq!(metrics.value("repartee_wrong_tokens_total"), 5.0);
+    assert_eq!(metrics.refused("peer_wrong_tokens"), 22.0);
+}
+
+#[tokio::test]
+async fn wrong_tokens_that_a_gateway_passes_on_do_not_count_against_the_gateway() {
+    let world = World::with(&["--client-limits", "on", "--client-wrong-tokens", "5/1h"], &[]).await;
+    for _ in 0..20 {
+        let refused = Browser::with(&format!("http://{}", world.gateway.http_addr()), Some(WRONG));
+        assert_eq!(refused.get("/api/stats").await.problem(403)["reason"], "TOKEN_UNKNOWN");
+    }
+    world.browser().comment(&post("Hello")).await;
 }
 
 #[tokio::test]

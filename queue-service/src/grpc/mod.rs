@@ -10,6 +10,7 @@ mod check;
 mod door;
 mod draft;
 mod fields;
+mod guesses;
 mod lists;
 mod names;
 mod others;
@@ -37,6 +38,7 @@ use crate::{
 
 pub(crate) use bounds::Bounds;
 pub(crate) use door::{Door, admit, admit_to_page};
+pub(crate) use guesses::{Guesses, slow_guesses};
 pub(crate) use names::Names;
 pub(crate) use rights::{Rights, authorize};
 

@@ -23,6 +23,7 @@ use tonic::{Status, transport::server::TcpConnectInfo};
 use uuid::Uuid;
 
 use super::{
+    Guesses,
     caller::{Caller, Principal},
     status,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Rights {
     pub(crate) edits: EditSecret,
     /// Visitors' calls need no token: the port is bound to the loopback.
     pub(crate) visitors: bool,
+    /// The wrong tokens of each peer; none if they are not counted.
+    pub(crate) guesses: Option<Guesses>,
 }
 
 /// Lets a call in that its caller may make, with its [`Caller`] in the extensions, or answers it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use repartee_process::{Full, TokenRefused, refusals};
+use repartee_process::{Full, RateUsage, TokenRefused, refusals};
 use repartee_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -16,6 +16,9 @@ use crate::{
 
 /// Domain of `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "repartee.v1";
+
+/// Reasons to refuse a token that may be a guess.
+pub(super) const WRONG_TOKEN: [&str; 3] = ["TOKEN_UNKNOWN", "TOKEN_EXPIRED", "EDIT_TOKEN_WRONG"];
 
 /// A client that finds the writer busy may come back after this.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -178,6 +181,18 @@ pub(super) fn wrong_token(refused: TokenRefused) -> Status {
         TokenRefused::Expired => "TOKEN_EXPIRED",
     };
     Refusal::new(Code::PermissionDenied, reason).into_status(refused.to_string())
+}
+
+/// A peer has sent too many of those; this one was not looked at.
+pub(super) fn too_many_wrong_tokens(usage: RateUsage) -> Status {
+    Refusal { retry_after: Some(usage.reset), ..Refusal::new(Code::ResourceExhausted, "CLIENT_LIMIT") }
+        .into_status(format!(
+            "too many wrong tokens came from this address ({} at once, all of them again after {} s); this one was not \
+             looked at, try again in {} s",
+            usage.burst,
+            usage.window.as_secs(),
+            usage.reset.as_secs() + 1
+        ))
 }
 
 /// A token of an author that is not that of this message.

@@ -16,11 +16,11 @@ use axum::{extract::Request, response::Response};
 use http::{HeaderMap, Method, header::AUTHORIZATION};
 use parking_lot::Mutex;
 use repartee_process::{
-    AcceptedTokens, ClientPermit, ClientPermits, ClientRate, Fill, Full, Rate, RateUsage, SentToken,
+    AcceptedTokens, ClientPermit, ClientPermits, ClientRate, Fill, Full, Rate, RateUsage, SentToken, Switch,
 };
 use repartee_proto::v1;
 
-use super::{Client, ClientSettings, Switch};
+use super::{Client, ClientSettings};
 use crate::{judged::Judgement, polls, problem::Problem};
 
 /// Where single messages are edited and deleted.

@@ -25,7 +25,7 @@ use repartee_process::ClientKey;
 pub use forwarded::ForwardedHeader;
 pub(crate) use limits::{Admitted, ClientLimits, Held, rate_headers, share_headers};
 pub use proxies::Network;
-pub use settings::{ClientSettings, Switch};
+pub use settings::ClientSettings;
 
 /// More proxies of ours in a row than anybody has: what stands further to the left is not looked at.
 const MOST_HOPS: usize = 16;

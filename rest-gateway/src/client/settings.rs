@@ -4,19 +4,9 @@
 use std::num::NonZeroU32;
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
-use repartee_process::Rate;
+use clap::Args;
+use repartee_process::{Rate, Switch};
 use serde::Serialize;
-
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Switch {
-    /// It is.
-    On,
-    /// It is not.
-    Off,
-}
 
 /// What each client may take: an IPv4 address, or the /64 of an IPv6 address. More is refused with 429, and the rest is
 /// left to others.

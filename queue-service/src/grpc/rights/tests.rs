@@ -39,7 +39,8 @@ impl Judge {
         let edits = EditSecret::open(folder.path()).expect("it is empty");
         let new = |role, entities: &[String]| NewToken::draw(role, entities, "", None);
         let own = [new(Role::Worker, &["bot".to_owned()]), new(Role::Gateway, &[]), new(Role::Operator, &[])];
-        let rights = Rights { tokens: Tokens::load(None, &own).unwrap(), edits, visitors: loopback };
+        let rights =
+            Rights { tokens: Tokens::load(None, &own).unwrap(), edits, visitors: loopback, guesses: None };
         Self { rights, tokens: own.map(|token| token.secret.reveal().to_owned()), _folder: folder }
     }
 
