@@ -91,6 +91,11 @@ impl Bound {
         Full { name: self.0.name, held: self.held(), limit: self.0.limit }
     }
 
+    /// How much may be held.
+    pub fn limit(&self) -> u32 {
+        self.0.limit
+    }
+
     /// How much is held.
     pub fn held(&self) -> u32 {
         let free = u32::try_from(self.0.free.available_permits()).unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@
 mod choice;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::{
@@ -81,6 +81,7 @@ struct Ended {
     idle: Counter,
     head: Counter,
     crowded: Counter,
+    unproven: Counter,
 }
 
 #[derive(Default)]
@@ -89,6 +90,8 @@ struct Open {
     all: HashMap<u64, Arc<ConnectionState>>,
     /// Who leaves next for a newcomer.
     candidates: VecDeque<Candidate>,
+    /// Those in reserved places that have proved nothing yet.
+    unproven: BTreeSet<u64>,
 }
 
 /// What is known of one connection.
@@ -107,7 +110,11 @@ pub struct ConnectionState {
     /// When the head that is on its way began, in the same measure; 0 if none is.
     head_since: AtomicU64,
     kept: AtomicBool,
+    /// Since when it stands in a reserved place without a proof, in the same measure; 0 if it does not.
+    unproven_since: AtomicU64,
     shared: AtomicBool,
+    /// Most streams over HTTP/2 that were reset before they were looked at; 0: what the library thinks right.
+    resets: AtomicU32,
     fate: AtomicU8,
     waker: AtomicWaker,
 }
@@ -161,15 +168,20 @@ impl Connections {
             answers_refused: refusals(answers.per_connection_name),
             answers,
             began: Instant::now(),
-            ended: Ended { idle: ended("idle"), head: ended("head"), crowded: ended("crowded") },
+            ended: Ended {
+                idle: ended("idle"),
+                head: ended("head"),
+                crowded: ended("crowded"),
+                unproven: ended("unproven"),
+            },
             open: Mutex::default(),
         });
         tokio::spawn(look_after(Arc::downgrade(&registry)));
         Self(registry)
     }
 
-    /// Takes a connection in.
-    pub(crate) fn register(&self, peer: SocketAddr) -> Registration {
+    /// Takes a connection in. One in a reserved place has to prove within the time for a head that it is for those.
+    pub(crate) fn register(&self, peer: SocketAddr, is_reserved: bool) -> Registration {
         let mut open = self.0.open.lock();
         open.next += 1;
         let state = Arc::new(ConnectionState {
@@ -182,11 +194,16 @@ impl Connections {
             idle_since: AtomicU64::new(self.0.now()),
             head_since: AtomicU64::new(0),
             kept: AtomicBool::new(false),
+            unproven_since: AtomicU64::new(if is_reserved { self.0.now() } else { 0 }),
             shared: AtomicBool::new(false),
+            resets: AtomicU32::new(0),
             fate: AtomicU8::new(Fate::Stay as u8),
             waker: AtomicWaker::new(),
         });
         open.all.insert(state.id, Arc::clone(&state));
+        if is_reserved {
+            open.unproven.insert(state.id);
+        }
         Registration(state)
     }
 
@@ -207,6 +224,19 @@ impl Connections {
                     state.end(Fate::End);
                     return true;
                 }
+            }
+        }
+        false
+    }
+
+    /// Ends the connection that has stood for longest in a reserved place without a proof. False if there is none.
+    pub(crate) fn make_reserved_room(&self) -> bool {
+        let mut open = self.0.open.lock();
+        while let Some(id) = open.unproven.pop_first() {
+            if let Some(state) = open.all.get(&id).filter(|state| state.fate() != Fate::End) {
+                self.0.ended.unproven.increment(1);
+                state.end(Fate::End);
+                return true;
             }
         }
         false
@@ -248,6 +278,10 @@ impl Registry {
         let now = self.now();
         let waited = |since: u64| Duration::from_millis(now.saturating_sub(since));
         for state in self.open.lock().all.values() {
+            let unproven = state.unproven_since.load(Ordering::Relaxed);
+            if unproven > 0 && waited(unproven) >= self.patience.head {
+                self.end(state, Fate::End, &self.ended.unproven);
+            }
             if state.requests.load(Ordering::Acquire) > 0 {
                 continue;
             }
@@ -282,8 +316,24 @@ impl ConnectionState {
     }
 
     /// This connection is never ended in favour of a newcomer: it is one of those that everybody depends on.
+    /// If it stands in a reserved place, that is its own from now on.
     pub fn keep(&self) {
+        if self.kept.load(Ordering::Relaxed) {
+            return;
+        }
         self.kept.store(true, Ordering::Relaxed);
+        self.unproven_since.store(0, Ordering::Relaxed);
+        self.registry.open.lock().unproven.remove(&self.id);
+    }
+
+    /// Whoever speaks here does so for many, who give up what they asked for: so many streams over HTTP/2 may be reset
+    /// before they were looked at, until the connection is ended. Has to be said before the first request.
+    pub fn expect_resets(&self, most: u32) {
+        self.resets.store(most, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
     }
 
     /// Many clients come by this connection, as by a proxy's: its address says nothing of any of them.
@@ -383,7 +433,10 @@ impl ConnectionState {
             client: ClientKey::from(self.peer.ip()),
             idle_since: is_idle.then(|| self.idle_since.load(Ordering::Relaxed)),
             is_shared: self.shared.load(Ordering::Relaxed),
-            may_end: !self.kept.load(Ordering::Relaxed) && self.fate() != Fate::End,
+            may_end: !self.kept.load(Ordering::Relaxed)
+                // Its place is of no use to those who have no reserved one.
+                && self.unproven_since.load(Ordering::Relaxed) == 0
+                && self.fate() != Fate::End,
         }
     }
 }
@@ -411,7 +464,9 @@ impl Drop for AnswerPermit {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.0.registry.open.lock().all.remove(&self.0.id);
+        let mut open = self.0.registry.open.lock();
+        open.all.remove(&self.0.id);
+        open.unproven.remove(&self.0.id);
     }
 }
 

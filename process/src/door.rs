@@ -38,6 +38,7 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub struct Door {
     listener: TcpListener,
     places: Bound,
+    reserve: Option<Bound>,
     connections: Connections,
 }
 
@@ -79,7 +80,26 @@ impl Door {
         answers: AnswerLimits,
     ) -> Self {
         let places = Bound::new(name, open_files::connections(most));
-        Self { listener, places, connections: Connections::new(name, patience, answers) }
+        Self { listener, places, reserve: None, connections: Connections::new(name, patience, answers) }
+    }
+
+    /// Keeps `most` places more, for those whom everybody depends on ([`ConnectionState::keep`]): who comes when there is
+    /// no other room takes one, and has the time for a head to prove to be one of those. If all of these are taken, the
+    /// one that has proved nothing for longest is ended for the newcomer. `name` is their label in the metrics.
+    pub fn with_reserve(mut self, name: &'static str, most: u32) -> Self {
+        let (of_places, limit) = (self.places.fill().name, self.places.limit());
+        let wanted = limit.saturating_add(most);
+        let possible = open_files::connections(wanted);
+        // Where the system has fewer, both give.
+        let reserve = if possible < wanted { most.min(possible / 2) } else { most };
+        self.places = Bound::new(of_places, possible - reserve);
+        self.reserve = Some(Bound::new(name, reserve)).filter(|_| reserve > 0);
+        self
+    }
+
+    /// The bound of the reserved places, if there are any.
+    pub fn reserve(&self) -> Option<&Bound> {
+        self.reserve.as_ref()
     }
 
     /// True if only this machine can reach it.
@@ -104,8 +124,12 @@ impl Door {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     if let Some(place) = self.place_for(peer).await {
-                        return (self.connection(stream, peer, place), peer);
+                        return (self.connection(stream, peer, place, false), peer);
                     }
+                    if let Some(place) = self.reserved_place().await {
+                        return (self.connection(stream, peer, place, true), peer);
+                    }
+                    self.places.refuse();
                 }
                 // The peer went away before it was its turn.
                 Err(error) if is_of_the_peer(&error) => {}
@@ -122,18 +146,24 @@ impl Door {
         if let Some(place) = self.places.try_enter(1) {
             return Some(place);
         }
-        let place = if self.connections.make_room(newcomer) {
-            timeout(HANDOVER, self.places.entered(1)).await.ok()
-        } else {
-            None
-        };
-        if place.is_none() {
-            self.places.refuse();
+        if !self.connections.make_room(newcomer) {
+            return None;
         }
-        place
+        timeout(HANDOVER, self.places.entered(1)).await.ok()
     }
 
-    fn connection(&self, stream: TcpStream, peer: SocketAddr, place: Place) -> Connection {
+    async fn reserved_place(&self) -> Option<Place> {
+        let reserve = self.reserve.as_ref()?;
+        if let Some(place) = reserve.try_enter(1) {
+            return Some(place);
+        }
+        if !self.connections.make_reserved_room() {
+            return None;
+        }
+        timeout(HANDOVER, reserve.entered(1)).await.ok()
+    }
+
+    fn connection(&self, stream: TcpStream, peer: SocketAddr, place: Place, is_reserved: bool) -> Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
@@ -142,7 +172,7 @@ impl Door {
             is_http1: false,
             blocked: None,
             taken: 0,
-            registration: self.connections.register(peer),
+            registration: self.connections.register(peer, is_reserved),
             _place: place,
         }
     }

@@ -37,6 +37,9 @@ const HEAD_BYTES: u32 = 16 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often an HTTP/2 connection is checked for life, and how long its peer may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Most errors of streams in the life of a connection that is shared by many, such as data that comes after the end of its
+/// stream; the library's own limit is for one client, and never forgets. They cost a frame each, and hold nothing.
+const SHARED_STREAM_ERRORS: usize = 1 << 20;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -87,7 +90,8 @@ where
             let connection = http1(patience).serve_connection(io, service);
             Either::Left(Served { connection, state, is_leaving: false })
         } else {
-            let connection = both(patience, streams).serve_connection(io, service).into_owned();
+            let connection =
+                both(patience, streams, state.resets()).serve_connection(io, service).into_owned();
             Either::Right(Box::pin(Served { connection, state, is_leaving: false }))
         }
     });
@@ -117,7 +121,7 @@ fn http1(patience: Patience) -> http1::Builder {
 }
 
 /// HTTP/2; and HTTP/1 from clients whose first bytes could be both.
-fn both(patience: Patience, streams: u32) -> auto::Builder<StreamExecutor> {
+fn both(patience: Patience, streams: u32, resets: u32) -> auto::Builder<StreamExecutor> {
     let mut builder = auto::Builder::new(StreamExecutor(patience));
     builder
         .http1()
@@ -131,6 +135,12 @@ fn both(patience: Patience, streams: u32) -> auto::Builder<StreamExecutor> {
         .keep_alive_timeout(KEEPALIVE)
         .max_concurrent_streams(streams)
         .max_header_list_size(HEAD_BYTES);
+    if resets > 0 {
+        builder
+            .http2()
+            .max_pending_accept_reset_streams(resets as usize)
+            .max_local_error_reset_streams(SHARED_STREAM_ERRORS);
+    }
     builder
 }
 

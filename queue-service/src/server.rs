@@ -18,8 +18,8 @@ use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
     grpc::{
-        self, Bounds, Guesses, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page, authorize,
-        slow_guesses,
+        self, Bounds, DoorBounds, Guesses, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page,
+        authorize, slow_guesses,
     },
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     limits_file::LimitsFile,
@@ -135,8 +135,9 @@ impl Server {
         let (calls_per_connection, reflection) = (settings.max_calls_per_connection, settings.reflection);
         let (patience, answers) = (settings.patience(), settings.answers());
         let total = answers.total.clone();
-        let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers);
-        let connections = door.places().clone();
+        let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers)
+            .with_reserve("gateway_connections", settings.gateway_connections);
+        let connections = (door.places().clone(), door.reserve().cloned());
         let opening =
             tokio::task::spawn_blocking(move || open(&settings, &own, addr, connections, total, journal));
         let opened = opening.await.map_err(|_| Error::Writer)??;
@@ -197,7 +198,8 @@ impl Server {
         draining.cancel();
         outcome?;
         // Whether all of them have said goodbye or not: the connections are closed next.
-        let goodbye = async { tokio::join!(streams.workers.emptied(), streams.watchers.emptied()) };
+        let (workers, watchers, gateways) = (streams.workers, streams.watchers, streams.gateways);
+        let goodbye = async { tokio::join!(workers.emptied(), watchers.emptied(), gateways.emptied()) };
         let _ = timeout(GOODBYE, goodbye).await;
         stop.cancel();
         if let Ok(served) = timeout(DRAIN, serving).await {
@@ -227,7 +229,7 @@ fn open<J: Journal>(
     settings: &Settings,
     own: &[NewToken],
     addr: SocketAddr,
-    connections: Bound,
+    connections: DoorBounds,
     answers: ByteLimit,
     journal: impl FnOnce(SledStore) -> J,
 ) -> Result<Opened, Error> {
@@ -281,6 +283,7 @@ fn open<J: Journal>(
         streams: StreamRules {
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),
+            gateways: Bound::new("gateway_streams", settings.gateway_streams),
             drafters: Bound::new("drafts", settings.max_streams),
             slow: repartee_process::refusals("stream_events"),
             heartbeat: Settings::seconds(settings.heartbeat),
@@ -348,6 +351,8 @@ async fn serve_grpc(
     let router = calls.merge(metrics).layer(from_fn_with_state(guessed_at, slow_guesses));
     let of_connection = move |connection: &Connection| {
         let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
+        // A gateway's, or a worker's with many tasks: what was reset takes no more than the streams that may be open anyway.
+        state.expect_resets(calls_per_connection);
         Some(router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&state));
             request.extensions_mut().insert(info.clone());

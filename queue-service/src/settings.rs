@@ -130,6 +130,14 @@ pub struct Settings {
     /// a loopback address.
     #[arg(long, env = "REPARTEE_REFLECTION", value_name = "true|false", action = clap::ArgAction::Set)]
     pub reflection: Option<bool>,
+    /// Most open watches of gateways, beside those of --max-streams, which they take once these are taken.
+    #[arg(long, env = "REPARTEE_GATEWAY_STREAMS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub gateway_streams: u32,
+    /// Connections that are kept for gateways, beside --max-connections. Who comes when there is no other room takes one,
+    /// and loses it after --head-timeout, or to the next who comes, unless it has called with a gateway's token by then. 0:
+    /// none.
+    #[arg(long, env = "REPARTEE_GATEWAY_CONNECTIONS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub gateway_connections: u32,
     /// Seconds of waiting that count as one level of priority; 0 makes priority strict.
     #[arg(long, env = "REPARTEE_AGING", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub aging: u32,

@@ -2,7 +2,7 @@
 
 use repartee_process::{Bound, ByteLimit, Fill, refusals};
 
-use super::{QueueGrpc, others::Others};
+use super::{QueueGrpc, StreamRules, others::Others};
 use crate::{domain::QueueRules, views::Totals};
 
 /// Bounds that belong to no part of the service alone.
@@ -10,6 +10,8 @@ use crate::{domain::QueueRules, views::Totals};
 pub(crate) struct Bounds {
     /// Connections.
     pub(crate) connections: Bound,
+    /// Those that are kept for gateways, if there are any.
+    pub(crate) reserve: Option<Bound>,
     /// Calls that are being answered.
     pub(crate) calls: Bound,
     /// Calls that are not ours, and their streams.
@@ -19,6 +21,9 @@ pub(crate) struct Bounds {
     /// Messages that may wait in all, and for one entity; bytes that unfinished ones may hold.
     pub(crate) pending: [usize; 3],
 }
+
+/// Connections, and those that are kept for gateways.
+pub(crate) type DoorBounds = (Bound, Option<Bound>);
 
 /// Names of the bounds that the queue's rules keep, in the order of [`FullQueue`].
 const PENDING: [&str; 3] = ["pending", "pending_of_entity", "pending_bytes"];
@@ -33,7 +38,7 @@ pub(super) enum FullQueue {
 
 impl Bounds {
     pub(crate) fn new(
-        connections: Bound,
+        (connections, reserve): DoorBounds,
         answers: ByteLimit,
         (max_calls, max_streams): (u32, u32),
         rules: &QueueRules,
@@ -47,7 +52,7 @@ impl Bounds {
         }
         let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
         let (calls, others) = (Bound::new("calls", max_calls), Others::new(max_streams));
-        Self { connections, calls, others, answers, pending }
+        Self { connections, reserve, calls, others, answers, pending }
     }
 }
 
@@ -71,11 +76,12 @@ impl QueueGrpc {
         fills.extend((0..PENDING.len()).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
         fills.push(kept("cache_messages", cache.messages as u64, cache.limits.messages));
         fills.push(kept("cache_bytes", cache.bytes as u64, cache.limits.bytes));
-        fills
-            .extend([&self.streams.workers, &self.streams.watchers, &self.streams.drafters].map(Bound::fill));
+        let StreamRules { workers, watchers, gateways, drafters, .. } = &self.streams;
+        fills.extend([workers, watchers, gateways, drafters].map(Bound::fill));
         fills.push(self.names.fill());
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
         fills.push(self.bounds.others.fill());
+        fills.extend(self.bounds.reserve.as_ref().map(Bound::fill));
         fills.push(self.bounds.answers.fill());
         fills
     }

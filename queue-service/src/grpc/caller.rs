@@ -79,6 +79,11 @@ impl Caller {
         matches!(self.principal, Principal::Operator(_))
     }
 
+    /// True for a gateway that asks for itself.
+    pub(super) fn is_gateway(&self) -> bool {
+        matches!(self.principal, Principal::Gateway(_))
+    }
+
     /// What a worker is limited to; `None` if the caller may answer every entity.
     pub(super) fn limited_to(&self) -> Option<&Grant> {
         match &self.principal {

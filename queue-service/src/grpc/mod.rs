@@ -36,7 +36,7 @@ use crate::{
     writer::{QueueHandle, ServiceClock},
 };
 
-pub(crate) use bounds::Bounds;
+pub(crate) use bounds::{Bounds, DoorBounds};
 pub(crate) use door::{Door, admit, admit_to_page};
 pub(crate) use guesses::{Guesses, slow_guesses};
 pub(crate) use names::Names;
@@ -67,6 +67,8 @@ pub(crate) struct StreamRules {
     pub workers: Bound,
     /// Room for watches: readers take nothing away from workers.
     pub watchers: Bound,
+    /// Room for watches of gateways: nobody else takes it.
+    pub gateways: Bound,
     /// Room for drafts.
     pub drafters: Bound,
     /// Streams that were ended because they were not read.
@@ -115,6 +117,7 @@ mod tests {
         let rules = StreamRules {
             workers: room.clone(),
             watchers: room.clone(),
+            gateways: room.clone(),
             drafters: room.clone(),
             slow: Counter::noop(),
             heartbeat: second,

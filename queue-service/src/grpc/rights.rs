@@ -15,7 +15,7 @@ use axum::{
 };
 use metrics::counter;
 use repartee_process::{
-    Grant, Role, Tokens,
+    ConnectionState, Grant, Role, Tokens,
     access::{self, Callers},
     bearer,
 };
@@ -74,6 +74,11 @@ impl Rights {
     fn judge(&self, request: &Request) -> Result<Caller, Status> {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let Identified { caller, vouched } = self.identify(request.headers(), peer.map(|peer| peer.ip()))?;
+        if (vouched || caller.is_gateway())
+            && let Some(connection) = request.extensions().get::<Arc<ConnectionState>>()
+        {
+            connection.keep();
+        }
         let kinds = caller.kinds().but_visitors_unless(vouched || self.visitors);
         let path = request.uri().path();
         let callers = match path.strip_prefix(OWN) {

@@ -2,13 +2,14 @@
 
 use std::{pin::pin, sync::Arc};
 
+use repartee_process::Bound;
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status as Refusal;
 use uuid::Uuid;
 
 use super::{
-    QueueGrpc, answer,
+    QueueGrpc, StreamRules, answer,
     caller::Caller,
     check,
     outlet::{Inlet, Outlet, Over},
@@ -54,11 +55,17 @@ impl QueueGrpc {
             Some(Ok(seq)) => (seq, WatchMode::Resumed, None),
             Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
         };
-        let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.watchers)?;
+        let (outlet, inlet) = Outlet::open(&self.streams, self.room_for(&caller))?;
         let drafted = request.drafts.then_some(0);
         let watcher = Watcher { grpc: self.clone(), caller, domain, seq, drafted, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
+    }
+
+    /// A gateway has room of its own; what is more than that is a watch like any other.
+    fn room_for(&self, caller: &Caller) -> &Bound {
+        let StreamRules { gateways, watchers, .. } = &self.streams;
+        if caller.is_gateway() && gateways.has_room(1) { gateways } else { watchers }
     }
 }
 
