@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use axum::{
-    extract::{Request, State},
+    extract::{self, State},
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, header};
 use repartee_proto::v1;
+use tonic::Request;
 
 use crate::{
     client::Client,
@@ -17,7 +18,7 @@ use crate::{
     problem::Problem,
     server::App,
     tail::Shown,
-    upstream::Queue,
+    upstream::{Queue, Repeatable},
     visitor::Visitor,
 };
 
@@ -31,7 +32,7 @@ use crate::{
             ("X-More" = bool, description = "True where more can be read at once; with `beforeId`, where there may be older messages"),
             ("X-Storage-Reads" = u64, description = "Storage reads of this call; 0 within the cache"))),
         (status = 304, description = "The client has this page already")))]
-pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<App>, request: extract::Request) -> Result<Response, Problem> {
     match Listing::try_from(from_query::<ListQuery>(request.uri())?)? {
         Listing::Feed(wanted) => polls::answer(&app, request, &wanted).await,
         Listing::Back(wanted) => polls::back(&app, request, wanted).await,
@@ -63,9 +64,13 @@ pub(crate) async fn post(
     Json(comment): Json<NewComment>,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
+    let is_keyed = idempotency_key.is_some();
     let message = v1::NewMessage::from(comment);
     app.limits.post(client, &message)?;
-    let request = v1::PostMessageRequest { message: Some(message), idempotency_key };
+    let mut request = Request::new(v1::PostMessageRequest { message: Some(message), idempotency_key });
+    if is_keyed {
+        request.extensions_mut().insert(Repeatable);
+    }
     let answer = queue.with_visitor(&visitor).client()?.post_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     app.admin.posted(began);

@@ -23,6 +23,10 @@ use crate::{
     settings::Settings,
 };
 
+/// Streams of a proxy's connection that may be reset before they were looked at: its clients share it. They hold 16 KiB each
+/// until then, at the most.
+const RESETS_OF_PROXY: u32 = 1_024;
+
 /// What every connection gets a copy of.
 #[derive(Clone)]
 pub(crate) struct Front<P> {
@@ -70,6 +74,7 @@ impl<P: AroundPolls> Front<P> {
         let peer = self.proxies.peer(state.peer());
         if peer.is_proxy {
             state.share();
+            state.expect_resets(RESETS_OF_PROXY);
         }
         // What is refused is counted, and nobody is there to be told: no request has come yet.
         let share =

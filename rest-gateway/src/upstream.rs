@@ -1,7 +1,10 @@
 //! The way to the queue-service: a few connections, each made when it is first needed and made again by itself, and what
 //! every call carries: who calls, under which request id, and until when an answer is of use.
 //!
-//! Calls are never repeated here. Whether a second try is safe is known to the caller only.
+//! Calls go on to their end though their clients go away ([`uncancelled`]); calls that wait do not, and have a connection
+//! of their own.
+
+mod uncancelled;
 
 use std::{
     sync::{
@@ -21,6 +24,9 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+
+pub(crate) use uncancelled::Repeatable;
+use uncancelled::{Carried, Uncancelled};
 
 use crate::{
     client::{Client as Sender, Held},
@@ -57,7 +63,7 @@ pub(crate) struct Pool {
 }
 
 /// A client whose calls carry a [`Caller`].
-pub(crate) type Client = QueueServiceClient<Judged<InterceptedService<Channel, Caller>>>;
+pub(crate) type Client = QueueServiceClient<Judged<InterceptedService<Uncancelled, Caller>>>;
 
 /// Who asks: kept by what may ask the queue-service more than once, or never. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +92,7 @@ pub(crate) struct Caller {
     credential: Credential,
     timeout: Duration,
     /// Held until the answer is there.
-    _place: Arc<(Place, Option<ClientPermit>)>,
+    place: Arc<(Place, Option<ClientPermit>)>,
 }
 
 /// A client for what the gateway asks for itself.
@@ -137,7 +143,7 @@ impl Queue {
     /// # Errors
     /// 429 if too many calls are on their way.
     pub(crate) fn client(self) -> Result<Client, Problem> {
-        let channel = self.app.pool.channel();
+        let channel = Uncancelled::over(self.app.pool.channel());
         self.over(channel)
     }
 
@@ -147,18 +153,18 @@ impl Queue {
     /// 429 if too many calls are on their way.
     pub(crate) fn client_that_waits(mut self, wait: Duration) -> Result<Client, Problem> {
         self.timeout += wait.min(LONGEST_WAIT);
-        let channel = self.app.pool.waiting.clone();
+        let channel = Uncancelled::that_waits(self.app.pool.waiting.clone());
         self.over(channel)
     }
 
     /// The place is taken here, when all of the request is there: nobody holds one while they take their time.
-    fn over(self, channel: Channel) -> Result<Client, Problem> {
+    fn over(self, channel: Uncancelled) -> Result<Client, Problem> {
         let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
         let share = self.app.limits.hold(Held::UpstreamCall, self.asker.client)?;
         let place = Arc::new((self.app.bounds.upstream_calls.enter(1).map_err(full)?, share));
         let credential = self.app.credential.clone();
         let judgement = self.asker.judgement.clone();
-        let caller = Caller { asker: self.asker, credential, timeout: self.timeout, _place: place };
+        let caller = Caller { asker: self.asker, credential, timeout: self.timeout, place };
         let client =
             QueueServiceClient::new(Judged::new(InterceptedService::new(channel, caller), judgement));
         Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
@@ -218,6 +224,7 @@ impl Interceptor for Caller {
             request.metadata_mut().insert(*name, value.clone());
         }
         request.set_timeout(self.timeout);
+        request.extensions_mut().insert(Carried { timeout: self.timeout, place: Arc::clone(&self.place) });
         self.credential.call(request)
     }
 }

@@ -25,6 +25,9 @@ const WIDE: u32 = 0x7000_0000;
 #[derive(Debug)]
 pub struct Frames(TcpStream);
 
+/// The code of a reset by a client that needs no answer any more (RFC 9113, section 7).
+const CANCEL: u32 = 8;
+
 /// What the server sent; what only the connection needs is answered and left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame {
@@ -118,6 +121,14 @@ impl Frames {
     /// What the system says.
     pub async fn end_post(&mut self, stream: u32, rest: &[u8]) -> io::Result<()> {
         self.send(DATA, END_STREAM, stream, rest).await
+    }
+
+    /// Gives up what was asked for on a stream.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn reset(&mut self, stream: u32) -> io::Result<()> {
+        self.send(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()).await
     }
 
     /// Takes so many bytes more on a stream.
