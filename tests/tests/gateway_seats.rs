@@ -1,7 +1,5 @@
 //! Seats that are kept for gateways: whoever else takes all that there is does not keep them out.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use e2e::{Browser, Grpc, Metrics, Service, Watch, watch_live, within_deadline};
 
 /// A client without a token, with an open watch.
