@@ -102,7 +102,8 @@ async fn waits_that_are_cut_off_end_no_other_wait() {
         }
         world.grpc().await.post(question("asked", "Well?")).await.unwrap();
     };
-    let (claimed, ()) = within_deadline("the work", async { tokio::join!(waiting, cutting) }).await;
+    let both = Box::pin(async { tokio::join!(waiting, cutting) });
+    let (claimed, ()) = within_deadline("the work", both).await;
     assert_eq!(claimed.ok(200)["message"]["text"], "Well?");
 }
 
