@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use repartee_process::{AcceptedTokens, SentToken};
 use tower::Service;
@@ -67,6 +67,7 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         if let Some((accepted, sent)) = this.judgement.take()
+            && response.status() == StatusCode::OK
             && !response.headers().contains_key(GRPC_STATUS)
         {
             accepted.accept(sent, Instant::now());

@@ -9,8 +9,8 @@ use e2e::{
 };
 use repartee_process::access::{self, Callers};
 use repartee_proto::v1::{
-    BotAddress, CompleteMessageRequest, CompleteMessagesRequest, GetStatsRequest, LeaseRef,
-    ListPendingRequest, MessageType, NewMessage, PostMessageRequest, RenewLeasesRequest,
+    BotAddress, CompleteMessageRequest, CompleteMessagesRequest, GetConversationRequest, GetStatsRequest,
+    LeaseRef, ListPendingRequest, MessageType, NewMessage, PostMessageRequest, RenewLeasesRequest,
     UpdateMessageRequest, complete_outcome, renew_outcome,
 };
 use reqwest::Method;
@@ -226,6 +226,34 @@ async fn a_workers_token_is_good_for_its_entities_only() {
         matches!(&outcomes[0].outcome, Some(complete_outcome::Outcome::Rejection(no)) if no.code == Code::PermissionDenied as i32)
     );
     assert!(matches!(outcomes[1].outcome, Some(complete_outcome::Outcome::Completed(_))));
+}
+
+#[tokio::test]
+async fn a_workers_token_reads_and_goes_on_with_the_conversations_of_its_entities_only() {
+    let world = World::start().await;
+    let (operator, echo) = (world.grpc().await, world.queue.grpc_with(Some(ECHO_WORKER)).await);
+    for (entity, expected) in [("echo", Code::Ok), ("helper", Code::PermissionDenied)] {
+        let asked = operator.post(question(entity, "Well?")).await.unwrap();
+        let work = operator.claim(&asked.id, "worker 1").await.unwrap();
+        let answer = operator.complete(held(&work), reply("So.")).await.unwrap().reply_id().to_owned();
+        let bot = asked.bot_params.clone().unwrap();
+        for limit in [None, Some(1)] {
+            let conversation = GetConversationRequest {
+                human_username: asked.username.clone(),
+                human_color: asked.color.clone(),
+                ai_username: bot.ai_username.clone(),
+                ai_color: bot.ai_color.clone(),
+                session_id: None,
+                limit: limit.unwrap_or_default(),
+            };
+            assert_eq!(
+                code(echo.raw().get_conversation(conversation).await),
+                expected,
+                "{entity}, {limit:?}"
+            );
+        }
+        assert_eq!(post(&echo, spoken("echo", Some(answer))).await, expected, "a second line, {entity}");
+    }
 }
 
 #[tokio::test]

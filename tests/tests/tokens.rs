@@ -194,6 +194,11 @@ async fn the_first_start_makes_tokens_that_only_the_owner_reads_and_prints_the_o
     let mut again = Process::spawn_bare("repartee", &flags, &[]);
     again.ready().await;
     assert_eq!(read("operator-token"), operator, "the next start makes no other");
+    let output = again.output();
+    assert!(
+        output.contains("/operator-token") && !output.contains(&operator),
+        "nor is it in a log: {output}"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Conversations belong to the visitors who began them: by a secret in a cookie or a header, or by the address where there
 //! is none. What a stranger types opens nothing.
 
-use e2e::{Answer, Browser, Service, WORKER, World, held, question, reply, within_deadline};
+use std::time::Duration;
+
+use e2e::{Answer, Browser, Service, WORKER, World, held, platform_post, question, reply, within_deadline};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -146,4 +148,27 @@ async fn a_worker_is_no_visitor_and_owns_no_conversation() {
     worker.post(asked.clone()).await.unwrap();
     visitor.post(asked.clone()).await.unwrap();
     worker.post(asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_swept_and_begins_again_has_an_owner_again() {
+    let world = World::with(&["--retention", "1s", "--cache-messages", "1"], &["--tail-messages", "1"]).await;
+    let (visitor, operator) = (world.gateway.visitor(), world.grpc().await);
+    let first =
+        ask(&visitor, "Mine?", &[("x-visitor", ANN)]).await.ok(201)["id"].as_str().unwrap().to_owned();
+    operator.cancel(&first).await.unwrap();
+    let mut again = tokio::time::interval(Duration::from_millis(20));
+    let swept = async {
+        while operator.get(&first).await.is_ok() {
+            operator.post(platform_post("Cleo", "It goes on.")).await.unwrap();
+            again.tick().await;
+        }
+    };
+    within_deadline("the conversation to be swept", swept).await;
+
+    ask(&visitor, "Mine again?", &[("x-visitor", ANN)]).await.ok(201);
+    let bea = [("x-visitor", BEA)];
+    assert_eq!(read(&visitor, &bea).await.problem(403)["reason"], "CONVERSATION_TAKEN");
+    assert_eq!(ask(&visitor, "Let me in!", &bea).await.problem(409)["reason"], "CONVERSATION_TAKEN");
+    assert_eq!(read(&visitor, &[("x-visitor", ANN)]).await.ok(200).as_array().unwrap().len(), 1);
 }

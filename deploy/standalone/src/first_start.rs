@@ -18,26 +18,33 @@ const ROLES: [(Role, &[&str], &str); 3] = [
     (Role::Gateway, &[], "gateway-token"),
 ];
 
-/// Makes the tokens of a data directory that has no tokens file yet.
+/// Makes the tokens of a data directory that has no tokens file yet, and says whether it did.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(crate) fn make_tokens(data_dir: &Path) -> Result<(), Error> {
+pub(crate) fn make_tokens(data_dir: &Path) -> Result<bool, Error> {
     let path = data_dir.join("tokens");
     if path.exists() {
-        return Ok(());
+        return Ok(false);
     }
     private_file::create_folder(data_dir).map_err(|error| TokensFileError::Io(path.clone(), error))?;
+    let mut tokens = Vec::new();
     for (role, entities, file) in ROLES {
         let entities: Vec<String> = entities.iter().map(|entity| (*entity).to_owned()).collect();
         let token = NewToken::draw(role, &entities, "first start", None);
         let at = data_dir.join(file);
-        // The token first: one that is accepted and that nobody has would be of no use.
         let text = format!("{}\n", token.secret.reveal());
         private_file::replace(&at, text.as_bytes()).map_err(|error| TokensFileError::Io(at, error))?;
-        TokensFile::at(&path).add(&token, SystemTime::now())?;
+        tokens.push(token);
     }
-    Ok(())
+    // Last, and all at once: a start that is interrupted before is a first start again.
+    TokensFile::at(&path).add_all(&tokens, SystemTime::now())?;
+    Ok(true)
+}
+
+/// Where the operator's token of the first start is, if it is still there.
+pub(crate) fn operator_token_file(data_dir: &Path) -> Option<PathBuf> {
+    Some(data_dir.join(ROLES[0].2)).filter(|path| path.exists())
 }
 
 /// The operator's token of the first start, if it is still there.

@@ -1,7 +1,7 @@
 //! The parts and their order: the queue first and last, the gateway and the bot between.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     time::Duration,
 };
@@ -51,9 +51,7 @@ pub(crate) enum Error {
 
 /// Runs everything until `shutdown` is cancelled or a part fails.
 pub(crate) async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
-    if settings.tokens_file.is_none() {
-        first_start::make_tokens(&settings.data_dir)?;
-    }
+    let is_first = settings.tokens_file.is_none() && first_start::make_tokens(&settings.data_dir)?;
     // What the parts prove to each other never leaves this process.
     let gateways = NewToken::draw(Role::Gateway, &[], "the gateway of this process", None);
     let bots = NewToken::draw(Role::Worker, &[DEMO_ENTITY.to_owned()], "the demo bot of this process", None);
@@ -72,7 +70,7 @@ pub(crate) async fn run(settings: Settings, shutdown: CancellationToken) -> Resu
     let mut gateway: JoinHandle<_> = tokio::spawn(gateway.serve(fronts.clone()));
     let mut bot: JoinHandle<_> =
         tokio::spawn(demo_bot(settings.demo_bot, queue_url, bot_token, fronts.clone()));
-    greet(&settings, grpc, http);
+    greet(&settings, is_first, grpc, http);
     if let Some(path) = &settings.ready_file {
         Ready { grpc: Some(grpc), http: Some(http), metrics }.write_to(path)?;
     }
@@ -126,13 +124,17 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 /// What a person who started this wants to know first.
-fn greet(settings: &Settings, grpc: SocketAddr, http: SocketAddr) {
+fn greet(settings: &Settings, is_first: bool, grpc: SocketAddr, http: SocketAddr) {
     let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
     let bot = if settings.demo_bot { "answers the entity \"echo\"" } else { "none" };
     let page = reachable(http);
-    let admin = match first_start::operator_token(&settings.data_dir) {
-        Some(token) => format!("http://{page}/admin#token={}", token.reveal()),
-        None => format!("http://{page}/admin (with an operator's token)"),
+    // Where a log keeps what is printed, the token would be in it with each start.
+    let may_show = is_first || io::stdout().is_terminal();
+    let token = first_start::operator_token(&settings.data_dir).filter(|_| may_show);
+    let admin = match (token, first_start::operator_token_file(&data)) {
+        (Some(token), _) => format!("http://{page}/admin#token={}", token.reveal()),
+        (None, Some(path)) => format!("http://{page}/admin, the token is in {}", path.display()),
+        (None, None) => format!("http://{page}/admin (with an operator's token)"),
     };
     let worker_token = match first_start::worker_token_file(&data) {
         Some(path) => format!("the token of workers is in {}", path.display()),

@@ -96,9 +96,19 @@ impl<'a> TokensFile<'a> {
     /// # Errors
     /// If the file cannot be written.
     pub fn add(&self, token: &NewToken, created: SystemTime) -> Result<(), TokensFileError> {
+        self.add_all(std::slice::from_ref(token), created)
+    }
+
+    /// Adds all of these tokens, or none.
+    ///
+    /// # Errors
+    /// As for [`Self::add`].
+    pub fn add_all(&self, tokens: &[NewToken], created: SystemTime) -> Result<(), TokensFileError> {
         self.rewrite(|lines| {
-            let hash = hash(token.secret.reveal());
-            lines.push(Line { grant: token.grant.clone(), hash, created });
+            lines.extend(tokens.iter().map(|token| {
+                let hash = hash(token.secret.reveal());
+                Line { grant: token.grant.clone(), hash, created }
+            }));
             Ok(())
         })
     }

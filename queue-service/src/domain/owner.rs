@@ -72,13 +72,19 @@ impl NewMessage {
 
 impl Queue {
     /// True if the queue knows whose the conversation is without asking the storage.
-    pub fn knows_owner(&self, conversation: ConversationId) -> bool {
-        self.owners.known.contains(&conversation)
+    pub fn knows_owner(&mut self, conversation: ConversationId) -> bool {
+        // A use of it: what one command needs is not pushed out by the rest of what it needs.
+        self.owners.known.get(&conversation).is_some()
     }
 
     /// Lets this group of commands see whose a conversation is, from the storage.
     pub fn visit_owner(&mut self, conversation: ConversationId, owner: Option<Owner>) {
         self.owners.known.put(conversation, owner);
+    }
+
+    /// Nothing of the conversation is left, and in the storage it belongs to nobody.
+    pub fn forget_owner(&mut self, conversation: ConversationId) {
+        self.owners.known.pop(&conversation);
     }
 
     /// The owners since the last call, to be committed with what they have begun.

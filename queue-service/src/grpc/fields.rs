@@ -1,12 +1,14 @@
 //! Who may set what. A visitor says what a visitor can say: whoever wants to speak as a bot, to be served first or to move
 //! a message along its lifecycle has to prove a role. The table is in the README.
 
+use std::sync::Arc;
+
 use repartee_proto::v1;
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{QueueGrpc, caller::Caller, service::refused, status};
-use crate::domain::{Author, NewMessage, Rejection, Violation};
+use crate::domain::{Author, NewMessage, Record, Rejection, Violation};
 
 /// Checks and completes what a caller says about a message to be posted: a visitor's priority is held to `ceiling`.
 pub(super) fn post(
@@ -124,6 +126,10 @@ impl QueueGrpc {
                     Some(asked) => {
                         grant.answers(&asked.entity) && (by_entity || asked.ai_username == new.username)
                     }
+                    // What answers a bot's line is stored in the conversation with that bot.
+                    None if record.content.conversation.is_some() => {
+                        by_entity && grant.answers(&record.content.username)
+                    }
                     None => by_entity,
                 }
             }
@@ -135,6 +141,24 @@ impl QueueGrpc {
             violations: vec![Violation { field: "message.username".to_owned(), description: description() }],
         };
         Ok(may.then_some(()).ok_or_else(refused))
+    }
+
+    /// Checks that a conversation is one that the caller serves: a worker's token for some entities reads what was asked of
+    /// those, and what was answered to it.
+    pub(super) async fn may_read(&self, caller: &Caller, records: &[Arc<Record>]) -> Result<(), Status> {
+        let Some(grant) = caller.limited_to() else { return Ok(()) };
+        for Record { content, .. } in records.iter().map(AsRef::as_ref) {
+            let answered = match (&content.address, content.reply_to) {
+                (None, Some(id)) => self.reads.message(id).await.map_err(status::storage)?.0,
+                (Some(_), _) | (None, None) => None,
+            };
+            let asked = answered.as_ref().map_or(&content.address, |record| &record.content.address);
+            let entity = asked.as_ref().map_or(&content.username, |asked| &asked.entity);
+            if !grant.answers(entity) {
+                return Err(refused(not_granted("ai_username", entity)));
+            }
+        }
+        Ok(())
     }
 }
 

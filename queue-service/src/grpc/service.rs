@@ -107,7 +107,8 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Answer<v1::GetConversationResponse> {
-        let claimant = self.claimant(&Caller::of(&request));
+        let caller = Caller::of(&request);
+        let claimant = self.claimant(&caller);
         let (connection, mut request) = (connection(&request), request.into_inner());
         check::conversation(&self.limits, &mut request).map_err(refused)?;
         let (_, limit) =
@@ -125,6 +126,7 @@ impl QueueService for QueueGrpc {
         }
         let read = self.reads.conversation("GetConversation", id, u64::MAX, limit);
         let (records, more, reads) = read.await.map_err(status::storage)?;
+        self.may_read(&caller, &records).await?;
         let reads = reads + looks;
         let messages = records.iter().map(|record| answer::message(record)).collect();
         held(connection, v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads), more })

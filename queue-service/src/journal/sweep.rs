@@ -11,7 +11,7 @@ use super::{
     keys::{DomainHash, Key},
     stored::{StoredBeginning, StoredChange, StoredCommit, StoredRun, decode, encode},
 };
-use crate::domain::{ConversationId, Millis, Record, Status};
+use crate::domain::{Change, ChangeKind, ConversationId, Millis, Record, Status};
 
 /// Where the log begins: all commits up to here are swept. Zeros while it is whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +68,24 @@ pub struct Swept {
     pub sweep: Option<Sweep>,
     /// The oldest commit that stays; absent in an empty log.
     pub oldest: Option<Oldest>,
+}
+
+impl Sweep {
+    /// Leaves conversations their owners in which something is posted with the commit that sweeps.
+    pub fn spare_owners(&mut self, changes: &[Change]) {
+        let posted = changes.iter().filter(|change| change.kind == ChangeKind::Posted);
+        for conversation in posted.filter_map(|change| change.record.content.conversation) {
+            self.rows.remove(&Key::Owner(conversation));
+        }
+    }
+
+    /// The conversations that belong to nobody afterwards.
+    pub fn ownerless(&self) -> impl Iterator<Item = ConversationId> {
+        self.rows.keys().filter_map(|key| match key {
+            Key::Owner(conversation) => Some(*conversation),
+            _ => None,
+        })
+    }
 }
 
 impl SledStore {

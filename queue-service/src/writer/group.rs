@@ -100,7 +100,7 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     fn commit(&mut self, moment: Moment, stamp: Millis) -> Result<(), JournalError> {
         let changes = self.with.queue.take_changes();
-        let (forget, sweep) = if self.put_off {
+        let (forget, mut sweep) = if self.put_off {
             Default::default()
         } else {
             (self.sweep_keys(moment.now)?, self.sweep_log(moment, &changes))
@@ -112,6 +112,9 @@ impl<J: Journal, C: Clock> State<J, C> {
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
             self.keep_pace(moment, stamp);
+        }
+        if let Some(sweep) = &mut sweep {
+            sweep.spare_owners(&changes);
         }
         let last_stamp = self.with.queue.last_stamp();
         let (at, service_time) = (moment.wall, moment.now);
@@ -125,6 +128,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         metrics::histogram!("repartee_commit_changes").record(commit.changes.len() as f64);
         if let Some(sweep) = &commit.sweep {
             metrics::counter!("repartee_swept_messages_total").increment(sweep.messages);
+            sweep.ownerless().for_each(|conversation| self.with.queue.forget_owner(conversation));
         }
         commit.changes.iter().for_each(note_given_up);
         self.with.views.show_pauses(commit.pauses);
