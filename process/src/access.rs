@@ -1,4 +1,4 @@
-//! Who may call what: one table of every gRPC call and every JSON route. What is not in it is refused, and tests compare
+//! Who may call what: one table of every gRPC call and every JSON route. Tests compare
 //! it with the contract's descriptor and with the gateway's URL table.
 //!
 //! A call that names authors is open to whoever sends an edit token; whether it is the right one for that message is

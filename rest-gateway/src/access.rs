@@ -1,5 +1,5 @@
-//! The table of routes and callers, kept in front of the handlers: a route that is not in it serves nobody, and one that
-//! takes a token is not begun without any. Which token it is, and whether it suffices, the queue-service judges.
+//! The table of routes and callers, kept in front of the handlers: one that takes a token is not begun without any. A test
+//! compares the table with every route, so that none is missing in it. Which token it is, and whether it suffices, the queue-service judges.
 
 use axum::{
     extract::{MatchedPath, Request},

@@ -74,8 +74,9 @@ fn bot_params(record: &Record, work: &Work) -> v1::BotParams {
     }
 }
 
-/// What stands for a God Mode session in public: the same for all messages of that conversation, and of no use to whoever
-/// wants to read or write there. 64 bits of SHA-256 over the conversation and the session.
+/// What stands for a God Mode session in public: the same for all messages of that conversation. A session that can be
+/// guessed can be found by trying; it opens nothing where conversations have owners. 64 bits of SHA-256 over the conversation
+/// and the session.
 fn session_digest(record: &Record, session: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(record.content.conversation.unwrap_or_default().0);
