@@ -36,7 +36,7 @@ fn hanging(gateway: &Service) -> JoinHandle<()> {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_429_and_a_place_is_free_when_a_client_gives_up() {
+async fn too_many_calls_are_429_and_a_call_keeps_its_place_until_it_ends_though_its_client_gave_up() {
     let (gateway, _silent) = stuck(&["--max-upstream-calls", "2"]).await;
     let (browser, operator) = (gateway.browser(), gateway.browser());
     let (first, _second) = (hanging(&gateway), hanging(&gateway));
@@ -47,7 +47,10 @@ async fn too_many_calls_are_429_and_a_place_is_free_when_a_client_gives_up() {
     let metrics = Metrics::of(&operator).await;
     assert_eq!((metrics.bound("upstream_calls"), metrics.refused("upstream_calls")), ((2.0, 2.0), 1.0));
     first.abort();
-    until_held(&operator, "upstream_calls", 1.0).await;
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(Metrics::of(&operator).await.bound("upstream_calls").0, 2.0, "it goes on upstream");
+    // Until the gateway finds out that nobody is there.
+    until_held(&operator, "upstream_calls", 0.0).await;
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl QueueGrpc {
             next_sessions_after: next_session.map(|(at, _)| written(at)).unwrap_or_default(),
             sessions: sessions.rows.into_iter().map(|(_, view)| session(view)).collect(),
             cache: Some(cache(views.fill())),
-            watchers: self.streams.watchers.held().into(),
+            watchers: u64::from(self.streams.watchers.held()) + u64::from(self.streams.gateways.held()),
             bounds: self.fills(&totals).into_iter().map(bound).collect(),
             entities: entities.rows.into_iter().map(|depth| entity(depth, &paused, wall)).collect(),
         })

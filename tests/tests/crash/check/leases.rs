@@ -10,6 +10,10 @@ use crate::{
     request::Request,
 };
 
+/// Service time is told by the wall clock, and each life of the service sets the one against the other anew, in whole
+/// milliseconds: so long may one moment differ between two of them.
+const ROUNDING: i64 = 10;
+
 /// What a worker was told of one claim: from a moment of the clock until the end of its lease it holds the message.
 #[derive(Debug)]
 struct Hold<'a> {
@@ -57,7 +61,7 @@ pub(super) fn no_lease_ends_early(index: &Index<'_>) -> Vec<String> {
             let Some(hold) = holds.iter().find(|hold| hold.token == token) else { continue };
             let end = hold.told.iter().map(|(_, end)| *end).max().unwrap_or_default();
             let next = posts.partition_point(|(seq, _)| *seq < expired.seq);
-            if let Some((seq, stamp)) = posts.get(next).filter(|(_, stamp)| *stamp < end) {
+            if let Some((seq, stamp)) = posts.get(next).filter(|(_, stamp)| *stamp < end - ROUNDING) {
                 broken.push(format!(
                     "the lease of {} on {id} was to last until {end}, it expired in change {}, before {stamp} (change {seq})",
                     hold.worker, expired.seq
@@ -115,7 +119,7 @@ fn grant(call: &Call) -> Option<(&Granted, &str)> {
 /// Whether a worker holds its message at a moment of the clock for sure: it had been told so, and nobody had begun
 /// anything that might end it.
 fn is_held(index: &Index<'_>, hold: &Hold<'_>, at: i64) -> bool {
-    let told = hold.told.iter().any(|(since, end)| (*since..*end).contains(&at));
+    let told = hold.told.iter().any(|(since, end)| (*since..*end - ROUNDING).contains(&at));
     let by_worker = index.steps_under(hold.token).iter().any(|(call, item)| {
         !matches!(call.request, Request::Renew(_)) && call.begun.wall <= at && call.refusal(*item).is_none()
     });
