@@ -1,5 +1,5 @@
-//! Who may call what: one table of every gRPC call and every JSON route. Tests compare
-//! it with the contract's descriptor and with the gateway's URL table.
+//! Who may call what: one table of every gRPC call and every JSON route. Tests compare it with
+//! the contract's descriptor and with the gateway's URL table.
 //!
 //! A call that names authors is open to whoever sends an edit token; whether it is the right one for that message is
 //! judged by the call itself.

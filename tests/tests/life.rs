@@ -90,8 +90,6 @@ async fn a_wrong_value_ends_with_64_and_names_the_setting() {
         ("queue-service", "--grpc-addr", "nowhere"),
         ("queue-service", "--durability", "hope"),
         ("queue-service", "--retention", "999ms"),
-        ("queue-service", "--admin-token", "short"),
-        ("repartee", "--admin-token", "of the house"),
         ("repartee", "--retention", "soon"),
         ("rest-gateway", "--http-addr", "127.0.0.1:99999"),
         ("rest-gateway", "--queue-url", "not a url"),
