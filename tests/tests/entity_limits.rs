@@ -82,10 +82,11 @@ async fn no_more_of_an_entity_is_handed_out_a_minute_than_its_limit_says() {
         let work = client.claim_next("worker 1", &["echo"], 20).await.unwrap().expect("its turn comes");
         claims.push(work.message.unwrap().bot_params.unwrap().claimed_at.unwrap());
     }
-    // Two at once, then one a second.
+    // Two at once, then one a second. The times are the wall clock's, to which the service's own is set again and again.
+    const ROUNDING: i64 = 10;
     for later in 2..5 {
         let took = claims[later] - claims[0];
-        assert!(took >= (later as i64 - 1) * 1_000, "{took} ms until claim {later}: {claims:?}");
+        assert!(took >= (later as i64 - 1) * 1_000 - ROUNDING, "{took} ms until claim {later}: {claims:?}");
     }
 }
 
