@@ -25,11 +25,11 @@ pub(crate) fn keep_new_files_private() {
     rustix::process::umask(Mode::from_raw_mode(OTHERS));
 }
 
-/// Creates a folder that only its owner may enter, and those above it where they are missing. One that exists stays as
+/// Creates a folder that only its owner may enter, and those above it if they are missing. One that exists stays as
 /// it is.
 ///
 /// # Errors
-/// Where it cannot be created, or is a file.
+/// If it cannot be created, or is a file.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// one is durable. What a crash left of an earlier attempt, `path` with `.new` behind it, is removed.
 ///
 /// # Errors
-/// Where it cannot be written; then the file is what it was before.
+/// If it cannot be written; then the file is what it was before.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
