@@ -9,18 +9,20 @@ use tokio::{
     sync::watch,
     time::{Duration, sleep},
 };
+use tonic::Request;
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, Waits},
     client::Client,
     status,
     text::{REPLY_BYTES, cut},
+    traces,
 };
 
 /// Between two texts: the service shows no more.
 const EVERY: Duration = Duration::from_millis(100);
 /// Waits before the draft is shown again after its connection broke.
-const AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+const AGAIN: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Shows people what the bot is writing, before it has finished.
 #[derive(Debug, Clone)]
@@ -65,16 +67,19 @@ impl Draft {
 
     /// Takes what is pushed to the service, from the first push on, until this is dropped or the service refuses it. After
     /// a broken connection it begins again with all that there is.
-    pub(crate) async fn show(self, mut client: Client, lease: LeaseRef) {
+    pub(crate) async fn show(self, client: Client, lease: LeaseRef) {
         let (id, mut written) = (lease.message_id.clone(), self.0.subscribe());
         // Held by the attempt as well, so it is not closed before this is dropped.
         if written.wait_for(|written| !written.text.is_empty()).await.is_err() {
             return;
         }
-        let mut backoff = AGAIN;
+        let mut backoff = Backoff::new(AGAIN);
         loop {
             let shown = Shown { lease: Some(lease.clone()), written: written.clone(), edition: 0, bytes: 0 };
-            let Err(status) = client.stream_draft(steps(shown)).await else { return };
+            let mut client = client.clone();
+            let send = |request| async move { client.stream_draft(request).await };
+            let shown = traces::call("StreamDraft", Request::new(steps(shown)), send).await;
+            let Err(status) = shown else { return };
             let wait = status::asked_wait(&status).max(backoff.next(rand::random()));
             let again = status::may_pass(status.code());
             tracing::debug!(id, code = ?status.code(), again, "the draft is not shown any more");

@@ -1,6 +1,6 @@
 //! Why a worker ends, and why a handler could not answer.
 
-use std::{error, time::Duration};
+use std::{error, io, net::SocketAddr, time::Duration};
 
 use tonic::{Code, Status};
 
@@ -22,6 +22,9 @@ pub enum Error {
     /// The ready file could not be written.
     #[error(transparent)]
     ReadyFile(#[from] repartee_process::ReadyFileError),
+    /// The address of the metrics cannot be listened on.
+    #[error("cannot listen on {0}; choose another --metrics-addr")]
+    Metrics(SocketAddr, #[source] io::Error),
     /// The HTTP client of an answering endpoint could not be built.
     #[cfg(feature = "openai")]
     #[error("the HTTP client cannot start")]
@@ -50,17 +53,26 @@ pub struct HandlerError {
     pub(crate) text: String,
     pub(crate) retryable: bool,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) is_outage: bool,
 }
 
 impl HandlerError {
     /// Another attempt may succeed: the message is tried again after the service's backoff, up to its limit.
     pub fn retryable(text: impl Into<String>) -> Self {
-        Self { text: text.into(), retryable: true, retry_after: None }
+        Self { text: text.into(), retryable: true, retry_after: None, is_outage: false }
     }
 
     /// No other attempt can succeed: the message is given up at once.
     pub fn permanent(text: impl Into<String>) -> Self {
-        Self { text: text.into(), retryable: false, retry_after: None }
+        Self { text: text.into(), retryable: false, retry_after: None, is_outage: false }
+    }
+
+    /// No message can be answered at present, because something that all answers need is out, such as the endpoint of a
+    /// model. The message is given back without an attempt being counted, and the worker takes nothing until a probe of
+    /// its [`Breaker`](crate::Breaker) succeeds; that is not made before the time of [`HandlerError::after`]. The text is
+    /// told to operators only.
+    pub fn outage(text: impl Into<String>) -> Self {
+        Self { is_outage: true, ..Self::retryable(text) }
     }
 
     /// Not to be tried again before this time has passed, at most 24 h. Without effect on a permanent error.

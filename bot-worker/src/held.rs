@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::End;
 
-/// A lease is this short until its first renewal, however long it was asked to be.
+/// A lease for which no length was asked is this short until its first renewal.
 const UNRENEWED: Duration = Duration::from_secs(10);
 /// The first renewal is due after this time at the latest.
 const FIRST_RENEWAL: Duration = Duration::from_secs(3);

@@ -25,28 +25,39 @@
 mod attempt;
 mod backoff;
 mod bot;
+mod bots;
+mod breaker;
 mod client;
 mod draft;
 mod error;
 mod handler;
+mod health;
 mod held;
+#[cfg(feature = "openai")]
+mod mcp;
+mod measures;
 #[cfg(feature = "openai")]
 mod openai;
 mod report;
+mod scrape;
 mod session;
 mod settings;
 mod status;
 mod subscription;
 mod task;
 mod text;
+mod traces;
 mod worker;
 
 pub use bot::{echo, echo_aloud, run};
+pub use breaker::Breaker;
 pub use draft::Draft;
 pub use error::{Error, HandlerError};
 pub use handler::Reply;
 #[cfg(feature = "openai")]
-pub use openai::{OpenAi, OpenAiSettings};
+pub use mcp::{ToolServers, ToolSettings};
+#[cfg(feature = "openai")]
+pub use openai::{FailedQuestions, Header, MaxTokensField, Name, OpenAi, OpenAiSettings};
 pub use repartee_proto::v1::{Message, MessageType};
 pub use settings::{ReplyKind, Settings};
 pub use task::Task;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    repartee_process::main(bot_worker::run)
+    repartee_process::main(|settings, shutdown| bot_worker::run(settings, shutdown.stop))
 }

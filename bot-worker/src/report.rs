@@ -5,25 +5,26 @@
 
 use std::time::Duration;
 
-use repartee_proto::v1::{CompleteMessageRequest, FailMessageRequest, LeaseRef};
+use repartee_proto::v1::{CompleteMessageRequest, FailMessageRequest, LeaseRef, ReleaseMessageRequest};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Status};
 
 use crate::{
     HandlerError, Reply,
     attempt::End,
-    backoff::Backoff,
+    backoff::{Backoff, Waits},
     client::Client,
     handler::Outcome,
     held::Claim,
     status,
-    text::{ERROR_BYTES, cut},
+    text::{ERROR_BYTES, HOLDS_BACK_BYTES, cut},
+    traces,
 };
 
 /// How long one call may take.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 /// Waits between two tries of one report.
-const REPEAT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+const REPEAT: Waits = Waits::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// The longest time that a failure may ask for before the next attempt.
 const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,6 +33,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 enum Call {
     Complete(CompleteMessageRequest),
     Fail(FailMessageRequest),
+    Release(ReleaseMessageRequest),
 }
 
 /// Reports outcomes for the attempts of one session.
@@ -49,6 +51,7 @@ impl Reporter {
         let id = &claim.lease.message_id;
         let reply = match outcome {
             Ok(reply) => reply,
+            Err(error) if error.is_outage => return self.give_back(claim, &error).await,
             Err(error) => return self.fail(claim, &error).await,
         };
         let result = self.repeat(claim, &Call::Complete(complete(&claim.lease, reply))).await;
@@ -67,8 +70,16 @@ impl Reporter {
         settled(&claim.lease.message_id, "failed", &result)
     }
 
+    /// Gives the claim back because nothing can be answered at present.
+    async fn give_back(&self, claim: &Claim, outage: &HandlerError) -> End {
+        let holds_back = Some(cut(&outage.text, HOLDS_BACK_BYTES).to_owned());
+        let request = ReleaseMessageRequest { lease: Some(claim.lease.clone()), holds_back };
+        let result = self.repeat(claim, &Call::Release(request)).await;
+        settled(&claim.lease.message_id, "given back", &result)
+    }
+
     async fn repeat(&self, claim: &Claim, call: &Call) -> Result<(), Status> {
-        let mut backoff = REPEAT;
+        let mut backoff = Backoff::new(REPEAT);
         loop {
             let Err(status) = self.send(call).await else { return Ok(()) };
             let wait = status::asked_wait(&status).max(backoff.next(rand::random()));
@@ -85,7 +96,9 @@ impl Reporter {
         let mut client = self.client.clone();
         match call {
             Call::Complete(request) => {
-                let answer = client.complete_message(bounded(request.clone())).await?.into_inner();
+                let request = bounded(request.clone());
+                let send = |request| async move { client.complete_message(request).await };
+                let answer = traces::call("CompleteMessage", request, send).await?;
                 if answer.late || answer.already_completed {
                     let (late, repeated) = (answer.late, answer.already_completed);
                     tracing::info!(
@@ -96,7 +109,16 @@ impl Reporter {
                     );
                 }
             }
-            Call::Fail(request) => drop(client.fail_message(bounded(request.clone())).await?),
+            Call::Fail(request) => {
+                let request = bounded(request.clone());
+                let send = |request| async move { client.fail_message(request).await };
+                traces::call("FailMessage", request, send).await?;
+            }
+            Call::Release(request) => {
+                let request = bounded(request.clone());
+                let send = |request| async move { client.release_message(request).await };
+                traces::call("ReleaseMessage", request, send).await?;
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use repartee_process::Credential;
+use repartee_process::{Credential, telemetry::in_call};
 use repartee_proto::v1::{
     LeaseRef, ReleaseMessageRequest, RenewLeasesRequest, RenewOutcome, StreamPendingRequest, Work,
     renew_outcome,
@@ -20,14 +20,17 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Code, Request, Status};
 
 use crate::{
-    Error, Task,
+    Breaker, Error, Task,
     attempt::{Attempt, Ended},
     client::Client,
     handler::Handler,
+    health::OpenStreams,
     held::Held,
+    measures::Attempts,
     report::{Reporter, bounded},
     status,
     subscription::{Event, Subscription},
+    traces,
     worker::OnReady,
 };
 
@@ -35,6 +38,8 @@ use crate::{
 const EVENTS: usize = 16;
 /// What attempts get after the drain deadline, to notice that they are cancelled.
 const LAST_GRACE: Duration = Duration::from_millis(600);
+/// Length of a renewed lease whose worker asked for none, as the service has it.
+const LEASE: Duration = Duration::from_secs(30);
 /// How long the release of what is left may take.
 const RELEASE: Duration = Duration::from_secs(1);
 
@@ -48,6 +53,9 @@ pub(crate) struct Session {
     request: StreamPendingRequest,
     drain: Duration,
     handler: Handler,
+    breaker: Breaker,
+    streams: OpenStreams,
+    measured: Attempts,
     reporter: Reporter,
     slots: Arc<Semaphore>,
     held: Held,
@@ -63,8 +71,10 @@ impl Session {
         request: StreamPendingRequest,
         drain: Duration,
         handler: Handler,
+        breaker: Breaker,
+        streams: OpenStreams,
     ) -> Self {
-        let lease = request.lease.and_then(|lease| lease.try_into().ok()).expect("the lease is checked");
+        let lease = request.lease.and_then(|lease| lease.try_into().ok()).unwrap_or(LEASE);
         let slots = usize::try_from(request.max_in_flight).expect("the number is checked");
         Self {
             reporter: Reporter { client: client.clone(), lease },
@@ -77,6 +87,9 @@ impl Session {
             request,
             drain,
             handler,
+            measured: Attempts::new(breaker.name()),
+            breaker,
+            streams,
         }
     }
 
@@ -89,7 +102,9 @@ impl Session {
         let (sender, mut events) = mpsc::channel(EVENTS);
         let request = self.request.clone();
         let (client, credential) = (self.client.clone(), self.credential.clone());
-        let subscription = Subscription { client, credential, request, events: sender };
+        let breaker = self.breaker.clone();
+        let subscription =
+            Subscription::new(client, credential, request, breaker, self.streams.clone(), sender);
         let following = AbortOnDropHandle::new(tokio::spawn(subscription.follow()));
         let result = self.work(&mut events, &shutdown, on_ready).await;
         drop(following);
@@ -138,6 +153,7 @@ impl Session {
     }
 
     fn start(&mut self, work: Work) {
+        let trace = traces::of_work(&work);
         let (Some(message), Some(lease)) = (work.message, work.lease) else {
             tracing::error!("the service sent work without a message or a lease; it will expire");
             return;
@@ -147,14 +163,17 @@ impl Session {
             return;
         };
         tracing::debug!(id = message.id, "started");
+        let call = traces::attempt(&message, trace);
         let attempt = Attempt {
             task: Task::new(message, work.context, claim.stop.clone()),
             claim,
             handler: Arc::clone(&self.handler),
             reporter: self.reporter.clone(),
             slots: Arc::clone(&self.slots),
+            breaker: self.breaker.clone(),
+            attempts: self.measured.clone(),
         };
-        self.attempts.spawn(attempt.run());
+        self.attempts.spawn(in_call(call, attempt.run()));
     }
 
     fn ended(&mut self, ended: Result<Ended, JoinError>) {
@@ -217,7 +236,7 @@ impl Session {
     async fn release(&self, leases: Vec<LeaseRef>) {
         let released = leases.into_iter().map(|lease| {
             let (mut client, id) = (self.client.clone(), lease.message_id.clone());
-            let mut request = Request::new(ReleaseMessageRequest { lease: Some(lease) });
+            let mut request = Request::new(ReleaseMessageRequest { lease: Some(lease), holds_back: None });
             request.set_timeout(RELEASE);
             async move {
                 match client.release_message(request).await {

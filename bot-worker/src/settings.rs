@@ -1,9 +1,9 @@
 //! The settings of the ready bot. Each doc comment is the help of its flag.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
-use repartee_process::Secret;
+use repartee_process::{Probe, QueueLink, QueueTlsSettings, Secret};
 use serde::Serialize;
 
 #[cfg(feature = "openai")]
@@ -13,9 +13,13 @@ use crate::OpenAiSettings;
 #[derive(Debug, Clone, Parser, Serialize)]
 #[command(version, about)]
 pub struct Settings {
-    /// Address of the queue-service.
+    /// Address of the queue-service, http:// or https://.
     #[arg(long, env = "REPARTEE_QUEUE_URL", default_value = "http://127.0.0.1:50051")]
     pub queue_url: String,
+    /// TLS on the way there.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub queue_tls: QueueTlsSettings,
     /// File whose first line is the worker's token; it is followed, so that the token can be replaced while the worker runs.
     /// The token itself may be given in the variable REPARTEE_TOKEN, not on the command line, which everybody on the machine
     /// can read.
@@ -41,6 +45,19 @@ pub struct Settings {
     #[command(flatten)]
     #[serde(flatten)]
     pub openai: OpenAiSettings,
+    /// A TOML file with several bots: an entry [[bot]] each, with its entity and what differs from the flags. It is followed:
+    /// a change is applied within a second, and wrong content changes nothing.
+    #[cfg(feature = "openai")]
+    #[arg(long, env = "REPARTEE_BOTS", value_name = "PATH")]
+    pub bots: Option<PathBuf>,
+    /// A file that keeps over restarts how many tokens each bot has used today, for --tokens-per-day; each process needs its
+    /// own. Without it a restart begins with nothing used.
+    #[cfg(feature = "openai")]
+    #[arg(long, env = "REPARTEE_STATE_FILE", value_name = "PATH")]
+    pub state_file: Option<PathBuf>,
+    /// Address that answers GET /metrics, /livez and /readyz to everybody who reaches it; port 0 takes a free port.
+    #[arg(long, env = "REPARTEE_METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
     /// A file that is written once the service has accepted the bot.
     #[arg(long, env = "REPARTEE_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -63,12 +80,28 @@ impl repartee_process::Settings for Settings {
         self.print_config
     }
 
+    fn probe(&self) -> Result<Probe, String> {
+        let probe =
+            Probe::metrics(self.metrics_addr).ok_or("healthcheck needs --metrics-addr, and asks there")?;
+        Ok(probe.with_ready_file(self.ready_file.clone()))
+    }
+
     #[cfg(feature = "openai")]
     fn check(&self) -> Result<(), String> {
+        self.check_link()?;
+        if self.bots.is_some() {
+            let alone = self.entities.is_empty() && self.reply.is_none();
+            let problem = "--bots names the entities and how they answer: --entity and --reply exclude it";
+            alone.then_some(()).ok_or(problem)?;
+            return crate::bots::of(self).map(drop);
+        }
         self.check_entities()?;
         match (self.reply, &self.openai.openai_base_url) {
             (Some(ReplyKind::Echo), None) => Ok(()),
-            (None, Some(_)) => self.openai.check(),
+            (None, Some(_)) => {
+                self.openai.check()?;
+                crate::bots::of(self).map(drop)
+            }
             (None, None) => {
                 Err("either --reply or --openai-base-url is needed: how should the bot answer?".into())
             }
@@ -79,11 +112,16 @@ impl repartee_process::Settings for Settings {
     #[cfg(not(feature = "openai"))]
     fn check(&self) -> Result<(), String> {
         self.check_entities()?;
+        self.check_link()?;
         self.reply.map(drop).ok_or_else(|| "--reply is needed: how should the bot answer?".into())
     }
 }
 
 impl Settings {
+    fn check_link(&self) -> Result<(), String> {
+        QueueLink::new(&self.queue_url, &self.queue_tls).map(drop).map_err(|error| error.to_string())
+    }
+
     fn check_entities(&self) -> Result<(), String> {
         if self.entities.is_empty() {
             Err("--entity is needed: which bot should be played?".into())

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use repartee_process::Credential;
+use repartee_process::{Credential, status_line};
 use repartee_proto::v1::{
     StreamPendingRequest, StreamPendingResponse, Work, stream_pending_response::Event as Sent,
 };
@@ -15,7 +15,14 @@ use tokio::{
 };
 use tonic::{Code, Status, Streaming};
 
-use crate::{backoff::Backoff, client::Client, status};
+use crate::{
+    Breaker,
+    backoff::{Backoff, Waits},
+    client::Client,
+    health::OpenStreams,
+    status,
+    text::{HOLDS_BACK_BYTES, cut},
+};
 
 /// How long the service may take to open a stream and say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -23,8 +30,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a token may be unknown at the first start: the service looks at its tokens file every second.
 const NEW_TOKEN: Duration = Duration::from_secs(2);
-/// Waits between two streams, reset by a hello.
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+/// Waits between two streams. They begin anew behind a stream that has lived for longer than the longest of them: a service
+/// that says hello and breaks off at once is as far away as one that says nothing.
+const RECONNECT: Waits = Waits::new(Duration::from_millis(50), Duration::from_secs(10));
 
 /// What the session learns from the stream.
 #[derive(Debug)]
@@ -45,30 +53,61 @@ enum End {
     Lost { why: String, wait: Duration },
     /// The service refuses this worker for good.
     Refused(Box<Status>),
+    /// The worker began to hold back, or takes work again: the service has to be told.
+    Turned,
     /// The session is gone.
     Unheard,
 }
 
 /// The subscription of one session to its work.
 pub(crate) struct Subscription {
-    pub(crate) client: Client,
-    pub(crate) credential: Credential,
-    pub(crate) request: StreamPendingRequest,
-    pub(crate) events: mpsc::Sender<Event>,
+    client: Client,
+    credential: Credential,
+    request: StreamPendingRequest,
+    breaker: Breaker,
+    streams: OpenStreams,
+    events: mpsc::Sender<Event>,
+    backoff: Backoff,
+    /// True once the service has accepted this worker.
+    accepted: bool,
+    /// True once the present stream has said hello.
+    greeted: bool,
+    /// What was last said to be wrong: it is said once, not with every try.
+    said: Option<String>,
 }
 
 impl Subscription {
+    /// A subscription that has not said hello yet.
+    pub(crate) fn new(
+        client: Client,
+        credential: Credential,
+        request: StreamPendingRequest,
+        breaker: Breaker,
+        streams: OpenStreams,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (backoff, accepted, greeted, said) = (Backoff::new(RECONNECT), false, false, None);
+        Self { client, credential, request, breaker, streams, events, backoff, accepted, greeted, said }
+    }
+
     /// Follows one stream after the other until the service refuses the worker or the session is gone.
     pub(crate) async fn follow(mut self) {
-        let (mut backoff, mut accepted, begun) = (RECONNECT, false, Instant::now());
+        let begun = Instant::now();
         loop {
             self.read_token();
-            let end = self.open_and_read(&mut backoff, &mut accepted).await;
-            let end = if accepted { self.unless_rotated(end) } else { self.unless_new(end, begun) };
+            let opened = Instant::now();
+            self.greeted = false;
+            let end = self.open_and_read().await;
+            let end = if self.accepted { self.unless_rotated(end) } else { self.unless_new(end, begun) };
+            // A service that takes long to say nothing is no better than one that says it at once.
+            if self.greeted && opened.elapsed() > RECONNECT.cap {
+                self.backoff.reset();
+                self.said = None;
+            }
             match end {
                 End::Lost { why, wait } => {
-                    let wait = wait + backoff.next(rand::random());
-                    tracing::info!(%why, ?wait, "the stream of work ended; connecting again");
+                    let wait = wait + self.backoff.next(rand::random());
+                    self.say(&why);
                     sleep(wait).await;
                 }
                 End::Refused(status) => {
@@ -76,9 +115,19 @@ impl Subscription {
                     let _ = self.events.send(Event::Refused(status)).await;
                     return;
                 }
+                End::Turned => {}
                 End::Unheard => return,
             }
         }
+    }
+
+    /// Says why there is no stream, and what is wrong again and again only once.
+    fn say(&mut self, why: &str) {
+        if self.said.as_deref() == Some(why) {
+            return tracing::debug!(why, "no stream of work; trying again");
+        }
+        tracing::warn!(why, "no stream of work; trying again until there is one");
+        self.said = Some(why.to_owned());
     }
 
     /// A worker that was accepted before and whose token stands in a file is not refused for good: operators rotate tokens,
@@ -89,11 +138,7 @@ impl Subscription {
                 if self.credential.may_change()
                     && matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) =>
             {
-                tracing::warn!(
-                    problem = status.message(),
-                    "the token is not accepted any more; reading it again"
-                );
-                lost("the token is not accepted any more")
+                lost(format!("the token is not accepted any more, reading it again: {}", status.message()))
             }
             end => end,
         }
@@ -117,25 +162,32 @@ impl Subscription {
     /// file is a line long.
     fn read_token(&self) {
         if let Err(problem) = self.credential.read_again() {
-            tracing::warn!(problem, "the token cannot be read again; going on with the old one");
+            // Said aloud, and once, by the one who follows the file.
+            tracing::debug!(problem, "the token cannot be read again; going on with the old one");
         }
     }
 
-    async fn open_and_read(&mut self, backoff: &mut Backoff, accepted: &mut bool) -> End {
-        match timeout(HELLO_WITHIN, self.client.stream_pending(self.request.clone())).await {
-            Ok(Ok(response)) => self.read(response.into_inner(), backoff, accepted).await,
-            Ok(Err(status)) => ended_by(status),
-            Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
+    async fn open_and_read(&mut self) -> End {
+        let mut outages = self.breaker.watch();
+        let holds_back = outages.borrow_and_update().as_ref().map(|outage| outage.why.clone());
+        let mut request = self.request.clone();
+        request.holds_back = holds_back.as_deref().map(|why| cut(why, HOLDS_BACK_BYTES).to_owned());
+        let turned = outages.wait_for(|outage| outage.is_some() != holds_back.is_some());
+        let stream = async {
+            match timeout(HELLO_WITHIN, self.client.stream_pending(request)).await {
+                Ok(Ok(response)) => self.read(response.into_inner()).await,
+                Ok(Err(status)) => ended_by(status),
+                Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
+            }
+        };
+        tokio::select! {
+            end = stream => end,
+            _ = turned => End::Turned,
         }
     }
 
-    async fn read(
-        &mut self,
-        mut stream: Streaming<StreamPendingResponse>,
-        backoff: &mut Backoff,
-        accepted: &mut bool,
-    ) -> End {
-        let mut patience = HELLO_WITHIN;
+    async fn read(&mut self, mut stream: Streaming<StreamPendingResponse>) -> End {
+        let (mut patience, mut open) = (HELLO_WITHIN, None);
         loop {
             let sent = match timeout(patience, stream.message()).await {
                 Ok(Ok(Some(sent))) => sent.event,
@@ -145,17 +197,23 @@ impl Subscription {
             };
             let event = match sent {
                 Some(Sent::Hello(hello)) => {
-                    backoff.reset();
-                    *accepted = true;
+                    (self.accepted, self.greeted) = (true, true);
+                    open.get_or_insert_with(|| self.streams.open());
                     patience = patience_for(hello.heartbeat_interval);
                     Event::Accepted
                 }
-                Some(Sent::Work(work)) => Event::Work(Box::new(work)),
-                Some(Sent::Cancelled(work)) => Event::Cancelled(work.message_id),
                 Some(Sent::GoingAway(going)) => {
+                    // That is how a stream should end, however short it was.
+                    self.backoff.reset();
                     let wait = status::bounded_wait(going.retry_after);
                     return End::Lost { why: "the service goes away".into(), wait };
                 }
+                _ if !self.greeted => return breach("something came before the hello"),
+                Some(Sent::Work(work)) if work.message.is_none() || work.lease.is_none() => {
+                    return breach("work without a message or a lease");
+                }
+                Some(Sent::Work(work)) => Event::Work(Box::new(work)),
+                Some(Sent::Cancelled(work)) => Event::Cancelled(work.message_id),
                 // `None` is an event of a later version of the contract.
                 Some(Sent::Heartbeat(_)) | None => continue,
             };
@@ -164,6 +222,10 @@ impl Subscription {
             }
         }
     }
+}
+
+fn breach(what: &str) -> End {
+    lost(format!("the service breaks the contract of StreamPending: {what}"))
 }
 
 /// How long a stream may be silent: twice the interval of its heartbeats.
@@ -180,7 +242,7 @@ fn lost(why: impl Into<String>) -> End {
 fn ended_by(status: Status) -> End {
     if status::may_pass(status.code()) {
         let wait = status::asked_wait(&status);
-        End::Lost { why: format!("{:?}: {}", status.code(), status.message()), wait }
+        End::Lost { why: status_line(&status), wait }
     } else {
         End::Refused(Box::new(status))
     }

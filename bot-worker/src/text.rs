@@ -6,6 +6,9 @@ pub(crate) const REPLY_BYTES: usize = 16_384;
 /// Most bytes of the reason of a failed attempt.
 pub(crate) const ERROR_BYTES: usize = 1_024;
 
+/// Most bytes of the reason why a worker holds back.
+pub(crate) const HOLDS_BACK_BYTES: usize = 256;
+
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
 pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::recorder;
+use crate::start_metrics;
 
 /// So much of something may be held at once. Cheap to clone; clones share what they hold.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ impl Fill {
 /// Counts what was refused at a bound.
 pub fn refusals(name: &'static str) -> Counter {
     // A counter that is made before the recorder would count for nobody.
-    recorder();
+    start_metrics();
     metrics::counter!("repartee_refusals_total", "bound" => name)
 }
 
@@ -167,7 +167,7 @@ mod tests {
         let _held = bound.enter(1).unwrap();
         assert!(bound.enter(1).is_err() && bound.enter(1).is_err());
         bound.fill().show();
-        let shown = crate::recorder().render();
+        let shown = crate::metrics_text();
         for line in [
             "repartee_refusals_total{bound=\"test_counted\"} 2",
             "repartee_bound_held{bound=\"test_counted\"} 1",

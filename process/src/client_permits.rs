@@ -35,6 +35,7 @@ struct Inner {
 pub struct ClientPermit {
     permits: Arc<Inner>,
     client: ClientKey,
+    count: u32,
 }
 
 impl ClientPermits {
@@ -49,15 +50,28 @@ impl ClientPermits {
     /// # Errors
     /// If it holds as many as it may; that is counted.
     pub fn acquire(&self, client: ClientKey) -> Result<ClientPermit, Full> {
+        self.acquire_many(client, 1)
+    }
+
+    /// Holds so many for `client`; also more than it may if it holds nothing yet, for it would never get them otherwise.
+    ///
+    /// # Errors
+    /// If it would hold more than it may; that is counted.
+    pub fn acquire_many(&self, client: ClientKey, count: u32) -> Result<ClientPermit, Full> {
         let Inner { name, limit, refused, .. } = &*self.0;
         let mut shard = self.0.shard(client).lock();
         let held = shard.entry(client).or_insert(0);
-        if *held >= *limit {
+        if *held > 0 && held.checked_add(count).is_none_or(|sum| sum > *limit) {
             refused.increment(1);
             return Err(Full { name, held: *held, limit: *limit });
         }
-        *held += 1;
-        Ok(ClientPermit { permits: Arc::clone(&self.0), client })
+        *held += count;
+        Ok(ClientPermit { permits: Arc::clone(&self.0), client, count })
+    }
+
+    /// How much `client` holds.
+    pub fn held(&self, client: ClientKey) -> u32 {
+        self.0.shard(client).lock().get(&client).copied().unwrap_or(0)
     }
 
     /// How much the client holds that holds most.
@@ -81,7 +95,7 @@ impl Inner {
 impl Drop for ClientPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut held) = self.permits.shard(self.client).lock().entry(self.client) {
-            *held.get_mut() -= 1;
+            *held.get_mut() -= self.count;
             if *held.get() == 0 {
                 held.remove();
             }
@@ -119,6 +133,21 @@ mod tests {
         assert_eq!(permits.fill().held, 2);
         drop(first);
         let _again = permits.acquire(client(1)).unwrap();
+    }
+
+    #[test]
+    fn many_are_held_and_given_back_together_and_whoever_holds_nothing_gets_them_always() {
+        let permits = ClientPermits::new("test_client_many", 10);
+        let six = permits.acquire_many(client(1), 6).unwrap();
+        let full = Full { name: "test_client_many", held: 6, limit: 10 };
+        assert_eq!(permits.acquire_many(client(1), 5).unwrap_err(), full);
+        assert!(permits.acquire_many(client(1), u32::MAX).is_err());
+        let _four = permits.acquire_many(client(1), 4).unwrap();
+        assert_eq!((permits.held(client(1)), permits.held(client(2))), (10, 0));
+        let large = permits.acquire_many(client(2), 25).unwrap();
+        assert!(permits.acquire(client(2)).is_err());
+        drop((six, large));
+        assert_eq!(permits.fill().held, 4);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
-use crate::{ClientKey, refusals};
+use crate::{ClientKey, Span, refusals};
 
 /// Clients that do not share a lock.
 const SHARDS: usize = 16;
@@ -45,15 +45,11 @@ pub struct ClientRate<C: Clock = MonotonicClock> {
     name: &'static str,
     burst: u32,
     window: Duration,
-    buckets: Limiter<Buckets, C>,
-    /// The same buckets, for looks that take nothing.
-    looks: Limiter<Look, C>,
+    buckets: RateLimiter<ClientKey, Buckets, C, StateInformationMiddleware>,
     refused: Counter,
     #[cfg(test)]
     remembered: Buckets,
 }
-
-type Limiter<S, C> = RateLimiter<ClientKey, S, C, StateInformationMiddleware>;
 
 /// How a client stands against a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +91,6 @@ impl<C: Clock + Clone> ClientRate<C> {
             window: rate.period() * burst.get(),
             #[cfg(test)]
             remembered: buckets.clone(),
-            looks: RateLimiter::new(quota, Look(buckets.clone()), clock.clone()),
             buckets: RateLimiter::new(quota, buckets, clock),
             refused: refusals(name),
         }
@@ -106,26 +101,12 @@ impl<C: Clock + Clone> ClientRate<C> {
     /// # Errors
     /// If the client has not so much left; nothing is used then, and it is counted.
     pub fn take(&self, client: ClientKey, amount: u32) -> Result<RateUsage, RateUsage> {
-        self.ask(&self.buckets, client, amount)
-    }
-
-    /// Looks if the client has anything left.
-    ///
-    /// # Errors
-    /// If it has not; that is counted.
-    pub fn look(&self, client: ClientKey) -> Result<RateUsage, RateUsage> {
-        self.ask(&self.looks, client, 1)
-    }
-
-    fn ask<S>(&self, limiter: &Limiter<S, C>, client: ClientKey, amount: u32) -> Result<RateUsage, RateUsage>
-    where
-        S: StateStore<Key = ClientKey>,
-    {
         let amount = NonZeroU32::new(amount.min(self.burst)).unwrap_or(NonZeroU32::MIN);
-        let asked = limiter.check_key_n(&client, amount).expect("no more than a full bucket is asked for");
+        let asked =
+            self.buckets.check_key_n(&client, amount).expect("no more than a full bucket is asked for");
         asked.map(|left| self.left(&left)).map_err(|refused| {
             self.refused.increment(1);
-            self.empty(&refused, limiter.clock().now())
+            self.empty(&refused, self.buckets.clock().now())
         })
     }
 
@@ -165,9 +146,6 @@ struct Inner {
     shards: [Mutex<HashMap<ClientKey, u64>>; SHARDS],
 }
 
-/// Reads the buckets and changes nothing.
-struct Look(Buckets);
-
 impl Inner {
     fn shard(&self, client: &ClientKey) -> &Mutex<HashMap<ClientKey, u64>> {
         &self.shards[self.hasher.hash_one(client) as usize % SHARDS]
@@ -191,18 +169,6 @@ impl StateStore for Buckets {
     }
 }
 
-impl StateStore for Look {
-    type Key = ClientKey;
-
-    fn measure_and_replace<T, F, E>(&self, client: &ClientKey, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let shard = self.0.0.shard(client).lock();
-        decide(shard.get(client).copied().map(Nanos::new)).map(|(outcome, _)| outcome)
-    }
-}
-
 /// Those whose buckets are full first are forgotten: whoever has emptied theirs stays.
 fn forget_half(shard: &mut HashMap<ClientKey, u64>) {
     let mut full_at: Vec<u64> = shard.values().copied().collect();
@@ -219,9 +185,9 @@ impl FromStr for Rate {
         let wrong = |why: &str| format!("must be a rate such as 300/1m, is {text:?}: {why}");
         let (count, span) = text.split_once('/').ok_or_else(|| wrong("there is no /"))?;
         let count = count.trim().parse().map_err(|_| wrong("the count must be 1 to 4294967295"))?;
-        let span = humantime::parse_duration(span.trim()).map_err(|error| wrong(&error.to_string()))?;
-        if span.is_zero() || span > LONGEST {
-            return Err(wrong("the span must be more than 0s and at most 7d"));
+        let Span(span) = span.trim().parse().map_err(|why: String| wrong(&format!("the span {why}")))?;
+        if span > LONGEST {
+            return Err(wrong("the span must be at most 7d"));
         }
         Ok(Self { count, span })
     }
@@ -229,7 +195,7 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.count, humantime::format_duration(self.span))
+        write!(f, "{}/{}", self.count, Span(self.span))
     }
 }
 
@@ -280,18 +246,6 @@ mod tests {
         let (rate, _) = rate("test_rate_more");
         assert_eq!(rate.take(client(1), u32::MAX).unwrap().remaining, 0);
         assert!(rate.take(client(1), 1).is_err());
-    }
-
-    #[test]
-    fn a_look_takes_nothing() {
-        let (rate, clock) = rate("test_rate_look");
-        for _ in 0..20 {
-            assert!(rate.look(client(1)).is_ok());
-        }
-        rate.take(client(1), 10).unwrap();
-        assert!(rate.look(client(1)).is_err());
-        clock.advance(Duration::from_millis(500));
-        assert!(rate.look(client(1)).is_ok());
     }
 
     #[test]

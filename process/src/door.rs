@@ -1,31 +1,17 @@
 //! Where connections come in: so many at once, and none that does nothing for long.
-//!
-//! What a connection carries is not looked at here, but for its first bytes: the libraries behind wait for them without
-//! an end.
 
-use std::{
-    future::Future as _,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep, timeout},
+    time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    AnswerLimits, Bound, ConnectionState, Connections, Fill, Patience, bound::Place,
-    connections::Registration, open_files,
+    AnswerLimits, Bound, Connection, Connections, Fill, Patience, Tls, bound::Place, closing, open_files,
+    tls::Handshakes,
 };
-
-/// How an HTTP/2 connection begins (RFC 9113, section 3.4); whatever else comes is HTTP/1.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Between two attempts to accept where the system refuses, for example for want of memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,33 +26,14 @@ pub struct Door {
     places: Bound,
     reserve: Option<Bound>,
     connections: Connections,
+    tls: Option<FollowedTls>,
 }
 
-/// An accepted connection. It takes a place until it is dropped.
-///
-/// Writing fails if its peer takes less of what waits for it than the least rate.
+/// The TLS of a door, and the task that follows its files.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    /// True once it is known to be HTTP/1.
-    is_http1: bool,
-    /// Runs while the peer does not take all that there is.
-    blocked: Option<Pin<Box<Sleep>>>,
-    /// Bytes that it has taken since.
-    taken: u64,
-    registration: Registration,
-    _place: Place,
-}
-
-/// How a connection begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// As every client of HTTP/1 does.
-    Http1,
-    /// With the preface of HTTP/2.
-    Http2,
-    /// With a part of that preface.
-    Unclear,
+struct FollowedTls {
+    handshakes: Arc<Handshakes>,
+    _following: AbortOnDropHandle<()>,
 }
 
 impl Door {
@@ -80,7 +47,21 @@ impl Door {
         answers: AnswerLimits,
     ) -> Self {
         let places = Bound::new(name, open_files::connections(most));
-        Self { listener, places, reserve: None, connections: Connections::new(name, patience, answers) }
+        let connections = Connections::new(name, patience, answers);
+        Self { listener, places, reserve: None, connections, tls: None }
+    }
+
+    /// Speaks TLS with whoever connects, and follows the files that it takes; nothing changes without any. Has to be called
+    /// within a runtime.
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        let listener = self.places.fill().name;
+        self.tls = tls.map(|tls| FollowedTls {
+            handshakes: Arc::new(Handshakes::new(tls.clone(), listener)),
+            _following: AbortOnDropHandle::new(tokio::spawn(
+                async move { match tls.follow(listener).await {} },
+            )),
+        });
+        self
     }
 
     /// Keeps `most` places more, for those whom everybody depends on ([`ConnectionState::keep`]): who comes when there is
@@ -105,6 +86,27 @@ impl Door {
     /// True if only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
+    /// True if it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Says, once, that what comes here can be read on the way, unless it comes over TLS or from this machine. `flag` is the
+    /// setting of the address, and `what` would be read.
+    pub fn warn_if_readable(&self, flag: &str, what: &str) {
+        if self.tls.is_none()
+            && !self.is_loopback()
+            && let Ok(addr) = self.listener.local_addr()
+        {
+            tracing::warn!(
+                %addr,
+                "without TLS everybody on the way can read and change what is sent here: {what}. Set --tls-cert and \
+                 --tls-key, or keep the network private, or set {flag} to a loopback address with a proxy before it that \
+                 speaks TLS"
+            );
+        }
     }
 
     /// The bound of the connections.
@@ -142,6 +144,11 @@ impl Door {
         }
     }
 
+    /// Lets nobody new connect, if the system can do that. Whoever has begun to may still come.
+    pub(crate) fn pass_over_newcomers(&self) {
+        closing::pass_over_newcomers(&self.listener);
+    }
+
     async fn place_for(&self, newcomer: SocketAddr) -> Option<Place> {
         if let Some(place) = self.places.try_enter(1) {
             return Some(place);
@@ -167,135 +174,14 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
-        Connection {
-            stream,
-            is_http1: false,
-            blocked: None,
-            taken: 0,
-            registration: self.connections.register(peer, is_reserved),
-            _place: place,
-        }
+        let handshake = self.tls.as_ref().map(|tls| Arc::clone(&tls.handshakes));
+        Connection::new(stream, self.connections.register(peer, is_reserved), place, handshake)
     }
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-impl Connection {
-    /// What is known of it.
-    pub fn state(&self) -> &Arc<ConnectionState> {
-        &self.registration.0
-    }
-
-    pub(crate) fn patience(&self) -> Patience {
-        self.state().patience()
-    }
-
-    /// What its peer speaks, by its first bytes, which stay to be read.
-    ///
-    /// # Errors
-    /// If it is dismissed before they come, or breaks.
-    pub async fn begins(&mut self) -> io::Result<Begin> {
-        let mut first = [0; PREFACE.len()];
-        let count = tokio::select! {
-            count = self.stream.peek(&mut first) => count?,
-            () = self.registration.0.dismissed() => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was asked for"));
-            }
-        };
-        let begin = begin_of(&first[..count]);
-        self.is_http1 = begin == Begin::Http1;
-        Ok(begin)
-    }
-
-    /// Ends the connection if its peer takes too little of what waits for it.
-    fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Ready(Ok(bytes)) => self.taken += *bytes as u64,
-            Poll::Ready(Err(_)) => return written,
-            Poll::Pending if self.blocked.is_none() => {
-                self.taken = 0;
-                self.blocked = Some(Box::pin(sleep(self.patience().idle)));
-            }
-            Poll::Pending => {}
-        }
-        let Some(blocked) = &mut self.blocked else { return written };
-        if blocked.as_mut().poll(cx).is_ready() {
-            self.blocked = None;
-            if self.taken < self.patience().least_bytes() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")));
-            }
-            if written.is_pending() {
-                return self.watch(written, cx);
-            }
-        }
-        written
-    }
-}
-
-/// What begins with these bytes.
-fn begin_of(first: &[u8]) -> Begin {
-    if first == PREFACE {
-        Begin::Http2
-    } else if !first.is_empty() && PREFACE.starts_with(first) {
-        Begin::Unclear
-    } else {
-        Begin::Http1
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if self.is_http1 {
-            self.state().note_bytes();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(written, cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(written, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whoever flushes has written all that there was: nothing waits for the peer now.
-        self.blocked = None;
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = tonic::transport::server::TcpConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
 }
 
 #[cfg(test)]
@@ -307,8 +193,8 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
-    use super::{Begin, Connection, Door, PREFACE, begin_of};
-    use crate::{AnswerLimits, ByteLimit, Patience};
+    use super::Door;
+    use crate::{AnswerLimits, Begin, ByteLimit, Connection, Patience, connection::PREFACE};
 
     const IDLE: Duration = Duration::from_secs(30);
 
@@ -332,12 +218,11 @@ mod tests {
     async fn a_connection_beyond_the_limit_ends_the_idlest() {
         let mut door = door("test_door", 1).await;
         let addr = door.listener.local_addr().unwrap();
-        let (_first, (mut held, _)) = (TcpStream::connect(addr).await.unwrap(), door.accept().await);
+        let (_first, (held, _)) = (TcpStream::connect(addr).await.unwrap(), door.accept().await);
         let _second = TcpStream::connect(addr).await.unwrap();
         let bound = door.places().clone();
         let second = tokio::spawn(async move { door.accept().await });
         assert_eq!(held.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
-        drop(held);
         let _second = second.await.unwrap();
         assert_eq!(bound.held(), 1);
     }
@@ -359,7 +244,7 @@ mod tests {
     // Where time is paused, it jumps to the next timer whenever nobody has anything to do.
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_sends_nothing_is_dismissed() {
-        let (_door, _client, mut server) = connected("test_silent").await;
+        let (_door, _client, server) = connected("test_silent").await;
         assert_eq!(server.begins().await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
@@ -376,10 +261,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_over_http_1_has_its_own_time_from_its_first_byte() {
-        let (_door, mut client, mut server) = connected("test_head").await;
+        let (_door, mut client, server) = connected("test_head").await;
         tokio::time::sleep(IDLE / 2).await;
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-        assert_eq!(server.begins().await.unwrap(), Begin::Http1);
+        let (begin, mut server) = server.begins().await.unwrap();
+        assert_eq!(begin, Begin::Http1);
         let began = tokio::time::Instant::now();
         server.read_exact(&mut [0; 16]).await.unwrap();
         server.state().dismissed().await;
@@ -388,25 +274,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_is_slowed_down_is_read_later_but_not_much_later() {
+        let (_door, mut client, mut server) = connected("test_slowed").await;
+        client.write_all(b"one, two").await.unwrap();
+        for (pauses, seconds) in [(&[2, 3][..], 5), (&[3_600, 3_600], 15)] {
+            let began = tokio::time::Instant::now();
+            pauses.iter().for_each(|pause| server.state().slow_down(Duration::from_secs(*pause)));
+            server.read_exact(&mut [0; 3]).await.unwrap();
+            assert_eq!(began.elapsed().as_secs(), seconds);
+            // What comes after is not slower for it.
+            server.read_exact(&mut [0; 1]).await.unwrap();
+            assert_eq!(began.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_first_bytes_tell_the_protocol_and_stay_to_be_read() {
         for (sent, begin) in
             [(PREFACE, Begin::Http2), (b"GET / HTTP/1.1\r\n", Begin::Http1), (&PREFACE[..5], Begin::Unclear)]
         {
-            let (_door, mut client, mut server) = connected("test_begin").await;
+            let (_door, mut client, server) = connected("test_begin").await;
             client.write_all(sent).await.unwrap();
-            assert_eq!(server.begins().await.unwrap(), begin);
+            let (begun, mut server) = server.begins().await.unwrap();
+            assert_eq!(begun, begin);
             let mut read = vec![0; sent.len()];
             server.read_exact(&mut read).await.unwrap();
             assert_eq!(read, sent);
         }
-    }
-
-    #[test]
-    fn a_part_of_a_preface_may_become_either() {
-        assert_eq!(begin_of(PREFACE), Begin::Http2);
-        assert_eq!(begin_of(b"PRI * H"), Begin::Unclear);
-        assert_eq!(begin_of(b"PRINT /"), Begin::Http1);
-        assert_eq!(begin_of(b""), Begin::Http1, "the end");
     }
 
     #[tokio::test(start_paused = true)]

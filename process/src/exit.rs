@@ -11,17 +11,20 @@ use std::{
 
 use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use crate::{logs, metrics, open_files, private_file, shutdown, tokens};
+use crate::{
+    Probe, Shutdown, healthcheck, logs, metrics, open_files, private_file,
+    telemetry::{self, Environment},
+    tokens,
+};
 
 /// `EX_USAGE` of BSD's `sysexits.h`: the command was used incorrectly.
 pub(crate) const EXIT_USAGE: u8 = 64;
 
 /// The word that asks for the commands around tokens.
 const TOKEN: &str = "token";
-const MORE_HELP: &str =
-    "`token new|list|revoke` looks after the tokens of workers, gateways and operators: see `token --help`.";
+const MORE_HELP: &str = "`token new|list|revoke` looks after the tokens of workers, gateways and operators: see `token --help`.\n\
+     `healthcheck [--live]` asks a running one with the same settings whether it is ready: see `healthcheck --help`.";
 
 /// How long work on blocking threads may go on after the server has stopped.
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
@@ -36,6 +39,17 @@ pub trait Settings: Parser + Serialize {
     /// True where the user asked to see the effective settings instead of a start (`--print-config`).
     fn print_config(&self) -> bool;
 
+    /// Where `healthcheck` asks.
+    ///
+    /// # Errors
+    /// One sentence that names the setting that is missing.
+    fn probe(&self) -> Result<Probe, String>;
+
+    /// How long it serves on after SIGTERM; not at all, unless it has the setting.
+    fn drain_delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Checks what the parser cannot: limits that hang together.
     ///
     /// # Errors
@@ -43,44 +57,59 @@ pub trait Settings: Parser + Serialize {
     fn check(&self) -> Result<(), String>;
 }
 
+/// What was parsed; or else says what the parser has to say (help, a version, what is wrong) and gives the exit code.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "usage is for the terminal")]
+pub(crate) fn or_exit<T>(parsed: Result<T, clap::Error>) -> Result<T, ExitCode> {
+    parsed.map_err(|error| {
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            print!("{error}");
+            ExitCode::SUCCESS
+        } else {
+            eprint!("{error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    })
+}
+
 /// Runs a binary: parses the settings, prints them where that was asked, checks them, starts logs, runs `serve` until
-/// it ends or a signal cancels its token, and turns the outcome into an exit code: 0 after a clean stop, 64 for wrong
+/// it ends or a signal stops it, and turns the outcome into an exit code: 0 after a clean stop, 64 for wrong
 /// settings, 1 for anything else.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "usage and settings are for the terminal")]
+#[expect(clippy::print_stderr, reason = "usage and settings are for the terminal")]
 pub fn main<S, F, Fut, E>(serve: F) -> ExitCode
 where
     S: Settings,
-    F: FnOnce(S, CancellationToken) -> Fut,
+    F: FnOnce(S, Shutdown) -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: Error + 'static,
 {
     if env::args_os().nth(1).is_some_and(|word| word == TOKEN) {
         return tokens::command(env::args_os().skip(1));
     }
+    if env::args_os().nth(1).is_some_and(|word| word == healthcheck::WORD) {
+        return healthcheck::command::<S>(env::args_os().skip(1));
+    }
     let parsed = S::command().after_help(MORE_HELP).try_get_matches();
-    let settings = match parsed.and_then(|mut matches| S::from_arg_matches_mut(&mut matches)) {
+    let settings = match or_exit(parsed.and_then(|mut matches| S::from_arg_matches_mut(&mut matches))) {
         Ok(settings) => settings,
-        Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            print!("{asked}");
-            return ExitCode::SUCCESS;
-        }
-        Err(wrong) => {
-            eprint!("{wrong}");
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(exit) => return exit,
     };
     if settings.print_config() {
         // Whoever reads only the first lines (`| head`) has what was wanted.
         let _ = writeln!(io::stdout(), "{:#}", settings.effective());
         return ExitCode::SUCCESS;
     }
-    if let Err(wrong) = settings.check() {
-        eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
-        return ExitCode::from(EXIT_USAGE);
-    }
+    let environment = match settings.check().and_then(|()| Environment::read()) {
+        Ok(environment) => environment,
+        Err(wrong) => {
+            eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     private_file::keep_new_files_private();
     logs::start();
     open_files::take_all();
+    // A counter that is made before the recorder would count for nobody.
+    metrics::start_metrics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -88,10 +117,19 @@ where
             return ExitCode::FAILURE;
         }
     };
+    let exporting = match runtime.block_on(async { start_telemetry::<S>(environment) }) {
+        Ok(exporting) => exporting,
+        Err(wrong) => {
+            eprintln!("error: {wrong}\n\n{}", S::command().render_usage());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     let outcome = runtime.block_on(async {
         tokio::spawn(metrics::upkeep());
-        serve(settings, shutdown::on_signal()).await
+        let shutdown = Shutdown::on_signal(settings.drain_delay());
+        serve(settings, shutdown).await
     });
+    exporting.into_iter().for_each(telemetry::Exporting::end);
     runtime.shutdown_timeout(BLOCKING_GRACE);
     match outcome {
         Ok(()) => {
@@ -99,14 +137,22 @@ where
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(error = %chain(&error), "stopped by an error");
+            tracing::error!(error = %error_chain(&error), "stopped by an error");
             ExitCode::FAILURE
         }
     }
 }
 
+/// Begins to send traces, if the environment names a collector, under the name of this binary.
+fn start_telemetry<S: Settings>(
+    environment: Option<Environment>,
+) -> Result<Option<telemetry::Exporting>, String> {
+    let start = |environment| telemetry::start(S::command().get_name(), &environment);
+    environment.map(start).transpose()
+}
+
 /// The error and its causes in one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -3,14 +3,13 @@
 
 use std::net::IpAddr;
 
-use http::{
-    HeaderMap, Request, StatusCode, Version,
-    header::{AUTHORIZATION, HOST},
-    uri::Uri,
-};
+use http::{HeaderMap, Request, StatusCode, Version, header::HOST, uri::Uri};
 
 /// Largest head of a request over HTTP/1: its line and its headers, in bytes. Over HTTP/2 the protocol keeps a bound.
 pub const HTTP1_HEAD_BYTES: usize = 64 * 1024;
+
+/// What somebody else's name for a port of this machine is refused with.
+pub const MISDIRECTED: &str = "this port is for this machine: call it localhost or by a loopback address";
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,17 +100,17 @@ pub fn check_head<B>(request: &Request<B>) -> Result<Option<Host<'_>>, HeadFault
 }
 
 /// Refuses a head that is not sound and, on a port that only this machine can reach, one that names somebody else's host: a
-/// page whose name somebody's name server points here (DNS rebinding). A token, which no such page has, makes up for it.
+/// page whose name somebody's name server points here (DNS rebinding). No header makes up for it, for such a page can send
+/// every one.
 ///
 /// # Errors
 /// The status and the text of the refusal.
 pub fn check_host<B>(request: &Request<B>, is_loopback: bool) -> Result<(), (StatusCode, String)> {
     let host = check_head(request).map_err(|fault| (fault.status(), fault.to_string()))?;
-    if !is_loopback || host.is_none_or(Host::is_local) || request.headers().contains_key(AUTHORIZATION) {
-        return Ok(());
+    if is_loopback && !host.is_none_or(Host::is_local) {
+        return Err((StatusCode::MISDIRECTED_REQUEST, MISDIRECTED.to_owned()));
     }
-    let text = "this port is for this machine: call it localhost or by a loopback address, or send a token";
-    Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
+    Ok(())
 }
 
 fn host_of<'a>(

@@ -7,10 +7,9 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::{AnswerLimits, ByteLimit, Door, Patience, serve};
+use crate::{AnswerLimits, ByteLimit, Door, Patience, Shutdown, serve};
 
 /// Most connections: a few scrapers ask, some times a minute.
 const CONNECTIONS: u32 = 64;
@@ -33,11 +32,20 @@ where
         per_connection: u64::MAX,
         per_connection_name: "metrics_answer_bytes_of_connection",
     };
+    if let Ok(addr) = listener.local_addr()
+        && !addr.ip().to_canonical().is_loopback()
+    {
+        tracing::warn!(
+            %addr,
+            "everybody who reaches --metrics-addr reads all that is counted, without a token and without TLS: keep its network \
+             private, or set it to a loopback address"
+        );
+    }
     let door = Door::new(listener, "metrics_connections", CONNECTIONS, PATIENCE, answers);
     let places = door.places().clone();
     let of_connection = move |_: &crate::Connection| {
         places.fill().show();
         Some(service.clone())
     };
-    serve(door, REQUESTS, of_connection, CancellationToken::new()).await;
+    serve(door, REQUESTS, of_connection, Shutdown::default()).await;
 }

@@ -3,15 +3,19 @@
 //! The queue-service and the gateway share this, so that both look up the same name. It must never accept two spellings
 //! of one name, or a name that shows something other than what it is.
 
+mod color;
 mod faults;
 mod look;
+mod pattern;
 
 use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
+pub use color::{COLOR_CHARS, COLOR_FORM, COLOR_PATTERN, DEFAULT_COLOR, is_color};
 pub use faults::{Fault, fault, has_visible};
 pub use look::{Look, names_bot};
+pub use pattern::{DOMAIN_CHARS, NAME_CHARS, PATTERN, PATTERN_OR_NOTHING};
 
 /// The form in which a name is stored, compared and looked up: NFC, with every kind of space as U+0020, one at a time
 /// and none at either end (as RFC 8266 does it for nicknames, which are kept in NFC here so that they show what was

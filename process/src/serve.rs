@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     error::Error,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _, future::Either};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
@@ -22,11 +22,13 @@ use hyper_util::{
     service::{TowerToHyperService, TowerToHyperServiceFuture},
 };
 use pin_project_lite::pin_project;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::timeout;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
 
 use crate::{
-    Begin, Connection, ConnectionState, Door, HeldAnswer, Patience, SentBody,
+    Begin, Connection, ConnectionState, Door, HeldAnswer, Patience, SentBody, Shutdown,
+    closing::HANDSHAKES,
     connections::{Fate, OpenRequest},
     watched::StreamExecutor,
 };
@@ -41,11 +43,15 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// stream; the library's own limit is for one client, and never forgets. They cost a frame each, and hold nothing.
 const SHARED_STREAM_ERRORS: usize = 1 << 20;
 
+/// How long whoever is connected and has asked for nothing yet may take to do so, once nobody new comes.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Serves until `shutdown` is cancelled, then until the last connection has ended. `make` gives the service of a
-/// connection, none to refuse it; its requests over HTTP/2 are at most `streams` at the same time.
-pub async fn serve<M, S, B>(mut door: Door, streams: u32, make: M, shutdown: CancellationToken)
+/// Serves until the stop, then until the last connection has ended. Once it is to stop soon, connections over HTTP/1 end with
+/// their next answer. `make` gives the service of a connection, none to refuse it; its requests over HTTP/2 are at most
+/// `streams` at the same time.
+pub async fn serve<M, S, B>(mut door: Door, streams: u32, make: M, shutdown: Shutdown)
 where
     M: Fn(&Connection) -> Option<S>,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -54,20 +60,44 @@ where
     B::Error: Into<BoxError>,
 {
     let (tasks, connections) = (TaskTracker::new(), door.connections().clone());
-    loop {
-        let (connection, _) = tokio::select! {
-            accepted = door.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
+    let retiring = {
+        let (connections, leaving) = (connections.clone(), shutdown.leaving);
+        async move {
+            leaving.cancelled().await;
+            connections.retire();
+        }
+    };
+    let _retiring = AbortOnDropHandle::new(tokio::spawn(retiring));
+    let begin = |connection: Connection| {
         // Dropped, it is closed at once.
-        let Some(service) = make(&connection) else { continue };
-        tasks.spawn(served(connection, service, streams));
+        if let Some(service) = make(&connection) {
+            tasks.spawn(served(connection, service, streams));
+        }
+    };
+    loop {
+        tokio::select! {
+            (connection, _) = door.accept() => begin(connection),
+            () = shutdown.stop.cancelled() => break,
+        }
+    }
+    door.pass_over_newcomers();
+    let mut last = pin!(tokio::time::sleep(HANDSHAKES));
+    loop {
+        tokio::select! {
+            // Whoever is there comes in before the end.
+            biased;
+            (connection, _) = door.accept() => begin(connection),
+            () = &mut last => break,
+        }
     }
     // Nobody new: the address is free from now on.
     drop(door);
-    connections.dismiss();
+    connections.dismiss_served();
     tasks.close();
-    tasks.wait().await;
+    if timeout(FIRST_REQUEST, tasks.wait()).await.is_err() {
+        connections.dismiss();
+        tasks.wait().await;
+    }
 }
 
 /// Serves one connection. Thousands of them are open and idle, so what each holds is kept small. A library that finds out
@@ -102,8 +132,8 @@ where
     })
 }
 
-async fn begins(mut connection: Connection) -> Result<(Begin, Patience, Connection), BoxError> {
-    let begin = connection.begins().await?;
+async fn begins(connection: Connection) -> Result<(Begin, Patience, Connection), BoxError> {
+    let (begin, connection) = connection.begins().await?;
     let patience = connection.patience();
     Ok((begin, patience, connection))
 }
@@ -156,6 +186,7 @@ pin_project! {
         #[pin]
         inner: TowerToHyperServiceFuture<S, Request<Incoming>>,
         request: Option<OpenRequest>,
+        is_http1: bool,
     }
 }
 
@@ -170,7 +201,8 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answering<S> {
         let open = self.state.begin_request();
-        Answering { inner: self.inner.call(request), request: Some(open) }
+        let is_http1 = request.version() < Version::HTTP_2;
+        Answering { inner: self.inner.call(request), request: Some(open), is_http1 }
     }
 }
 
@@ -186,6 +218,10 @@ where
         let mut response = ready!(this.inner.poll(cx))?;
         let held = response.extensions_mut().remove::<HeldAnswer>();
         let request = this.request.take().expect("a future is not polled after its end");
+        if *this.is_http1 && request.connection().retires() {
+            // Its client sends the next request on another one: this one may end just when that comes.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Poll::Ready(Ok(response.map(|body| SentBody::new(body, held, request))))
     }
 }
@@ -250,57 +286,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{convert::Infallible, time::Duration};
-
-    use bytes::Bytes;
-    use http::{Request, Response};
-    use http_body::Body;
-    use hyper::body::Incoming;
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_util::sync::CancellationToken;
-    use tower::service_fn;
-
-    use super::serve;
-    use crate::{AnswerLimits, ByteLimit, Door, Patience};
-
-    /// No body.
-    struct Nothing;
-
-    impl Body for Nothing {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-            std::task::Poll::Ready(None)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_has_asked_for_nothing_does_not_hold_up_the_stop() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let hour = Duration::from_secs(3_600);
-        let patience = Patience { idle: hour, head: hour, least_rate: 0 };
-        let total = ByteLimit::new("test_serve_answers", 1 << 20);
-        let answers = AnswerLimits { total, per_connection: 1, per_connection_name: "test_serve_answer" };
-        let door = Door::new(listener, "test_serve", 1, patience, answers);
-        let (places, shutdown) = (door.places().clone(), CancellationToken::new());
-        let of_connection = |_: &crate::Connection| {
-            Some(service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Nothing))))
-        };
-        let serving = serve(door, 1, of_connection, shutdown.clone());
-        let stopping = async {
-            let _silent = TcpStream::connect(addr).await.unwrap();
-            while places.held() == 0 {
-                tokio::task::yield_now().await;
-            }
-            shutdown.cancel();
-            _silent
-        };
-        let (_silent, ()) = tokio::join!(stopping, serving);
-    }
-}
+mod tests;

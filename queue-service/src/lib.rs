@@ -22,22 +22,22 @@ pub mod writer;
 
 use std::io::Write as _;
 
-use tokio_util::sync::CancellationToken;
+use repartee_process::Shutdown;
 
 pub use server::{Error, Server};
-pub use settings::{MIN_FREE_DISK, Retention, Settings, SpanOrNone};
+pub use settings::{CacheBytes, MIN_FREE_DISK, Settings};
 
-/// Runs the service until `shutdown` is cancelled, or only checks its data where the settings say so.
+/// Runs the service until it is to stop, or only checks its data where the settings say so.
 ///
 /// # Errors
 /// Where it cannot start, or the journal fails.
-pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(settings: Settings, shutdown: impl Into<Shutdown>) -> Result<(), Error> {
     if settings.check_data {
         return check(settings).await;
     }
     let (ready_file, data_dir) = (settings.ready_file.clone(), settings.data_dir.clone());
     let server = Server::bind(settings).await?;
-    tracing::info!(address = %server.addr(), data = %data_dir.display(), "queue-service serves gRPC");
+    tracing::info!(address = %server.addr(), tls = server.is_tls(), data = %data_dir.display(), "queue-service serves gRPC");
     if let Some(path) = ready_file {
         repartee_process::Ready {
             grpc: Some(server.addr()),

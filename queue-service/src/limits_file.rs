@@ -1,17 +1,14 @@
 //! Following the file of the entities' limits: what is written there applies a second later, without a restart.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use tokio::time::{MissedTickBehavior, interval};
+use repartee_process::Looks;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     settings::{parse_entity_limits, read_entity_limits},
     writer::QueueHandle,
 };
-
-/// How often the file is read.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The file, and what was last seen in it.
 pub(crate) struct LimitsFile {
@@ -22,17 +19,12 @@ pub(crate) struct LimitsFile {
 impl LimitsFile {
     /// Applies what is written to the file until `stop`. Content that is wrong is logged once; the old limits stay.
     pub(crate) async fn follow(mut self, queue: QueueHandle, stop: CancellationToken) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut wrong = None;
+        let path = self.path.clone();
+        let (mut looks, mut wrong) = (Looks::by(move || read_entity_limits(&path)), None);
         loop {
-            tokio::select! {
+            let read = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = looks.tick() => {}
-            }
-            let path = self.path.clone();
-            let Ok(read) = tokio::task::spawn_blocking(move || read_entity_limits(&path)).await else {
-                return;
+                read = looks.next() => read,
             };
             let outcome = match read {
                 Ok(text) if text == self.text => Ok(()),

@@ -1,61 +1,63 @@
 //! What operators see: metrics of the calls, and of the queue as it is when it is asked for.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod calls;
+mod described;
+mod entities;
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::State,
     http::{HeaderMap, header::CONTENT_TYPE},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
-use metrics::{Histogram, counter, gauge};
-use parking_lot::RwLock;
-use repartee_process::Fill;
-use tonic::Code;
+use futures_util::future::BoxFuture;
+use metrics::{counter, gauge};
+use repartee_process::{Fill, Measure};
 
-use crate::{domain::Millis, grpc::QueueGrpc, writer::Clock as _};
+pub(crate) use calls::{CallTimes, time_call};
+pub(crate) use described::describe;
 
-/// How long calls took until their answer began, by method and outcome: one histogram each, looked up without building
-/// its labels for every call.
-#[derive(Clone, Default)]
-pub(crate) struct CallTimes(Arc<RwLock<HashMap<Box<str>, ByCode>>>);
+use crate::{
+    domain::{ChangeKind, Millis, Moment},
+    grpc::QueueGrpc,
+    views::Totals,
+    writer::Clock as _,
+};
 
-/// The histograms of one method by the number of the gRPC status code.
-type ByCode = BTreeMap<u8, Histogram>;
+/// All kinds of changes.
+const KINDS: [ChangeKind; 13] = [
+    ChangeKind::Posted,
+    ChangeKind::Claimed,
+    ChangeKind::Released,
+    ChangeKind::Expired,
+    ChangeKind::RetryScheduled,
+    ChangeKind::Failed,
+    ChangeKind::Completed,
+    ChangeKind::Cancelled,
+    ChangeKind::Retried,
+    ChangeKind::Edited,
+    ChangeKind::Deleted,
+    ChangeKind::Hidden,
+    ChangeKind::Restored,
+];
 
-impl CallTimes {
-    fn note(&self, method: &str, code: u8, took: Duration) {
-        let known = |times: &HashMap<Box<str>, ByCode>| Some(times.get(method)?.get(&code)?.clone());
-        let histogram = known(&self.0.read());
-        let histogram = histogram.unwrap_or_else(|| {
-            let labels = [("method", method.to_owned()), ("code", code.to_string())];
-            let histogram = metrics::histogram!("repartee_grpc_call_seconds", &labels);
-            self.0.write().entry(method.into()).or_default().insert(code, histogram.clone());
-            histogram
-        });
-        histogram.record(took);
+fn label_of(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Posted => "posted",
+        ChangeKind::Claimed => "claimed",
+        ChangeKind::Released => "released",
+        ChangeKind::Expired => "expired",
+        ChangeKind::RetryScheduled => "retry_scheduled",
+        ChangeKind::Failed => "failed",
+        ChangeKind::Completed => "completed",
+        ChangeKind::Cancelled => "cancelled",
+        ChangeKind::Retried => "retried",
+        ChangeKind::Edited => "edited",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Hidden => "hidden",
+        ChangeKind::Restored => "restored",
     }
-}
-
-/// Times a call until its answer begins, by its method and its outcome as far as that is known then.
-pub(crate) async fn time_call(State(times): State<CallTimes>, request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let began = Instant::now();
-    let response = next.run(request).await;
-    let kind = response.headers().get(CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
-        let code = code.unwrap_or(Code::Ok as u8);
-        // An unknown path is whatever a client makes up: it must not become a label.
-        if code != Code::Unimplemented as u8 {
-            times.note(uri.path(), code, began.elapsed());
-        }
-    }
-    response
 }
 
 /// Answers `GET /metrics` to operators.
@@ -68,22 +70,53 @@ pub(crate) async fn metrics_for_operators(State(grpc): State<QueueGrpc>, headers
 
 /// Answers `GET /metrics`.
 pub(crate) async fn metrics(State(grpc): State<QueueGrpc>) -> impl IntoResponse {
-    measure(&grpc, grpc.clock.read().now);
-    ([(CONTENT_TYPE, repartee_process::CONTENT_TYPE)], repartee_process::recorder().render())
+    let text = repartee_process::measured_text(&[measure(grpc)]).await;
+    ([(CONTENT_TYPE, repartee_process::CONTENT_TYPE)], text)
 }
 
-fn measure(grpc: &QueueGrpc, now: Millis) {
+/// How the queue as it is now is brought into the metrics.
+pub(crate) fn measure(grpc: QueueGrpc) -> Measure {
+    Arc::new(move || -> BoxFuture<'static, String> {
+        let grpc = grpc.clone();
+        Box::pin(async move {
+            let Moment { now, wall } = grpc.clock.read();
+            let totals = grpc.reads.views.totals(now);
+            measure_queue(&grpc, &totals, wall);
+            measure_log(&grpc);
+            // What cannot be read is left as it was; the calls that need it say so.
+            if let Ok(failed) = grpc.reads.count_failed("Metrics").await {
+                gauge!("repartee_failed").set(failed as f64);
+            }
+            grpc.fills(&totals).into_iter().for_each(Fill::show);
+            entities::rows(&grpc.reads.views, &totals, wall)
+        })
+    })
+}
+
+fn measure_queue(grpc: &QueueGrpc, totals: &Totals, wall: Millis) {
     let views = &grpc.reads.views;
-    // Sums only: entities are named by clients and would be labels without end. GetStats tells them apart.
-    let totals = views.totals(now);
     gauge!("repartee_pending").set(totals.pending as f64);
     gauge!("repartee_delayed").set(totals.delayed as f64);
     gauge!("repartee_processing").set(totals.processing as f64);
+    gauge!("repartee_oldest_pending_seconds").set(age(totals.oldest, wall));
     gauge!("repartee_pending_entities").set(totals.entities as f64);
     gauge!("repartee_paused_entities").set(views.paused().len() as f64);
     gauge!("repartee_throttled_entities").set(views.throttled() as f64);
+}
+
+/// How old that is at `wall`, in seconds; 0 if there is nothing, or it is not due yet.
+fn age(oldest: Option<Millis>, wall: Millis) -> f64 {
+    oldest.map_or(0.0, |oldest| wall.saturating_sub(oldest).max(0) as f64 / 1_000.0)
+}
+
+fn measure_log(grpc: &QueueGrpc) {
+    let views = &grpc.reads.views;
+    // Each kind is there before its first change.
+    for kind in KINDS {
+        counter!("repartee_changes_total", "kind" => label_of(kind)).absolute(0);
+    }
     for (kind, count) in views.counts() {
-        counter!("repartee_changes_total", "kind" => format!("{kind:?}")).absolute(count);
+        counter!("repartee_changes_total", "kind" => label_of(kind)).absolute(count);
     }
     for (call, cost) in grpc.reads.costs.by_call() {
         counter!("repartee_storage_reads_total", "call" => call).absolute(cost.reads);
@@ -93,6 +126,6 @@ fn measure(grpc: &QueueGrpc, now: Millis) {
     let begins = grpc.reads.store.begins();
     gauge!("repartee_log_begins_seq").set(begins.seq as f64);
     gauge!("repartee_log_begins_timestamp_seconds").set(begins.stamp as f64 / 1_000.0);
+    gauge!("repartee_data_bytes").set(grpc.reads.store.data_bytes().unwrap_or(0) as f64);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
-    grpc.fills(&totals).into_iter().for_each(Fill::show);
 }

@@ -4,6 +4,7 @@
 
 mod feed;
 mod page;
+mod work;
 
 use std::{
     fmt,
@@ -17,13 +18,14 @@ use uuid::Uuid;
 use crate::{
     domain::{ConversationId, Millis, Owner, Record, Status},
     journal::{Costs, JournalError, SledStore, Tally},
-    views::Views,
+    views::{Page, Room, Views},
 };
 
 pub(crate) use feed::{Listed, Lost};
 pub(crate) use page::{PAGE_BYTES, weight};
+pub(crate) use work::WorkFilter;
 
-/// Deleted messages of a conversation that one read passes over.
+/// Deleted and hidden messages of a conversation that one read passes over.
 const DELETED: usize = 1_000;
 
 /// Everything that readers read from; cheap to clone.
@@ -67,8 +69,8 @@ impl Cursor {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (epoch, seq) = text.rsplit_once('.')?;
         let well_formed = epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_hexdigit());
-        // `parse` alone would accept a sign.
-        let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
+        // `parse` alone would accept a sign, and other spellings of the same number.
+        let digits = seq.bytes().all(|b| b.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
         (well_formed && digits).then_some(())?;
         Some(Self { epoch: epoch.into(), seq: seq.parse().ok()? })
     }
@@ -127,7 +129,7 @@ impl Reads {
             for posted in reads.store.conversation(conversation, before, tally) {
                 // Retention may have taken a message that a run still names.
                 let Some(record) = reads.posted(posted?, tally)? else { continue };
-                if record.state.deleted {
+                if record.state.deleted || record.state.hidden {
                     deleted += 1;
                     if deleted == DELETED {
                         break;
@@ -168,6 +170,17 @@ impl Reads {
         (pending, more)
     }
 
+    /// The rooms whose newest message was posted before number `before`, the one that was spoken in last first: at most
+    /// `limit`, fewer by their bytes. `None` if rooms are not listed.
+    pub(crate) fn rooms(&self, before: u64, limit: usize) -> Option<Page<Room>> {
+        let mut page = self.views.rooms(before, limit)?;
+        self.costs.note("ListRooms", &Tally::default());
+        let fitting = page::rooms_at_least_one(&page.items);
+        page.more |= fitting < page.items.len();
+        page.items.truncate(fitting);
+        Some(page)
+    }
+
     /// The number under which a message was posted, also where it was swept since; `None` where the id is of no message of
     /// this log. Asks nobody: the number is in the id.
     pub(crate) fn number(&self, id: Uuid) -> Option<u64> {
@@ -191,9 +204,25 @@ impl Reads {
         Ok((failed, more, reads))
     }
 
+    /// The hidden messages, as [`Self::failed`].
+    pub(crate) async fn hidden(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> Result<(Vec<Record>, bool, u64), JournalError> {
+        let most = limit.saturating_add(1);
+        let find = move |reads: &Self, tally: &Tally| reads.store.hidden(before, most, tally);
+        let (mut hidden, reads) = self.on_disk("ListHidden", find).await?;
+        self.until_durable(&hidden).await;
+        let found = hidden.len();
+        hidden.truncate(page::at_least_one(hidden.iter()).min(limit));
+        let more = hidden.len() < found;
+        Ok((hidden, more, reads))
+    }
+
     /// How many messages are failed. All of them are gone through for it: where that took long, the number is kept for as
-    /// long as it costs 5 % of the time.
-    pub(crate) async fn count_failed(&self) -> Result<u64, JournalError> {
+    /// long as it costs 5 % of the time. `call` is what it is counted under.
+    pub(crate) async fn count_failed(&self, call: &'static str) -> Result<u64, JournalError> {
         const LONG: Duration = Duration::from_millis(50);
         if let Some(last) = self.failures.lock().as_ref()
             && last.took > LONG
@@ -202,7 +231,7 @@ impl Reads {
             return Ok(last.count);
         }
         let began = Instant::now();
-        let (count, _) = self.on_disk("GetStats", |reads, tally| reads.store.count_failed(tally)).await?;
+        let (count, _) = self.on_disk(call, |reads, tally| reads.store.count_failed(tally)).await?;
         *self.failures.lock() = Some(FailureCount { count, took: began.elapsed(), at: Instant::now() });
         Ok(count)
     }

@@ -16,7 +16,8 @@ pub(crate) fn restore(
     tally: Tally,
 ) -> Result<(Queue, Views), JournalError> {
     let last = store.last(&tally)?;
-    let (live, paused) = (store.live(&tally)?, store.paused(&tally)?);
+    let (live, paused, acts) = (store.live(&tally)?, store.paused(&tally)?, store.acts(&tally)?);
+    let blocks = store.blocks(&tally)?;
     let newest = Newest::read(store, limits, last, &tally)?;
     costs.note("Start", &tally);
     tracing::info!(
@@ -31,6 +32,12 @@ pub(crate) fn restore(
     let mut queue = Queue::restore(rules, store.ids().clone(), last, live, moment);
     views.restore_pauses(paused.iter().cloned());
     queue.restore_pauses(paused);
+    if let (Some(first), Some(last)) = (acts.first(), acts.last()) {
+        queue.restore_acts(first.number, last.number);
+    }
+    views.restore_acts(acts);
+    views.restore_blocks(blocks.iter().cloned());
+    queue.restore_blocks(blocks);
     Ok((queue, views))
 }
 
@@ -64,8 +71,8 @@ impl Newest {
         if let Some(missing) = gap {
             return Err(JournalError::Gap(missing));
         }
-        // Where the log begins there, nothing is older.
-        if newest.floor.seq == store.begins().seq {
+        // If the log begins there, nothing is older, unless it is kept from before.
+        if newest.floor.seq == store.begins().seq && !store.has_kept(tally)? {
             newest.floor.stamp = 0;
         }
         Ok(newest)
@@ -101,7 +108,7 @@ mod tests {
         let changes = kept.lived.live(1, &[Act::Say { site: 0, human: 2 }]).to_vec();
         let stamp = kept.lived.world.queue.last_stamp();
         kept.store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
-        let limits = CacheLimits { messages: 100, bytes: 1_000_000 };
+        let limits = CacheLimits { messages: 100, bytes: 1_000_000, list_rooms: false };
         let (rules, costs) = (QueueRules::default(), Costs::default());
         let restored = restore(&kept.store, rules, limits, &costs, Moment::of(START), Tally::default());
         assert!(matches!(restored.err(), Some(JournalError::Gap(missing)) if missing == lost[0].seq()));

@@ -1,41 +1,47 @@
-//! Building the service from its settings, and running it until it is told to stop.
+//! Building the service from its settings ([`open`]), and running it until it is told to stop; what it answers is put
+//! together in [`calls`].
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod calls;
+mod dispatch;
+mod open;
 
-use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    middleware::from_fn_with_state,
+    routing::get,
+};
 use hyper::body::Incoming;
-use repartee_process::{Bound, ByteLimit, Connection, Door, NewToken, Switch, Tokens, TokensFileError};
-use repartee_proto::v1::queue_service_server::QueueServiceServer;
+use repartee_process::{AnswerLimits, Door, Measure, NewToken, Patience, Shutdown, Tokens, TokensFileError};
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::{service::Routes, transport::server::Connected as _};
 use tower::ServiceExt as _;
 
 use crate::{
-    disk::{DiskRoom, Watch},
-    drafts::Drafts,
-    grpc::{
-        self, Bounds, DoorBounds, Guesses, Names, QueueGrpc, Rights, StreamRules, admit, admit_to_page,
-        authorize, slow_guesses,
-    },
-    journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
-    limits_file::LimitsFile,
+    grpc::{Names, enter_page},
+    journal::{Journal, JournalError, OpenError, SledStore},
     observe,
-    reads::Reads,
-    restore::restore,
-    settings::{ConversationOwner, Retention, Settings},
-    writer::{Clock as _, Running, ServiceClock, Writer},
+    settings::Settings,
+    writer::{Running, ServiceClock},
 };
+use open::Opened;
 
-/// Largest request; a batch has a bound of its own below it.
-const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// How long open calls may take to end after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(4);
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Most connections of other parts of this process.
+const OWN_CONNECTIONS: u32 = 128;
 /// How often the clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
@@ -60,6 +66,9 @@ pub enum Error {
     /// The address.
     #[error("cannot listen on {0}; is another process using it?")]
     Bind(SocketAddr, #[source] io::Error),
+    /// A file of `--tls-cert`, `--tls-key` or `--tls-client-ca`.
+    #[error("{0}")]
+    Tls(String),
     /// The tokens file.
     #[error(transparent)]
     Tokens(#[from] TokensFileError),
@@ -86,19 +95,14 @@ pub enum Error {
 pub struct Server {
     opened: Opened,
     door: Door,
+    /// For other parts of this process, if the door to everybody else speaks TLS.
+    own: Option<(Door, SocketAddr)>,
     addr: SocketAddr,
     metrics: Option<TcpListener>,
     calls_per_connection: u32,
     reflection: Option<bool>,
-}
-
-/// What runs once the data is read.
-struct Opened {
-    grpc: QueueGrpc,
-    running: Running,
-    disk: Watch,
-    data_dir: PathBuf,
-    limits_file: Option<LimitsFile>,
+    drain: Duration,
+    has_metrics: bool,
 }
 
 impl Server {
@@ -126,22 +130,44 @@ impl Server {
     ) -> Result<Self, Error> {
         // The address first: where it is taken, nothing else was touched.
         let bind = |error| Error::Bind(settings.grpc_addr, error);
-        let listener = TcpListener::bind(settings.grpc_addr).await.map_err(bind)?;
+        let listener = repartee_process::listen(settings.grpc_addr).map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let metrics = match settings.metrics_addr {
-            Some(at) => Some(TcpListener::bind(at).await.map_err(|error| Error::Bind(at, error))?),
+            Some(at) => Some(repartee_process::listen(at).map_err(|error| Error::Bind(at, error))?),
             None => None,
         };
         let (calls_per_connection, reflection) = (settings.max_calls_per_connection, settings.reflection);
+        let drain = settings.drain.drain();
+        let tls = settings.tls.load().map_err(Error::Tls)?;
         let (patience, answers) = (settings.patience(), settings.answers());
+        let own_door = match tls {
+            Some(_) if !own.is_empty() => Some(own_door(patience, answers.clone())?),
+            Some(_) | None => None,
+        };
         let total = answers.total.clone();
         let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers)
-            .with_reserve("gateway_connections", settings.gateway_connections);
+            .with_reserve("gateway_connections", settings.gateway_connections)
+            .with_tls(tls);
+        door.warn_if_readable(
+            "--grpc-addr",
+            "texts, lease tokens, edit tokens, and the tokens of workers, gateways and operators",
+        );
         let connections = (door.places().clone(), door.reserve().cloned());
-        let opening =
-            tokio::task::spawn_blocking(move || open(&settings, &own, addr, connections, total, journal));
+        let opening = tokio::task::spawn_blocking(move || {
+            open::open(&settings, &own, addr, connections, total, journal)
+        });
         let opened = opening.await.map_err(|_| Error::Writer)??;
-        Ok(Self { opened, door, addr, metrics, calls_per_connection, reflection })
+        Ok(Self {
+            opened,
+            door,
+            own: own_door,
+            addr,
+            metrics,
+            calls_per_connection,
+            reflection,
+            drain,
+            has_metrics: true,
+        })
     }
 
     /// The address that was bound.
@@ -149,32 +175,66 @@ impl Server {
         self.addr
     }
 
+    /// True if it speaks TLS there.
+    pub fn is_tls(&self) -> bool {
+        self.door.is_tls()
+    }
+
+    /// Where other parts of this process reach it without TLS, if it speaks that: on loopback, with a token as elsewhere.
+    pub fn own_addr(&self) -> Option<SocketAddr> {
+        self.own.as_ref().map(|(_, addr)| *addr)
+    }
+
     /// The address of the metrics, if they have one of their own.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `shutdown` is cancelled, then ends all streams and stops within 10 s.
+    /// Leaves the metrics to another part of this process, which answers `GET /metrics` for all of them and measures the queue
+    /// by what is returned: what is scraped at two addresses would be counted twice.
+    pub fn hand_over_metrics(&mut self) -> Measure {
+        self.has_metrics = false;
+        observe::measure(self.opened.grpc.clone())
+    }
+
+    /// Serves until it is to stop, then ends all streams, finishes what is in flight, and stops within
+    /// [`drain`](repartee_process::DrainSettings::drain).
     ///
     /// # Errors
     /// Where the journal or the server fails; the process is to be ended then.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+    pub async fn serve(self, shutdown: impl Into<Shutdown>) -> Result<(), Error> {
+        let Shutdown { leaving, stop: shutdown } = shutdown.into();
         // Counting starts with the first call, so the recorder has to be there before it.
-        repartee_process::recorder();
+        repartee_process::start_metrics();
+        observe::describe();
         let Self {
             opened: Opened { grpc, running, disk, data_dir, limits_file },
             door,
+            own,
             metrics,
             calls_per_connection,
             reflection,
+            drain,
+            has_metrics,
             ..
         } = self;
+        let doors = (door, own.map(|(door, _)| door));
+        let is_leaving = leaving.clone();
+        let ready = async move || {
+            if is_leaving.is_cancelled() {
+                (StatusCode::SERVICE_UNAVAILABLE, "this queue-service stops\n")
+            } else {
+                (StatusCode::OK, "ok\n")
+            }
+        };
         let _metrics = metrics.map(|listener| {
             let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
             let router = Router::new()
                 .route("/metrics", get(observe::metrics))
+                .route("/livez", get(async || "ok\n"))
+                .route("/readyz", get(ready))
                 .with_state(grpc.clone())
-                .layer(from_fn_with_state(is_loopback, admit_to_page))
+                .layer(from_fn_with_state((Arc::clone(&grpc.rights), is_loopback), enter_page))
                 .map_request(|request: Request<Incoming>| request.map(Body::new));
             AbortOnDropHandle::new(tokio::spawn(repartee_process::serve_metrics(listener, router)))
         });
@@ -186,15 +246,17 @@ impl Server {
         if let Some(file) = limits_file {
             tokio::spawn(file.follow(grpc.queue.clone(), draining.clone()));
         }
-        let stop = CancellationToken::new();
+        let (stop, extras) = (CancellationToken::new(), calls::Extras { reflection, has_metrics });
         let observed = AbortOnDropHandle::new(tokio::spawn(observe_clock(grpc.clock.clone())));
-        let serving = tokio::spawn(serve_grpc(grpc, door, calls_per_connection, reflection, stop.clone()));
+        let stops = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
+        let serving = tokio::spawn(calls::serve(grpc, doors, calls_per_connection, extras, stops));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             failure = failed => {
                 Err(failure.map_or(Error::Writer, |error| Error::Journal(data_dir, error)))
             }
         };
+        leaving.cancel();
         draining.cancel();
         outcome?;
         // Whether all of them have said goodbye or not: the connections are closed next.
@@ -202,7 +264,7 @@ impl Server {
         let goodbye = async { tokio::join!(workers.emptied(), watchers.emptied(), gateways.emptied()) };
         let _ = timeout(GOODBYE, goodbye).await;
         stop.cancel();
-        if let Ok(served) = timeout(DRAIN, serving).await {
+        if let Ok(served) = timeout(drain.saturating_sub(2 * GOODBYE), serving).await {
             served.map_err(|_| Error::Writer)??;
         } else {
             tracing::warn!("calls were still open after the time for draining; closing them");
@@ -212,6 +274,14 @@ impl Server {
         drop((disk, observed));
         Ok(())
     }
+}
+
+/// A door without TLS that only this machine reaches. Who comes in by it gets nothing for that.
+fn own_door(patience: Patience, answers: AnswerLimits) -> Result<(Door, SocketAddr), Error> {
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = repartee_process::listen(at).map_err(|error| Error::Bind(at, error))?;
+    let addr = listener.local_addr().map_err(|error| Error::Bind(at, error))?;
+    Ok((Door::new(listener, "own_connections", OWN_CONNECTIONS, patience, answers), addr))
 }
 
 /// Looks at the clock regularly: a step is told though nobody asks for anything.
@@ -224,82 +294,6 @@ async fn observe_clock(clock: ServiceClock) {
     }
 }
 
-/// Opens the data and starts the writer. Blocks.
-fn open<J: Journal>(
-    settings: &Settings,
-    own: &[NewToken],
-    addr: SocketAddr,
-    connections: DoorBounds,
-    answers: ByteLimit,
-    journal: impl FnOnce(SledStore) -> J,
-) -> Result<Opened, Error> {
-    let (data_dir, durability) = (settings.data_dir.clone(), settings.durability);
-    let tally = Tally::default();
-    let mut store = SledStore::open(&data_dir, durability, &tally)?;
-    let mark = HighWater::open(&data_dir, &mut store, &tally)?;
-    let tokens = Tokens::load(Some(&settings.tokens_path()), own)?;
-    if tokens.is_empty() {
-        let file = settings.tokens_path();
-        tracing::warn!(file = %file.display(), "there are no tokens: no worker, gateway or operator can call; `token new` makes one");
-    }
-    let edits = EditSecret::open(&data_dir).map_err(Error::Secret)?;
-    let names = Names::open(settings).map_err(|error| Error::Names(data_dir.clone(), error))?;
-    if durability == crate::journal::Durability::Process {
-        tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
-    }
-    let room = DiskRoom::new(settings.min_free_disk);
-    let disk = room.watch(&data_dir).map_err(|error| OpenError::Directory(data_dir.clone(), error))?;
-    let (costs, mut rules) = (Costs::default(), settings.rules());
-    let mut limits_file = None;
-    if let Some((text, limits)) = settings.read_entity_limits().map_err(Error::EntityLimits)? {
-        rules.entity_limits = limits;
-        limits_file = settings.entity_limits.clone().map(|path| LimitsFile { path, text });
-    }
-    let damaged = |error| OpenError::Damaged(data_dir.clone(), Box::new(error));
-    let last = store.last_commit(&Tally::default()).map_err(damaged)?;
-    let clock = ServiceClock::start(last, settings.max_clock_jump.0);
-    let (queue, views) =
-        restore(&store, rules.clone(), settings.cache(), &costs, clock.read(), tally).map_err(damaged)?;
-    let views = Arc::new(views);
-    let writer = Writer {
-        queue,
-        journal: Marked::new(journal(store.clone()), mark, &data_dir, durability)?,
-        store: store.clone(),
-        views: Arc::clone(&views),
-        costs: costs.clone(),
-        clock: clock.clone(),
-        disk: room,
-        retention: settings.retention.map(Retention::millis),
-        ages_from: clock.ages_from(),
-    };
-    let guesses = (settings.client_limits == Switch::On).then(|| Guesses::new(settings.client_wrong_tokens));
-    let (queue, running) = writer.start(settings.room()).map_err(Error::Thread)?;
-    let grpc = QueueGrpc {
-        queue,
-        clock,
-        reads: Reads { views, store, costs, failures: Arc::default() },
-        limits: Arc::new(settings.limits.clone()),
-        rights: Arc::new(Rights { tokens, edits, visitors: addr.ip().to_canonical().is_loopback(), guesses }),
-        streams: StreamRules {
-            workers: Bound::new("worker_streams", settings.max_streams),
-            watchers: Bound::new("watches", settings.max_streams),
-            gateways: Bound::new("gateway_streams", settings.gateway_streams),
-            drafters: Bound::new("drafts", settings.max_streams),
-            slow: repartee_process::refusals("stream_events"),
-            heartbeat: Settings::seconds(settings.heartbeat),
-            age: Settings::seconds(settings.stream_age),
-            patience: Settings::seconds(settings.stream_patience),
-            draining: CancellationToken::new(),
-        },
-        bounds: Bounds::new(connections, answers, (settings.max_calls, settings.max_streams), &rules),
-        drafts: Drafts::default(),
-        names,
-        visitor_priority: settings.visitor_priority,
-        conversation_owners: settings.conversation_owner == ConversationOwner::Visitor,
-    };
-    Ok(Opened { grpc, running, disk, data_dir, limits_file })
-}
-
 /// Keeps the names of the entities that tokens grant for the bots.
 async fn reserve_granted(names: Names, tokens: Tokens) {
     let mut changes = tokens.changes();
@@ -309,58 +303,6 @@ async fn reserve_granted(names: Names, tokens: Tokens) {
             return;
         }
     }
-}
-
-async fn serve_grpc(
-    grpc: QueueGrpc,
-    door: Door,
-    calls_per_connection: u32,
-    reflection: Option<bool>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<QueueServiceServer<QueueGrpc>>().await;
-    let draining = grpc.streams.draining.clone();
-    tokio::spawn(async move {
-        draining.cancelled().await;
-        health.set_not_serving::<QueueServiceServer<QueueGrpc>>().await;
-        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    });
-    let is_loopback = door.is_loopback();
-    let metrics = Router::new()
-        .route("/metrics", get(observe::metrics_for_operators))
-        .with_state(grpc.clone())
-        .layer(from_fn_with_state(is_loopback, admit_to_page));
-    let draining = grpc.streams.draining.clone();
-    let admission = grpc::Door::new(draining, grpc.queue.clone(), &grpc.bounds, is_loopback);
-    let rights = Arc::clone(&grpc.rights);
-    let guessed_at = Arc::clone(&rights);
-    let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
-    let mut routes = Routes::from(Router::new()).add_service(health_service).add_service(queue);
-    if reflection.unwrap_or(is_loopback) {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(repartee_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        routes = routes.add_service(builder.build_v1()?);
-    }
-    let calls = routes
-        .into_axum_router()
-        .layer(from_fn_with_state(rights, authorize))
-        .layer(from_fn_with_state(admission, admit))
-        .layer(from_fn_with_state(observe::CallTimes::default(), observe::time_call));
-    let router = calls.merge(metrics).layer(from_fn_with_state(guessed_at, slow_guesses));
-    let of_connection = move |connection: &Connection| {
-        let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
-        // A gateway's, or a worker's with many tasks: what was reset takes no more than the streams that may be open anyway.
-        state.expect_resets(calls_per_connection);
-        Some(router.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Arc::clone(&state));
-            request.extensions_mut().insert(info.clone());
-            request.map(Body::new)
-        }))
-    };
-    repartee_process::serve(door, calls_per_connection, of_connection, stop).await;
-    Ok(())
 }
 
 #[cfg(test)]

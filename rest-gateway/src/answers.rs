@@ -11,7 +11,10 @@ use axum::{
 use http::Extensions;
 use repartee_process::{ConnectionState, HeldAnswer};
 
-use crate::problem::Problem;
+use crate::{
+    client::{Client, ClientLimits},
+    problem::Problem,
+};
 
 /// Answers above this, in bytes, need room.
 pub(crate) const LARGE: usize = 16 * 1024;
@@ -20,24 +23,43 @@ pub(crate) const PAGE_BYTES: usize = 1024 * 1024;
 /// What a message takes in most answers, in bytes, before it is known.
 const USUAL_MESSAGE: usize = 2 * 1024;
 
-/// The room of one connection; without one, as in tests, there is always room.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Answers(Option<Arc<ConnectionState>>);
+/// The room of one connection and of one client; without a connection, as in tests, there is always room.
+#[derive(Clone, Default)]
+pub(crate) struct Answers(Option<Room>);
+
+#[derive(Clone)]
+struct Room {
+    connection: Arc<ConnectionState>,
+    limits: ClientLimits,
+    client: Client,
+}
 
 impl Answers {
-    /// Of the connection that a request came by.
+    /// Of the connection that a request came by, and of `client`, whose request it is. The handlers find it in the request.
+    pub(crate) fn for_client(extensions: &mut Extensions, limits: &ClientLimits, client: Client) -> Self {
+        let connection: Option<&Arc<ConnectionState>> = extensions.get();
+        let room = connection.cloned().map(|connection| Room { connection, limits: limits.clone(), client });
+        let answers = Self(room);
+        extensions.insert(answers.clone());
+        answers
+    }
+
+    /// What was found for this request.
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        Self(extensions.get().cloned())
+        extensions.get().cloned().unwrap_or_default()
     }
 
     /// Room for an answer of so many bytes; `None` if it is so small that it needs none.
     ///
     /// # Errors
-    /// 429 if there is none.
+    /// 429 if there is none, for anybody or for this client.
     pub(crate) fn room(&self, bytes: usize) -> Result<Option<HeldAnswer>, Problem> {
-        let Some(connection) = self.0.as_ref().filter(|_| bytes > LARGE) else { return Ok(None) };
+        let Some(room) = self.0.as_ref().filter(|_| bytes > LARGE) else { return Ok(None) };
         let full = |full| Problem::too_many("TOO_MANY_REQUESTS", full);
-        connection.take_answer(bytes as u64).map(|permit| Some(HeldAnswer(Arc::new(permit)))).map_err(full)
+        // The share first: a client that has all of its own takes nothing from others, not even for a moment.
+        let share = room.limits.hold_answer(room.client, bytes)?;
+        let permit = room.connection.take_answer(bytes as u64).map_err(full)?;
+        Ok(Some(HeldAnswer(Arc::new(permit.with_share(share)))))
     }
 
     /// Room for a page of at most `limit` messages that are not known yet.

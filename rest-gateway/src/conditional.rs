@@ -62,7 +62,8 @@ pub(crate) fn header(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("tags and positions are visible ASCII")
 }
 
-fn tag(body: &[u8]) -> String {
+/// The strong tag of these bytes.
+pub(crate) fn tag(body: &[u8]) -> String {
     format!("\"{}\"", hex::encode(&Sha256::digest(body)[..TAG_BYTES]))
 }
 

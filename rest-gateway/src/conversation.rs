@@ -15,7 +15,7 @@ type More = [(HeaderName, HeaderValue); 1];
 
 /// The last messages of a conversation, oldest first: for the visitor who began it, and with a worker's or an operator's
 /// token.
-#[utoipa::path(get, path = "/api/conversation", tag = "conversation",
+#[utoipa::path(get, path = "/api/conversation", tag = "conversation", operation_id = "getConversation",
     params(ConversationQuery, ("X-Visitor" = Option<String>, Header,
         description = "The secret of the visitor who began it; in place of the cookie")),
     security((), ("token" = [])),

@@ -1,13 +1,24 @@
 //! What the gateway says about itself: the OpenAPI document, and Swagger UI as its reader. The reader comes from this
 //! server with all that it needs; nothing is loaded from other hosts.
 
-use std::sync::{Arc, LazyLock};
+mod fields;
+mod shapes;
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
+    Extension,
     extract::Path,
     response::{IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -20,7 +31,9 @@ use utoipa::{
 use utoipa_swagger_ui::Config;
 
 use crate::{
+    client::Prefix,
     conditional,
+    kept::Kept,
     problem::{PROBLEM_JSON, Problem, ProblemBody},
     routes,
 };
@@ -54,12 +67,15 @@ const OF_TOKEN: [(&str, &str); 2] = [
     ("403", "The token is not accepted, or gives no right to this"),
 ];
 
+/// The tag of pages and their files.
+const PAGE: &str = "page";
+
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Repartee",
         description = "People and AI bots talk in public: comments, conversations, and the queue behind the bots. \
-            Errors are `application/problem+json` (RFC 9457).",
+            Errors are `application/problem+json` (RFC 9457). Lengths of names and texts are those of the default settings.",
     ),
     components(schemas(ProblemBody)),
     tags(
@@ -67,16 +83,21 @@ const OF_TOKEN: [(&str, &str); 2] = [
         (name = "conversation", description = "What one human and one AI said to each other"),
         (name = "queue", description = "The work of bots, for workers and operators"),
         (name = "operations", description = "Probes, metrics, and this document"),
-        (name = "page", description = "The page"),
     ),
 )]
 struct Description;
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = routes::table().into_openapi();
+    // Who generates a client wants the calls, not the pages.
+    document.paths.paths.retain(|_, item| !operations(item).any(|operation| is_page(operation)));
     complete(&mut document);
-    document.to_json().expect("the document is plain values")
+    let mut document = serde_json::to_value(document).expect("the document is plain values");
+    shapes::relate_fields(&mut document);
+    document
 });
+/// The document for who knows no better than that the calls are where it is: beside itself.
+static DOCUMENT_BESIDE: LazyLock<Kept> = LazyLock::new(|| Kept::new(document_at(".")));
 
 static READER: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).validator_url("none")));
@@ -86,15 +107,28 @@ pub(crate) fn description() -> Document {
     Description::openapi()
 }
 
-/// This document: OpenAPI 3.1.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations",
+/// The document of a server at this address, which may be relative to the document's own.
+fn document_at(server: &str) -> String {
+    let mut document = DOCUMENT.clone();
+    document["servers"] = json!([{"url": server}]);
+    document.to_string()
+}
+
+/// This document: OpenAPI 3.1. Its `servers` are relative to its own address; a trusted proxy that shows this gateway below
+/// a path says so in `X-Forwarded-Prefix`.
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", operation_id = "getOpenApi",
     responses((status = 200, description = "The document", body = Object)))]
-pub(crate) async fn document(asked: HeaderMap) -> impl IntoResponse {
-    (FRESH, conditional::respond(&asked, HeaderValue::from_static("application/json"), DOCUMENT.as_str()))
+pub(crate) async fn document(prefix: Option<Extension<Prefix>>, asked: HeaderMap) -> impl IntoResponse {
+    let json = HeaderValue::from_static("application/json");
+    let answer = match prefix {
+        Some(Extension(Prefix(prefix))) => conditional::respond(&asked, json, document_at(&prefix)),
+        None => DOCUMENT_BESIDE.respond(&asked, json),
+    };
+    (FRESH, answer)
 }
 
 /// The reader of this document.
-#[utoipa::path(get, path = "/docs", tag = "operations",
+#[utoipa::path(get, path = "/docs", tag = "page",
     responses((status = 308, description = "To the reader's page",
         headers(("Location" = String, description = "Path of the page")))))]
 pub(crate) async fn reader() -> Redirect {
@@ -102,21 +136,47 @@ pub(crate) async fn reader() -> Redirect {
 }
 
 /// A file of the reader.
-#[utoipa::path(get, path = "/docs/{file}", tag = "operations",
+#[utoipa::path(get, path = "/docs/{file}", tag = "page",
     params(("file" = String, Path, description = "Name of the file, such as index.html")),
     responses((status = 200, description = "The file"), (status = 404, description = "The reader has no such file")))]
 pub(crate) async fn file(asked: HeaderMap, Path(name): Path<String>) -> Result<Response, Problem> {
-    let found = utoipa_swagger_ui::serve(&name, READER.clone());
-    let file = found.map_err(|error| Problem::internal(error.to_string()))?.ok_or_else(|| {
-        Problem::new(
-            http::StatusCode::NOT_FOUND,
-            "the reader has no such file; it begins at /docs/index.html",
-        )
-    })?;
+    let file = ReaderFile::named(&name)?;
     let policy = [(header::CONTENT_SECURITY_POLICY, READER_POLICY)];
-    let content_type = conditional::header(file.content_type);
-    let answer = conditional::respond(&asked, content_type, file.bytes.into_owned());
+    let answer = file.content.respond(&asked, conditional::header(file.content_type));
     Ok((FRESH, policy, answer).into_response())
+}
+
+/// A file of the reader. Its bytes lie in the binary, but for the one that names the document.
+#[derive(Debug, Clone)]
+struct ReaderFile {
+    content_type: String,
+    content: Kept,
+}
+
+impl ReaderFile {
+    /// The file of this name, hashed when it is first asked for.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    fn named(name: &str) -> Result<Self, Problem> {
+        // Only what is there comes in here, so it is no more than the reader has.
+        static FILES: LazyLock<Mutex<HashMap<String, ReaderFile>>> = LazyLock::new(Mutex::default);
+        if let Some(file) = FILES.lock().get(name) {
+            return Ok(file.clone());
+        }
+        let found = utoipa_swagger_ui::serve(name, READER.clone());
+        let found = found.map_err(|error| Problem::internal(error.to_string()))?;
+        let found = found.ok_or_else(|| {
+            Problem::not_found("the reader has no such file; it begins at /docs/index.html")
+        })?;
+        let content = match found.bytes {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        let file = Self { content_type: found.content_type, content: Kept::new(content) };
+        FILES.lock().insert(name.to_owned(), file.clone());
+        Ok(file)
+    }
 }
 
 /// Adds what all calls have in common, so that no handler repeats it: errors and their shape, the request id, the token.
@@ -126,27 +186,24 @@ fn complete(document: &mut Document) {
         .description(Some("The author's editToken, or a token of a worker or an operator"));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(token.build()));
+    fields::limit_bodies(document);
     for (path, item) in &mut document.paths.paths {
-        for (method, operation) in operations(item) {
-            // Handlers of one name stand in several files; an id has to be the only one.
-            operation.operation_id =
-                Some(format!("{method}{}", path.replace(|c: char| !c.is_alphanumeric(), "_")));
+        for operation in operations(item) {
             complete_operation(path, operation);
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let all = [
-        ("get", &mut item.get),
-        ("post", &mut item.post),
-        ("patch", &mut item.patch),
-        ("delete", &mut item.delete),
-    ];
-    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+fn is_page(operation: &Operation) -> bool {
+    operation.tags.iter().flatten().any(|tag| tag == PAGE)
 }
 
 fn complete_operation(path: &str, operation: &mut Operation) {
+    fields::limit_parameters(operation);
     let has_body = operation.request_body.is_some();
     let has_input = has_body || operation.parameters.is_some();
     let common = [

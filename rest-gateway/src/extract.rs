@@ -1,10 +1,12 @@
 //! What handlers take from a request. Every refusal is a [`Problem`] that points to the field at fault; unknown fields
 //! and parameters are refused, so that a misspelt one is never silently ignored.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::{HeaderMap, StatusCode, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
     problem::Problem,
     server::App,
 };
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A JSON object as the body.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -90,26 +95,49 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    if let Ok(Object(value)) = serde_json::from_slice(body) {
-        return Ok(value);
+    // Some platforms' writers of files begin with it; RFC 8259 lets a reader ignore it.
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    match serde_json::from_slice(body) {
+        Ok(Object(value)) => Ok(value),
+        // Only a body that is refused is read again, with a look at where.
+        Err(error) => Err(json_fault::<T>(body, &error)),
     }
-    // Only a body that is refused is read again, with a look at where.
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let (pointer, text) = (pointer_to(error.path(), &error), error.inner().to_string());
-        if error.inner().is_data() { Problem::field(pointer, text) } else { no_json(&text) }
-    })?;
-    json.end().map_err(|error| no_json(&error.to_string()))?;
-    Ok(value)
 }
 
-fn no_json(error: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not valid JSON: {error}"))
+/// Why a body is refused: because it is no JSON document, or else because of one of its fields.
+fn json_fault<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
+    let no_json = |error: &dyn std::fmt::Display| {
+        Problem::new(StatusCode::BAD_REQUEST, format!("the body is not valid JSON: {error}"))
+    };
+    if let Err(error) = std::str::from_utf8(body) {
+        return no_json(&error);
+    }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        return no_json(&error);
+    }
+    let located = |error: serde_path_to_error::Error<serde_json::Error>| {
+        let pointer = pointer_to(error.path(), &error);
+        (pointer, error.into_inner())
+    };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let Err((pointer, error)) = serde_path_to_error::deserialize::<_, Object<T>>(&mut json).map_err(located)
+    else {
+        return no_json(error);
+    };
+    let text = error.to_string();
+    // In a document whose syntax is right, only a lone surrogate makes an escape wrong.
+    if !error.is_data() && text.contains("hex escape") {
+        let half =
+            "holds half of a surrogate pair, such as an emoji that was cut in two; send whole characters";
+        return Problem::field(pointer, half);
+    }
+    Problem::field(pointer, text)
 }
 
 pub(crate) fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let query = uri.query().unwrap_or_default();
     check_escapes(query, "the query")?;
+    let query = meant(query);
     let pairs = || serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     // Only a query that is refused is read again, with a look at where.
     T::deserialize(pairs()).or_else(|_| {
@@ -118,6 +146,16 @@ pub(crate) fn from_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
             Problem::field(pointer_to(error.path(), &error), detail)
         })
     })
+}
+
+/// A query without the parameters that begin with `_`: they are there to get past caches, and mean nothing.
+fn meant(query: &str) -> Cow<'_, str> {
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    if !pairs().any(|(name, _)| name.starts_with('_')) {
+        return Cow::Borrowed(query);
+    }
+    let meant = pairs().filter(|(name, _)| !name.starts_with('_'));
+    Cow::Owned(form_urlencoded::Serializer::new(String::new()).extend_pairs(meant).finish())
 }
 
 /// Refuses percent signs without two hex digits behind them, what does not decode to UTF-8, and NUL. Decoders let the

@@ -2,8 +2,10 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -13,11 +15,13 @@ use axum::{
     routing::future::RouteFuture,
 };
 use futures_util::future::Either;
+use pin_project_lite::pin_project;
 use repartee_process::{ClientPermit, ConnectionState, check_head};
 use tower::Service;
 
 use crate::{
     client::{Held, Peer, Proxies},
+    hsts::Promise,
     layers, polls,
     server::App,
     settings::Settings,
@@ -35,6 +39,8 @@ pub(crate) struct Front<P> {
     around_polls: P,
     router: Router,
     proxies: Proxies,
+    /// What browsers are to remember of TLS.
+    hsts: Promise,
 }
 
 /// The front for one connection.
@@ -50,7 +56,8 @@ pub(crate) struct Connection<P> {
 /// The front of `router`, with the layers that `settings` ask for.
 pub(crate) fn front(app: App, router: Router, settings: &Settings) -> Front<impl AroundPolls> {
     let proxies = Proxies::new(settings.trusted_proxies.clone(), settings.forwarded_header);
-    Front { app, around_polls: layers::around_polls(settings), router, proxies }
+    let hsts = if app.is_tls { settings.hsts.promise() } else { Promise::default() };
+    Front { app, around_polls: layers::around_polls(settings), router, proxies, hsts }
 }
 
 /// Layers around an answer: the request brings it in place of its body, which for a poll is empty.
@@ -80,6 +87,9 @@ impl<P: AroundPolls> Front<P> {
         let share =
             if peer.is_proxy { None } else { self.app.limits.hold(Held::Connection, peer.client).ok()? };
         let share = share.map(Arc::new);
+        if !peer.is_proxy {
+            self.app.limits.pace(state, peer.client);
+        }
         Some(Connection { front: self.clone(), peer, state: Arc::clone(state), _share: share })
     }
 }
@@ -87,25 +97,52 @@ impl<P: AroundPolls> Front<P> {
 impl<P: AroundPolls> Service<Request> for Connection<P> {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<P::Future, RouteFuture<Infallible>>;
+    type Future = Promising<Either<P::Future, RouteFuture<Infallible>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
+        if !self.peer.is_proxy {
+            self.front.app.limits.pace(&self.state, self.peer.client);
+        }
         let fault = check_head(&request).err();
-        match polls::at_once(&self.front.app, &request).filter(|_| fault.is_none()) {
+        let hsts = self.front.hsts.to(&request);
+        let inner = match polls::at_once(&self.front.app, &request).filter(|_| fault.is_none()) {
             Some(answer) => Either::Left(self.front.around_polls.call(request.map(|_| answer))),
             None => {
                 let client = self.front.proxies.client(&self.peer, request.headers());
                 request.extensions_mut().insert(ConnectInfo(self.peer.socket));
                 request.extensions_mut().insert(client);
+                let prefix = self.peer.prefix(request.headers());
+                prefix.map(|prefix| request.extensions_mut().insert(prefix));
                 // A layer refuses it, inside those that every answer meets.
                 fault.map(|fault| request.extensions_mut().insert(fault));
                 request.extensions_mut().insert(Arc::clone(&self.state));
                 Either::Right(self.front.router.call(request))
             }
-        }
+        };
+        Promising { inner, hsts }
+    }
+}
+
+pin_project! {
+    /// An answer on its way, and what it promises about TLS.
+    pub(crate) struct Promising<F> {
+        #[pin]
+        inner: F,
+        hsts: Promise,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Promising<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        this.hsts.put_into(response.headers_mut());
+        Poll::Ready(Ok(response))
     }
 }

@@ -11,7 +11,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Version, header};
-use repartee_process::{Bound, HeadFault, Place};
+use repartee_process::{
+    Bound, HeadFault, Place,
+    telemetry::{TRACEPARENT, TRACESTATE},
+};
 use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
@@ -31,13 +34,16 @@ use crate::{
     observe::{ObserveLayer, REQUEST_ID},
     polls,
     problem::{Problem, finish},
+    reached,
     settings::Settings,
     visitor,
 };
 
 /// Headers that pages of other origins may read.
-const EXPOSED: [HeaderName; 11] = [
+const EXPOSED: [HeaderName; 15] = [
     visitor::HEADER,
+    reached::HEADER,
+    HeaderName::from_static("x-live"),
     header::ETAG,
     header::LOCATION,
     header::RETRY_AFTER,
@@ -48,9 +54,11 @@ const EXPOSED: [HeaderName; 11] = [
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
     REQUEST_ID,
+    TRACEPARENT,
+    TRACESTATE,
 ];
 /// Headers that they may send.
-const ACCEPTED: [HeaderName; 7] = [
+const ACCEPTED: [HeaderName; 9] = [
     visitor::HEADER,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -58,9 +66,12 @@ const ACCEPTED: [HeaderName; 7] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     REQUEST_ID,
+    TRACEPARENT,
+    TRACESTATE,
 ];
-/// Where everything lies that may have to wait.
-const API: &str = "/api/";
+/// What takes no place of a request: an operator asks for it also while the gateway is busy. Nobody else is told more of
+/// them than a few bytes.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 /// Smaller bodies, in bytes, are sent as they are: compressing them costs more than it saves.
 pub(crate) const SMALL: usize = 1_024;
 /// Of gzip and of brotli: most of what can be saved, in a tenth of the time that the rest would take.
@@ -98,6 +109,7 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(
         .map_response(policies)
         .option_layer(cors(&settings.cors_origins))
         .map_response(compressed)
+        .map_request(writes_are_never_unacceptable)
         .layer(CompressionLayer::new().quality(COMPRESSION).compress_when(
             SizeAbove::new(SMALL as u64).and(NotForContentType::SSE).and(NotForContentType::IMAGES),
         ))
@@ -116,7 +128,8 @@ pub(crate) fn around_polls(settings: &Settings) -> impl AroundPolls + use<> {
 }
 
 /// Refuses heads that are not sound, and requests beyond so many at once, of one client and in all, and gives every other
-/// error its shape. An operator's probes get through: a gateway that is busy is alive.
+/// error its shape. An operator's probes get through: a gateway that is busy is alive. Files are like all the rest: one that
+/// is compressed, or that waits for a peer, takes memory too.
 async fn few_at_once(
     State((requests, limits)): State<(Bound, ClientLimits)>,
     mut request: Request<Body>,
@@ -125,17 +138,22 @@ async fn few_at_once(
     if let Some(fault) = request.extensions().get::<HeadFault>() {
         return refuse(*fault, &request);
     }
-    if !request.uri().path().starts_with(API) && !request.headers().contains_key(header::AUTHORIZATION) {
+    let path = request.uri().path().to_owned();
+    let next = |request| reached::tell(request, |request| next.run(request));
+    let is_probe = PROBES.contains(&path.as_str());
+    if is_probe && !request.headers().contains_key(header::AUTHORIZATION) {
         return finish(request, next).await;
     }
-    let path = request.uri().path().to_owned();
     match let_in(&requests, &limits, &mut request) {
         Ok((admitted, _place)) => {
-            let answers = Answers::of(request.extensions());
-            let answer = answers.admit(finish(request, next).await);
+            let answers = Answers::for_client(request.extensions_mut(), &limits, admitted.client());
+            let answer = finish(request, next).await;
+            let answer = if is_probe { Ok(answer) } else { answers.admit(answer) };
             let mut response = answer.unwrap_or_else(|problem| problem.answer(&path));
-            limits.answered(&admitted, &mut response);
-            response
+            match limits.answered(&admitted, &mut response).await {
+                Ok(()) => response,
+                Err(problem) => problem.answer(&path),
+            }
         }
         Err(problem) => problem.answer(&path),
     }
@@ -155,13 +173,22 @@ fn let_in(
     limits: &ClientLimits,
     request: &mut Request<Body>,
 ) -> Result<(Admitted, Option<Place>), Problem> {
-    let admitted = limits.admit_token(request)?;
-    if !request.uri().path().starts_with(API) {
+    let admitted = limits.look_at_token(request);
+    if PROBES.contains(&request.uri().path()) {
         return Ok((admitted, None));
     }
     let admitted = limits.admit(admitted, request)?;
     let place = requests.enter(1).map_err(|full| Problem::too_many("TOO_MANY_REQUESTS", full))?;
     Ok((admitted, Some(place)))
+}
+
+/// The compression answers 406 for what a client does not take, after the handler has run: what was written would look
+/// refused. So the answer to a write is sent as it is.
+fn writes_are_never_unacceptable<B>(mut request: Request<B>) -> Request<B> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    request
 }
 
 /// No layer without an allowed origin: pages of other origins can neither send nor read anything then.
@@ -192,7 +219,7 @@ fn compressed(response: Response<CompressionBody<Body>>) -> Response {
 }
 
 /// What browsers may do with an answer, unless the answer itself says it. Polls meet this too: constants only, and few.
-/// Strict-Transport-Security belongs here once this server speaks TLS: over plain HTTP it must not be sent (RFC 6797, 7.2).
+/// Strict-Transport-Security depends on the request: see [`crate::hsts`].
 fn policies<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -5,7 +5,7 @@
 //! clients can cause without end must not fill a disk. Never a body, a text, a token or a query: paths are told as their pattern.
 
 mod addresses;
-mod sample;
+mod described;
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,16 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::RwLock;
 use pin_project_lite::pin_project;
+use repartee_process::{
+    Sample,
+    telemetry::{self, Call, InCall, NewSpan, Span, SpanKind, TraceContext, in_call},
+};
 use tower::{Layer, Service};
 use uuid::Builder;
 
 pub(crate) use addresses::Addresses;
 pub use addresses::LogAddresses;
-use sample::Sample;
+pub(crate) use described::describe;
 
 use crate::{client::Client, problem::Problem};
 
@@ -88,7 +92,7 @@ pub(crate) struct Observe<S> {
 }
 
 pin_project! {
-    /// The answer of an observed service.
+    /// The answer of an observed service. What is known of its call is told beneath it, and ends with it.
     pub(crate) struct Observed<F> {
         #[pin]
         inner: F,
@@ -135,6 +139,26 @@ impl ObserveLayer {
     pub(crate) fn of(route: &'static str) -> Self {
         Self { route: Some(route), series: Arc::default(), addresses: Addresses::Off }
     }
+
+    /// The request as a part of the trace that its client sent; without one it begins a trace, but for polls that are answered
+    /// at once: a span costs as much as such an answer.
+    fn begin<B>(&self, request: &Request<B>, seen: &Seen) -> Call {
+        let sent = TraceContext::of(request.headers());
+        let is_sampled = sent.as_ref().is_some_and(TraceContext::is_sampled);
+        if !telemetry::is_on() || self.route.is_some() && !is_sampled {
+            return Call::new(Span::default(), sent).named(seen.name_in_logs());
+        }
+        let route = self.route_of(seen.matched.as_ref());
+        let span = NewSpan::of(SpanKind::Server, sent.as_ref());
+        let mut span = span.begin(|| format!("{} {route}", seen.method));
+        span.set("http.request.method", || seen.method.into());
+        span.set("http.route", || route.to_owned().into());
+        Call::new(span, sent).named(seen.name_in_logs())
+    }
+
+    fn route_of<'a>(&self, matched: Option<&'a MatchedPath>) -> &'a str {
+        self.route.unwrap_or_else(|| matched.map_or(NO_ROUTE, MatchedPath::as_str))
+    }
 }
 
 impl<S> Layer<S> for ObserveLayer {
@@ -151,7 +175,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Observed<S::Future>;
+    type Future = InCall<Observed<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -166,10 +190,11 @@ where
             client: request.extensions().get().copied(),
             layer: self.layer.clone(),
         };
+        let call = self.layer.begin(&request, &seen);
         if self.layer.route.is_none() {
             request.extensions_mut().insert(seen.id.clone());
         }
-        Observed { inner: self.inner.call(request), seen: Some(seen) }
+        in_call(call, Observed { inner: self.inner.call(request), seen: Some(seen) })
     }
 }
 
@@ -190,10 +215,15 @@ where
 }
 
 impl Seen {
+    /// What is logged beneath a request that is answered at once is nothing.
+    fn name_in_logs(&self) -> Option<HeaderValue> {
+        self.layer.route.is_none().then(|| self.id.0.clone())
+    }
+
     fn tell<B>(self, response: &mut Response<B>) {
         let Self { start, id, method, matched, client, layer } = self;
         let (latency, status) = (start.elapsed(), response.status());
-        let route = layer.route.unwrap_or_else(|| matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str));
+        let route = layer.route_of(matched.as_ref());
         let One { requests, seconds, lines } = layer.series.of(route, (method, status));
         requests.increment(1);
         seconds.record(latency);
@@ -203,43 +233,57 @@ impl Seen {
             (status.as_u16(), latency.as_secs_f64() * 1_000.0, id.as_str());
         let failed = status.is_client_error() || status.is_server_error();
         if cause.is_none() && !failed && latency.saturating_sub(waited) <= SLOW {
-            tracing::debug!(method, route, status = status_code, latency_ms, request_id, "request");
+            tracing::debug!(
+                http.request.method = method,
+                http.route = route,
+                http.response.status_code = status_code,
+                latency_ms,
+                request_id,
+                "request"
+            );
         } else if let Some(left_out) = layer.series.tells(&lines) {
             let client = client.filter(|_| failed).and_then(|client| layer.addresses.name(client));
             if left_out > 0 {
                 tracing::info!(
-                    method,
-                    route,
-                    status = status_code,
+                    http.request.method = method,
+                    http.route = route,
+                    http.response.status_code = status_code,
                     left_out,
                     "requests that no line tells of"
                 );
             }
-            if let Some(cause) = cause {
-                tracing::warn!(
-                    method,
-                    route,
-                    status = status_code,
-                    latency_ms,
-                    request_id,
-                    client,
-                    cause,
-                    "request"
-                );
-            } else {
-                tracing::info!(
-                    method,
-                    route,
-                    status = status_code,
-                    latency_ms,
-                    request_id,
-                    client,
-                    "request"
-                );
+            macro_rules! line {
+                ($level:ident) => {
+                    tracing::$level!(
+                        http.request.method = method,
+                        http.route = route,
+                        http.response.status_code = status_code,
+                        latency_ms,
+                        request_id,
+                        client.address = client,
+                        cause,
+                        "request"
+                    )
+                };
             }
+            // What has a cause is our fault, not the client's.
+            if cause.is_some() { line!(warn) } else { line!(info) }
         }
         response.headers_mut().insert(REQUEST_ID, id.0);
+        if let Some(trace) = telemetry::current_trace() {
+            trace.write_to(response.headers_mut());
+        }
+        telemetry::note_outcome(|span| end(span, status));
     }
+}
+
+/// Ends the span of a request. Only what is our fault is an error: a refusal is an answer.
+fn end(span: &mut Span, status: StatusCode) {
+    span.set("http.response.status_code", || i64::from(status.as_u16()).into());
+    if status.is_server_error() {
+        span.fail(status.as_str().to_owned());
+    }
+    *span = Span::default();
 }
 
 impl Default for Series {

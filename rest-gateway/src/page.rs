@@ -4,13 +4,13 @@ use std::sync::LazyLock;
 
 use axum::{
     Router,
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{conditional, server::App, visitor::Visitor};
+use crate::{kept::Kept, server::App, visitor::Visitor};
 
 const HTML: &str = "text/html; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -29,6 +29,9 @@ const FOR_ALL: [(HeaderName, &str); 3] = [
     (HeaderName::from_static("timing-allow-origin"), "*"),
 ];
 
+/// The page; `data-rooms` on its body says that the server lists its rooms.
+const INDEX: &str = include_str!("../web/index.html");
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -46,17 +49,28 @@ enum Kind {
 
 /// The files that are served beside the page.
 #[rustfmt::skip]
-const FILES: [(&str, Kind, &str); 20] = [
+const FILES: [(&str, Kind, &str); 34] = [
     ("/style.css",     Kind::Css,    include_str!("../web/style.css")),
     ("/app.js",        Kind::Script, include_str!("../web/app.js")),
+    ("/room-list.js",  Kind::Script, include_str!("../web/room-list.js")),
     ("/admin.css",     Kind::Css,    include_str!("../web/admin.css")),
     ("/admin.js",      Kind::Script, include_str!("../web/admin.js")),
+    ("/board.js",      Kind::Script, include_str!("../web/board.js")),
+    ("/calls.js",      Kind::Script, include_str!("../web/calls.js")),
+    ("/charts.js",     Kind::Script, include_str!("../web/charts.js")),
+    ("/parts.js",      Kind::Script, include_str!("../web/parts.js")),
+    ("/place.js",      Kind::Script, include_str!("../web/place.js")),
     ("/tables.js",     Kind::Script, include_str!("../web/tables.js")),
     ("/token.js",      Kind::Script, include_str!("../web/token.js")),
+    ("/work.js",       Kind::Script, include_str!("../web/work.js")),
     ("/repartee.js",   Kind::Module, include_str!("../web/repartee.js")),
     ("/repartee.d.ts", Kind::Types,  include_str!("../web/repartee.d.ts")),
+    ("/acts.js",       Kind::Module, include_str!("../web/acts.js")),
     ("/changes.js",    Kind::Module, include_str!("../web/changes.js")),
+    ("/edits.js",      Kind::Module, include_str!("../web/edits.js")),
     ("/events.js",     Kind::Module, include_str!("../web/events.js")),
+    ("/rooms.js",      Kind::Module, include_str!("../web/rooms.js")),
+    ("/rooms.d.ts",    Kind::Types,  include_str!("../web/rooms.d.ts")),
     ("/schedule.js",   Kind::Module, include_str!("../web/schedule.js")),
     ("/embed.js",      Kind::Module, include_str!("../web/embed.js")),
     ("/composer.js",   Kind::Module, include_str!("../web/composer.js")),
@@ -64,7 +78,10 @@ const FILES: [(&str, Kind, &str); 20] = [
     ("/feed.js",       Kind::Module, include_str!("../web/feed.js")),
     ("/line.js",       Kind::Module, include_str!("../web/line.js")),
     ("/look.js",       Kind::Module, include_str!("../web/look.js")),
+    ("/markdown.js",   Kind::Module, include_str!("../web/markdown.js")),
     ("/places.js",     Kind::Module, include_str!("../web/places.js")),
+    ("/prose.js",      Kind::Module, include_str!("../web/prose.js")),
+    ("/shapes.js",     Kind::Module, include_str!("../web/shapes.js")),
     ("/tabs.js",       Kind::Module, include_str!("../web/tabs.js")),
     ("/view.js",       Kind::Module, include_str!("../web/view.js")),
 ];
@@ -74,9 +91,11 @@ const FILES: [(&str, Kind, &str); 20] = [
     responses((status = 200, description = "The page", body = str, content_type = "text/html",
         headers(("ETag" = str, description = "Tag for If-None-Match"))),
         (status = 304, description = "The page is the one that the client has")))]
-pub(crate) async fn index(visitor: Visitor, asked: HeaderMap) -> Response {
-    static PAGE: LazyLock<Bytes> = LazyLock::new(|| Kind::Html.served(include_str!("../web/index.html")));
-    let mut page = file(&asked, Kind::Html, PAGE.clone());
+pub(crate) async fn index(State(app): State<App>, visitor: Visitor, asked: HeaderMap) -> Response {
+    static PAGE: LazyLock<Kept> = LazyLock::new(|| Kind::Html.served(INDEX));
+    static PAGE_WITH_ROOMS: LazyLock<Kept> =
+        LazyLock::new(|| Kept::new(INDEX.replacen("<body>", "<body data-rooms>", 1)));
+    let mut page = file(&asked, Kind::Html, if app.lists_rooms { &PAGE_WITH_ROOMS } else { &PAGE });
     // Their first comment is theirs then, whoever else comes from their address. No cache may give it to somebody else.
     if !visitor.is_known() {
         visitor.give(page.headers_mut());
@@ -87,28 +106,29 @@ pub(crate) async fn index(visitor: Visitor, asked: HeaderMap) -> Response {
 
 /// The operator's page.
 pub(crate) fn operators(asked: &HeaderMap) -> Response {
+    static PAGE: LazyLock<Kept> = LazyLock::new(|| Kind::Html.served(include_str!("../web/admin.html")));
     let policy = [(header::CONTENT_SECURITY_POLICY, OPERATORS_POLICY)];
-    (
-        policy,
-        FRESH,
-        conditional::respond(asked, HeaderValue::from_static(HTML), include_str!("../web/admin.html")),
-    )
-        .into_response()
+    (policy, FRESH, PAGE.respond(asked, HeaderValue::from_static(HTML))).into_response()
+}
+
+/// True for the path of one of them.
+pub(crate) fn is_file(path: &str) -> bool {
+    FILES.iter().any(|(at, ..)| *at == path)
 }
 
 /// The files beside the page.
 pub(crate) fn files() -> Router<App> {
     FILES.into_iter().fold(Router::new(), |router, (path, kind, source)| {
         let content = kind.served(source);
-        router.route(path, get(async move |asked: HeaderMap| file(&asked, kind, content.clone())))
+        router.route(path, get(async move |asked: HeaderMap| file(&asked, kind, &content)))
     })
 }
 
-fn file(asked: &HeaderMap, kind: Kind, content: Bytes) -> Response {
+fn file(asked: &HeaderMap, kind: Kind, content: &Kept) -> Response {
     let for_all = matches!(kind, Kind::Module | Kind::Types).then_some(FOR_ALL);
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
     let content_type = HeaderValue::from_static(kind.content_type());
-    (for_all, FRESH, policy, conditional::respond(asked, content_type, content)).into_response()
+    (for_all, FRESH, policy, content.respond(asked, content_type)).into_response()
 }
 
 impl Kind {
@@ -122,16 +142,16 @@ impl Kind {
     }
 
     /// What is sent of a file: of a module, only what browsers need.
-    fn served(self, source: &'static str) -> Bytes {
+    fn served(self, source: &'static str) -> Kept {
         match self {
-            Self::Module => without_comments(source).into(),
-            Self::Html | Self::Css | Self::Script | Self::Types => Bytes::from_static(source.as_bytes()),
+            Self::Module => Kept::new(without_comments(source)),
+            Self::Html | Self::Css | Self::Script | Self::Types => Kept::new(source),
         }
     }
 }
 
-/// A module without the lines that are nothing but comment: a third of what a site would have to load. A test sees to it
-/// that no text in a module has such lines.
+/// A module without the lines that are nothing but comment, a third of what a site would have to load, and without what
+/// its lines begin with. A test sees to it that no text in a module has lines of comment; none needs its indentation.
 fn without_comments(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut within = false;
@@ -139,7 +159,7 @@ fn without_comments(source: &str) -> String {
         let bare = line.trim();
         within |= bare.starts_with("/**");
         if !(within || bare.is_empty() || bare.starts_with("//")) {
-            code.push_str(line);
+            code.push_str(line.trim_start());
             code.push('\n');
         }
         within &= !bare.ends_with("*/");
@@ -153,7 +173,7 @@ mod tests {
 
     #[test]
     fn only_lines_of_comment_are_left_out() {
-        let source = "// Why.\n\n/**\n * @param {x} y\n */\nlet a = `\n* { b: c }\n`; // kept\n/** one line */\n  // d\nf();\n";
+        let source = "// Why.\n\n/**\n * @param {x} y\n */\nlet a = `\n* { b: c }\n`; // kept\n/** one line */\n  // d\n  f();\n";
         assert_eq!(without_comments(source), "let a = `\n* { b: c }\n`; // kept\nf();\n");
     }
 

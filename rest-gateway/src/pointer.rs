@@ -9,6 +9,7 @@ pub(crate) fn pointer(field: &str) -> Option<String> {
         [envelope, inner @ ..] if !inner.is_empty() && is_envelope(envelope) => inner,
         ["lease"] => &["lease_seconds"],
         ["retry_after"] => &["retry_after_ms"],
+        ["duration"] => &["for"],
         names => names,
     };
     Some(names.iter().map(|name| segment(name)).collect())
@@ -74,6 +75,8 @@ mod tests {
             ("lease", "/leaseSeconds"),
             ("retry_after", "/retryAfterMs"),
             ("wait", "/wait"),
+            ("duration", "/for"),
+            ("author_of", "/authorOf"),
             ("limit", "/limit"),
             ("message", "/message"),
             ("", ""),

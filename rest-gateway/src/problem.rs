@@ -9,7 +9,6 @@ use std::{fmt, time::Duration};
 use axum::{
     body::Body,
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header, response::Parts};
@@ -84,10 +83,11 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [FieldError],
-    /// One of NOT_PENDING, NOT_DUE, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, TOO_MANY_EDITS, ENTITY_PAUSED,
-    /// ENTITY_LIMIT, QUEUE_FULL, TOO_MANY_PAUSED, TOO_MANY_STREAMS, TOO_MANY_CALLS, TOO_MANY_REQUESTS, CLIENT_LIMIT,
-    /// DISK_FULL, WRONG_STATUS, CURSOR_INVALID, NAME_RESERVED, IDEMPOTENCY_CONFLICT, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    /// EDIT_TOKEN_WRONG, DRAINING.
+    /// One of NOT_PENDING, NOT_DUE, LEASE_LOST, ALREADY_COMPLETED, CANCELLED, FAILED, TOO_MANY_EDITS, HIDDEN, ENTITY_PAUSED,
+    /// ENTITY_LIMIT, WORKER_PAUSED, TOO_MANY_CLAIMS, QUEUE_FULL, TOO_MANY_PAUSED, TOO_MANY_STREAMS, TOO_MANY_CALLS,
+    /// TOO_MANY_REQUESTS, CLIENT_LIMIT, DISK_FULL, WRONG_STATUS, CONVERSATION_TAKEN, CURSOR_INVALID, NAME_RESERVED,
+    /// IDEMPOTENCY_CONFLICT, TOKEN_UNKNOWN, TOKEN_EXPIRED, EDIT_TOKEN_WRONG, BLOCKED, TOO_MANY_BLOCKS,
+    /// ROOMS_NOT_LISTED, DRAINING.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = "NOT_PENDING")]
     reason: Option<&'a str>,
@@ -233,9 +233,12 @@ impl From<HeadFault> for Problem {
 }
 
 /// Writes the body of every error that leaves the server, and keeps headers such as `Allow`.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+pub(crate) async fn finish<A>(request: Request, next: impl FnOnce(Request) -> A) -> Response
+where
+    A: Future<Output = Response>,
+{
     let instance = request.uri().path().to_owned();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;

@@ -12,9 +12,9 @@ use repartee_proto::v1;
 use crate::{
     extract::{Json, Query},
     json::{
-        Answer, Claim, ClaimNext, Claimed, Complete, Completed, Done, EntityRef, Fail, Failed, FailedList,
-        FailedQuery, MessageRef, Paused, PendingList, PendingQuery, Release, Renew, Renewed, Resumed,
-        StorageReads,
+        Answer, CancelPending, CancelledAll, Claim, ClaimNext, Claimed, Complete, Completed, Done, EntityRef,
+        Fail, Failed, FailedList, FailedQuery, MessageRef, Paused, PendingList, PendingQuery, Release, Renew,
+        Renewed, Resumed, StorageReads,
     },
     problem::Problem,
     server::App,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The pending work in the order in which it is handed out.
-#[utoipa::path(get, path = "/api/queue/pending", tag = "queue",
+#[utoipa::path(get, path = "/api/queue/pending", tag = "queue", operation_id = "listPending",
     params(PendingQuery),
     security(("token" = [])),
     responses((status = 200, description = "The work", body = PendingList, headers(
@@ -37,7 +37,7 @@ pub(crate) async fn pending(
 }
 
 /// Claims one message.
-#[utoipa::path(post, path = "/api/queue/claim", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/claim", tag = "queue", operation_id = "claimMessage",
     request_body = Claim,
     security(("token" = [])),
     responses(
@@ -56,7 +56,7 @@ pub(crate) async fn claim(
 }
 
 /// Claims the first message that fits, or waits for one.
-#[utoipa::path(post, path = "/api/queue/claim-next", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/claim-next", tag = "queue", operation_id = "claimNext",
     request_body = ClaimNext,
     security(("token" = [])),
     responses(
@@ -81,7 +81,7 @@ pub(crate) async fn claim_next(
 }
 
 /// Extends a lease.
-#[utoipa::path(post, path = "/api/queue/renew", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/renew", tag = "queue", operation_id = "renewLease",
     request_body = Renew,
     security(("token" = [])),
     responses(
@@ -94,7 +94,7 @@ pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answ
 }
 
 /// Gives a message back. No failure is counted, but the attempt is: after 20 of them the message is given up.
-#[utoipa::path(post, path = "/api/queue/release", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/release", tag = "queue", operation_id = "releaseMessage",
     request_body = Release,
     security(("token" = [])),
     responses(
@@ -113,7 +113,7 @@ pub(crate) async fn release(
 }
 
 /// Finishes a message, with the reply in the same commit. Repeating it answers the same.
-#[utoipa::path(post, path = "/api/queue/complete", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/complete", tag = "queue", operation_id = "completeMessage",
     request_body = Complete,
     security(("token" = [])),
     responses(
@@ -132,7 +132,7 @@ pub(crate) async fn complete(
 }
 
 /// Reports a failed attempt: the message is retried after a backoff, or given up.
-#[utoipa::path(post, path = "/api/queue/fail", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/fail", tag = "queue", operation_id = "failMessage",
     request_body = Fail,
     security(("token" = [])),
     responses(
@@ -150,7 +150,7 @@ pub(crate) async fn fail(
 }
 
 /// The failed messages, newest first.
-#[utoipa::path(get, path = "/api/queue/failed", tag = "queue",
+#[utoipa::path(get, path = "/api/queue/failed", tag = "queue", operation_id = "listFailed",
     params(FailedQuery),
     security(("token" = [])),
     responses((status = 200, description = "The messages and their errors", body = FailedList, headers(
@@ -164,7 +164,7 @@ pub(crate) async fn failed(
 }
 
 /// Puts a failed message back to pending with fresh counters.
-#[utoipa::path(post, path = "/api/queue/retry", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/retry", tag = "queue", operation_id = "retryMessage",
     request_body = MessageRef,
     security(("token" = [])),
     responses(
@@ -176,7 +176,7 @@ pub(crate) async fn retry(
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
-    let request = v1::RetryMessageRequest { message_id: named.message_id };
+    let request = v1::RetryMessageRequest { message_id: named.message_id, reason: named.reason };
     let answer = queue.client()?.retry_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
@@ -184,7 +184,7 @@ pub(crate) async fn retry(
 
 /// Takes a message out of the queue; it is kept as failed. One that has failed stays so and is marked as cancelled.
 /// Nothing happens to a message that was cancelled or deleted already.
-#[utoipa::path(post, path = "/api/queue/cancel", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/cancel", tag = "queue", operation_id = "cancelMessage",
     request_body = MessageRef,
     security(("token" = [])),
     responses(
@@ -196,32 +196,54 @@ pub(crate) async fn cancel(
     shown: Shown,
     Json(named): Json<MessageRef>,
 ) -> Result<Answer<Done>, Problem> {
-    let request = v1::CancelMessageRequest { message_id: named.message_id };
+    let request = v1::CancelMessageRequest { message_id: named.message_id, reason: named.reason };
     let answer = queue.client()?.cancel_message(request).await?.into_inner();
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
 
+/// Cancels all that waits for an entity, of an author or from an address, the oldest first.
+///
+/// What a worker takes meanwhile is in work. One call cancels at most 25,600 messages; nothing happens if there are none.
+#[utoipa::path(post, path = "/api/queue/cancel-pending", tag = "queue", operation_id = "cancelPending",
+    request_body = CancelPending,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "How many messages were cancelled", body = CancelledAll),
+        (status = 404, description = "No message has the id in `authorOf` or `addressOf`")))]
+pub(crate) async fn cancel_pending(
+    queue: Queue,
+    shown: Shown,
+    Json(cancel): Json<CancelPending>,
+) -> Result<Answer<CancelledAll>, Problem> {
+    let request = v1::CancelPendingRequest::try_from(cancel)?;
+    let answer = queue.client()?.cancel_pending(request).await?.into_inner();
+    if answer.cancelled > 0 {
+        shown.wait_for_change(answer.seq).await;
+    }
+    Ok(Answer(answer.into()))
+}
+
 /// Pauses an entity: its messages are posted as ever and wait, also over restarts. Pausing twice changes nothing.
-#[utoipa::path(post, path = "/api/queue/pause", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/pause", tag = "queue", operation_id = "pauseEntity",
     request_body = EntityRef,
     security(("token" = [])),
     responses(
         (status = 200, description = "Nothing of the entity is handed out", body = Paused),
         (status = 429, description = "1,000 entities are paused already")))]
 pub(crate) async fn pause(queue: Queue, Json(named): Json<EntityRef>) -> Result<Answer<Paused>, Problem> {
-    let request = v1::PauseEntityRequest { entity: named.entity.clone() };
+    let request = v1::PauseEntityRequest { entity: named.entity.clone(), reason: named.reason };
     let answer = queue.client()?.pause_entity(request).await?.into_inner();
     Ok(Answer(Paused::since(named.entity, answer.paused_since)))
 }
 
 /// Lets a paused entity go on. Nothing happens to one that is not paused.
-#[utoipa::path(post, path = "/api/queue/resume", tag = "queue",
+#[utoipa::path(post, path = "/api/queue/resume", tag = "queue", operation_id = "resumeEntity",
     request_body = EntityRef,
     security(("token" = [])),
     responses((status = 200, description = "The entity's messages are handed out", body = Resumed)))]
 pub(crate) async fn resume(queue: Queue, Json(named): Json<EntityRef>) -> Result<Answer<Resumed>, Problem> {
-    let request = v1::ResumeEntityRequest { entity: named.entity.clone() };
+    let request = v1::ResumeEntityRequest { entity: named.entity.clone(), reason: named.reason };
     let answer = queue.client()?.resume_entity(request).await?.into_inner();
     Ok(Answer(Resumed::of(named.entity, answer.was_paused)))
 }

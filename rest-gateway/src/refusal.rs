@@ -15,6 +15,9 @@ use crate::{
 /// The reason that turns INVALID_ARGUMENT into 422: the request is well-formed, but not the one that the key stands for.
 const IDEMPOTENCY_CONFLICT: &str = "IDEMPOTENCY_CONFLICT";
 
+/// The reason of a refusal that is the gateway's own: its token is not accepted.
+const GATEWAY_REFUSED: &str = "GATEWAY_REFUSED";
+
 /// One refusal, as a status or as an item of a batch carries it.
 struct Refusal {
     code: Code,
@@ -78,6 +81,13 @@ impl Problem {
 
 impl Refusal {
     fn into_problem(self) -> Problem {
+        if self.reason.as_deref() == Some(GATEWAY_REFUSED) {
+            // Nobody who calls the gateway can do anything about it.
+            let mut problem =
+                Problem::unavailable("the queue-service does not accept this gateway; try again later");
+            problem.cause = Some(self.message.into());
+            return problem;
+        }
         let mut problem = Problem::new(http_status(self.code, self.reason.as_deref()), "");
         match inner(self.code) {
             Some(public) => {

@@ -7,14 +7,19 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouter},
+    router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _},
     routes,
 };
 
 use crate::{
-    access, admin, changes, comments, conversation, docs, page, probes, queue, server::App, stats, stream,
+    access, admin, changes, comments, conversation, docs, kept, page, probes, queue, rooms, server::App,
+    stats, stream,
 };
+
+/// Pages as people write them, and where they lie, as seen from there.
+const WRITTEN: [(&str, &str); 2] = [("/docs/", "index.html"), ("/admin/", "../admin")];
 
 /// Every path, and what serves its methods.
 #[rustfmt::skip]
@@ -24,6 +29,7 @@ pub(crate) fn table() -> OpenApiRouter<App> {
         .at("/api/comments/changes", routes!(changes::read))
         .at("/api/comments/stream",  routes!(stream::open))
         .at("/api/comments/{id}",    routes!(comments::read, comments::edit, comments::delete))
+        .at("/api/rooms",            routes!(rooms::list))
         .at("/api/conversation",     routes!(conversation::read))
         .at("/api/queue/pending",    routes!(queue::pending))
         .at("/api/queue/claim",      routes!(queue::claim))
@@ -35,31 +41,52 @@ pub(crate) fn table() -> OpenApiRouter<App> {
         .at("/api/queue/failed",     routes!(queue::failed))
         .at("/api/queue/retry",      routes!(queue::retry))
         .at("/api/queue/cancel",     routes!(queue::cancel))
+        .at("/api/queue/retry-messages", routes!(admin::retry_messages))
+        .at("/api/queue/cancel-messages", routes!(admin::cancel_messages))
+        .at("/api/queue/cancel-pending", routes!(queue::cancel_pending))
         .at("/api/queue/pause",      routes!(queue::pause))
         .at("/api/queue/resume",     routes!(queue::resume))
         .at("/api/stats",            routes!(stats::read))
         .at("/api/admin/history",      routes!(admin::history))
         .at("/api/admin/chart/{name}", routes!(admin::chart))
+        .at("/api/admin/work",         routes!(admin::work))
+        .at("/api/admin/work/{id}",    routes!(admin::inspect))
+        .at("/api/admin/hide",         routes!(admin::hide))
+        .at("/api/admin/restore",      routes!(admin::restore))
+        .at("/api/admin/hidden",       routes!(admin::hidden))
+        .at("/api/admin/block",        routes!(admin::block))
+        .at("/api/admin/unblock",      routes!(admin::unblock))
+        .at("/api/admin/blocks",       routes!(admin::blocks))
+        .at("/api/admin/acts",         routes!(admin::acts))
         .at("/livez",                routes!(probes::livez))
         .at("/readyz",               routes!(probes::readyz))
         .at("/metrics",              routes!(probes::metrics_for_operators))
-        .at("/openapi.json",         routes!(docs::document))
+        .at("/openapi.json",         kept(routes!(docs::document)))
         .at("/docs",                 routes!(docs::reader))
-        .at("/docs/{file}",          routes!(docs::file))
-        .at("/admin",                routes!(admin::index))
-        .at("/",                     routes!(page::index))
+        .at("/docs/{file}",          kept(routes!(docs::file)))
+        .at("/admin",                kept(routes!(admin::index)))
+        .at("/",                     kept(routes!(page::index)))
         .0
 }
 
 /// The table, the files of the page, and the answer to every other path.
 pub(crate) fn router() -> Router<App> {
     let (router, _) = table().split_for_parts();
-    // As people write them; the files of these pages lie where the table has them.
     let written = |to| get(async move || Redirect::permanent(to));
-    // Around the table alone: the files of the pages are for everybody.
-    let router = router.route_layer(from_fn(access::admit));
-    let router = router.route("/docs/", written("index.html")).route("/admin/", written("../admin"));
-    router.merge(page::files()).fallback(async || StatusCode::NOT_FOUND.into_response())
+    let router = WRITTEN.into_iter().fold(router, |router, (path, to)| router.route(path, written(to)));
+    let files = page::files().layer(kept::compression()).layer(from_fn(kept::once));
+    let router = router.merge(files).route_layer(ValidateRequestHeaderLayer::custom(access::admit));
+    router.fallback(async || StatusCode::NOT_FOUND.into_response())
+}
+
+/// What is answered there stays the same, and is compressed once.
+fn kept(handlers: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    handlers.layer(kept::compression()).layer(from_fn(kept::once))
+}
+
+/// True for a file of the pages, which everybody may read.
+pub(crate) fn is_file(path: &str) -> bool {
+    page::is_file(path) || WRITTEN.iter().any(|(written, _)| *written == path)
 }
 
 struct Table(OpenApiRouter<App>);

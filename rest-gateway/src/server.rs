@@ -4,7 +4,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
 use http::Request;
-use repartee_process::{Bound, ByteLimit, Credential, Door, Ready, ReadyFileError};
+use repartee_process::{
+    Bound, ByteLimit, Credential, Door, Measure, QueueLink, QueueLinkError, Ready, ReadyFileError, Shutdown,
+};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Channel;
@@ -22,11 +24,8 @@ use crate::{
     settings::Settings,
     stream::Pulse,
     tail::{Follower, Tail},
-    upstream::{self, Pool},
+    upstream::{self, Pool, connect},
 };
-
-/// How long open requests may go on after the stop; a stop has 10 s in all.
-const DRAIN: Duration = Duration::from_secs(8);
 
 /// What handlers share; a clone for each request costs one count.
 pub(crate) type App = Arc<Shared>;
@@ -47,7 +46,9 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     /// What each client may take of it.
     pub(crate) limits: ClientLimits,
-    /// Cancelled once the server is asked to stop: what waits answers at once.
+    /// Cancelled once the server is asked to stop: it is not ready any more, and refuses nobody yet.
+    pub(crate) leaving: CancellationToken,
+    /// Cancelled once the server stops: what waits answers at once.
     pub(crate) stopping: CancellationToken,
     /// Counts the polls.
     pub(crate) polls: Polls,
@@ -57,6 +58,12 @@ pub(crate) struct Shared {
     pub(crate) pulse: Pulse,
     /// The gateway's own token.
     pub(crate) credential: Credential,
+    /// True if every request comes over TLS.
+    pub(crate) is_tls: bool,
+    /// True if the rooms are listed for whoever asks.
+    pub(crate) lists_rooms: bool,
+    /// How the other parts of this process bring what they measure into the same metrics.
+    pub(crate) others: Vec<Measure>,
 }
 
 /// What the gateway holds at the most.
@@ -83,11 +90,13 @@ pub struct Server {
     door: Door,
     addr: SocketAddr,
     settings: Settings,
+    link: QueueLink,
     pool: Pool,
     /// For what the gateway asks for itself: health, and the stream of changes.
     own: Channel,
     credential: Credential,
     metrics: Option<TcpListener>,
+    others: Vec<Measure>,
 }
 
 /// Why a gateway cannot start or go on.
@@ -112,28 +121,26 @@ pub enum Error {
     /// The gateway's own token.
     #[error("{0}")]
     Token(String),
-    /// The address of the queue-service is none.
-    #[error("--queue-url {url:?} is no address such as http://127.0.0.1:50051")]
-    QueueUrl {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        source: tonic::transport::Error,
-    },
+    /// The queue-service cannot be reached so.
+    #[error(transparent)]
+    Queue(#[from] QueueLinkError),
+    /// A file of `--tls-cert`, `--tls-key` or `--tls-client-ca`.
+    #[error("{0}")]
+    Tls(String),
     /// The ready file could not be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
 }
 
-/// Runs a gateway until `shutdown` is cancelled: binds, logs the address, writes the ready file, serves.
+/// Runs a gateway until it is to stop: binds, logs the address, writes the ready file, serves.
 ///
 /// # Errors
 /// Where it cannot bind, or cannot write the ready file.
-pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(settings: Settings, shutdown: impl Into<Shutdown>) -> Result<(), Error> {
     let ready_file = settings.ready_file.clone();
     let server = Server::bind(settings).await?;
     let addr = server.addr();
-    tracing::info!(%addr, queue_url = server.settings.queue_url, "serving HTTP");
+    tracing::info!(%addr, tls = server.is_tls(), queue_url = server.settings.queue_url, "serving HTTP");
     if let Some(path) = ready_file {
         // The socket is bound: whoever connects from now on is served.
         Ready { http: Some(addr), metrics: server.metrics_addr(), ..Ready::default() }.write_to(&path)?;
@@ -147,15 +154,21 @@ impl Server {
     /// # Errors
     /// Where the address cannot be bound, or the queue-service's is none.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
-        let url_error = |source| Error::QueueUrl { url: settings.queue_url.clone(), source };
-        let pool = Pool::to(&settings.queue_url, settings.queue_connections).map_err(url_error)?;
-        let own = upstream::connect(&settings.queue_url).map_err(url_error)?;
+        let link = settings.queue_link()?;
+        let (pool, own) = (Pool::to(&link, settings.queue_connections), connect(&link));
+        let tls = settings.tls.load().map_err(Error::Tls)?;
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
-        let listener = TcpListener::bind(settings.http_addr).await.map_err(bind_error)?;
+        let listener = repartee_process::listen(settings.http_addr).map_err(bind_error)?;
         let credential = settings.credential().map_err(Error::Token)?;
+        if !credential.is_set() {
+            tracing::warn!(
+                "this gateway has no token of its own: the queue-service takes what it asks for as asked by nobody, and looks \
+                 at no client's token. Set --token-file or REPARTEE_TOKEN"
+            );
+        }
         let metrics = match settings.metrics_addr {
             Some(addr) => {
-                let listener = TcpListener::bind(addr).await;
+                let listener = repartee_process::listen(addr);
                 Some(listener.map_err(|source| Error::Metrics { addr, source })?)
             }
             None => None,
@@ -163,7 +176,20 @@ impl Server {
         let addr = listener.local_addr().map_err(bind_error)?;
         let (patience, answers) = (settings.patience(), settings.answers());
         let door = Door::new(listener, "http_connections", settings.max_connections, patience, answers);
-        Ok(Self { door, addr, settings, pool, own, credential, metrics })
+        let door = door.with_tls(tls);
+        door.warn_if_readable(
+            "--http-addr",
+            "texts, visitors' secrets, edit tokens, and the tokens of workers and operators",
+        );
+        link.warn_if_readable("this gateway's token, and all that it asks for and is told");
+        Ok(Self { door, addr, settings, link, pool, own, credential, metrics, others: Vec::new() })
+    }
+
+    /// Answers `GET /metrics` for these parts of the process too.
+    #[must_use]
+    pub fn measuring(mut self, others: Vec<Measure>) -> Self {
+        self.others = others;
+        self
     }
 
     /// The bound address, with the port that was found where 0 was asked for.
@@ -171,21 +197,30 @@ impl Server {
         self.addr
     }
 
+    /// True if it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.door.is_tls()
+    }
+
     /// The address of the metrics, if they have one of their own.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `shutdown` is cancelled, then lets open requests finish for at most 8 s.
+    /// Serves until it is to stop, then lets open requests finish for at most
+    /// [`drain`](repartee_process::DrainSettings::drain).
     ///
     /// # Errors
     /// None: it serves as long as it is to.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+    pub async fn serve(self, shutdown: impl Into<Shutdown>) -> Result<(), Error> {
+        let shutdown = shutdown.into();
         // Counting starts with the first request, so the recorder has to be there before it.
-        repartee_process::recorder();
-        let (prober, readiness) = probes::watch_queue(self.own.clone());
+        repartee_process::start_metrics();
+        crate::observe::describe();
+        let _link = AbortOnDropHandle::new(tokio::spawn(self.link.follow()));
         let tail = Arc::new(Tail::new(self.settings.tail()));
-        let admin = Admin::new(self.settings.history_interval);
+        let (prober, readiness) = probes::watch_queue(self.own.clone(), Arc::clone(&tail));
+        let admin = Admin::new(self.settings.history_interval.0);
         let counts = Arc::clone(&admin);
         let follower = Follower {
             tail: Arc::clone(&tail),
@@ -194,14 +229,14 @@ impl Server {
             credential: self.credential.clone(),
             max_answer_bytes: upstream::MAX_ANSWER_BYTES,
             seed: self.settings.tail_seed,
-            patience: self.settings.watch_patience,
+            patience: self.settings.watch_patience.0,
         };
         let _follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
         let app = Arc::new(Shared {
             pool: self.pool,
             tail,
-            request_timeout: self.settings.request_timeout,
-            max_body_bytes: self.settings.max_body_bytes,
+            request_timeout: self.settings.request_timeout.0,
+            max_body_bytes: self.settings.max_body_bytes.in_memory(),
             readiness,
             bounds: Bounds {
                 connections: self.door.places().clone(),
@@ -216,17 +251,23 @@ impl Server {
                 answers: self.door.connections().answers().total.clone(),
             },
             limits: ClientLimits::new(&self.settings.clients),
-            stopping: shutdown.clone(),
+            leaving: shutdown.leaving.clone(),
+            stopping: shutdown.stop.clone(),
             polls: Polls::default(),
             admin,
-            pulse: Pulse { heartbeat: self.settings.sse_heartbeat, age: self.settings.sse_age },
+            pulse: Pulse { heartbeat: self.settings.sse_heartbeat.0, age: self.settings.sse_age.0 },
             credential: self.credential.clone(),
+            is_tls: self.door.is_tls(),
+            lists_rooms: self.settings.list_rooms,
+            others: self.others,
         });
         let _credential = AbortOnDropHandle::new(tokio::spawn(self.credential.follow()));
         let _metrics = self.metrics.map(|listener| {
             let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
             let router = Router::new()
                 .route("/metrics", get(probes::metrics))
+                .route("/livez", get(probes::livez))
+                .route("/readyz", get(probes::readyz))
                 .with_state(App::clone(&app))
                 .layer(from_fn_with_state(is_loopback, probes::admit))
                 .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new));
@@ -234,7 +275,7 @@ impl Server {
         });
         let sampler = Sampler { app: App::clone(&app), channel: self.own };
         let _sampler = AbortOnDropHandle::new(tokio::spawn(sampler.run()));
-        let (closing, stopping) = (Arc::clone(&app.tail), shutdown.clone());
+        let (closing, stopping) = (Arc::clone(&app.tail), shutdown.stop.clone());
         let _closing = AbortOnDropHandle::new(tokio::spawn(async move {
             stopping.cancelled().await;
             closing.close();
@@ -249,15 +290,16 @@ impl Server {
             Some(front.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)))
         };
         let serving = repartee_process::serve(self.door, streams, of_connection, shutdown.clone());
+        let drain = self.settings.drain.drain();
         let deadline = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
+            shutdown.stop.cancelled().await;
+            tokio::time::sleep(drain).await;
         };
         tokio::select! {
             () = serving => Ok(()),
             never = prober => match never {},
             () = deadline => {
-                tracing::warn!(after_s = DRAIN.as_secs(), "requests were still open at the end of the drain");
+                tracing::warn!(after_s = drain.as_secs(), "requests were still open at the end of the drain");
                 Ok(())
             }
         }

@@ -2,12 +2,13 @@
 //!
 //! Never a gap: what is neither here nor there is a position that is lost, and the reader is told and begins anew.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use repartee_proto::v1::{self, list_messages_request::Position};
 
 use repartee_process::HeldAnswer;
+use tokio::time::sleep;
 
 use crate::{
     answers::Answers,
@@ -18,6 +19,9 @@ use crate::{
     tail::{After, Changes, Cursor, Told},
     upstream::Asker,
 };
+
+/// How long an answer of the queue-service is still waited for once the gateway stops.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// One reader's way to the changes of a domain.
 pub(crate) struct Source {
@@ -51,6 +55,11 @@ pub(crate) enum Found {
 impl Source {
     pub(crate) fn new(app: App, asker: Asker, answers: Answers, domain: &str) -> Self {
         Self { app, asker, answers, domain: domain.into() }
+    }
+
+    /// The queue-service's time, Unix milliseconds.
+    pub(crate) fn server_time(&self) -> u64 {
+        self.app.tail.clock.now()
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -106,9 +115,13 @@ impl Source {
         request: v1::ListMessagesRequest,
     ) -> Result<v1::ListMessagesResponse, Problem> {
         let mut client = self.asker.clone().queue(&self.app).client()?;
+        let late = async {
+            self.app.stopping.cancelled().await;
+            sleep(LAST_ANSWER).await;
+        };
         tokio::select! {
             answer = client.list_messages(request) => Ok(answer?.into_inner()),
-            () = self.app.stopping.cancelled() => Err(Problem::unavailable("this gateway stops; ask another one")),
+            () = late => Err(Problem::unavailable("this gateway stops; ask another one")),
         }
     }
 
@@ -143,10 +156,4 @@ impl Place {
     pub(crate) fn given(cursor: Cursor) -> Self {
         Self { cursor, confirmed: false }
     }
-}
-
-/// The clock of this server, Unix milliseconds.
-pub(crate) fn server_time() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

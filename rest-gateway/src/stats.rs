@@ -11,7 +11,7 @@ use crate::{
 
 /// Depth and age of the queue, sessions, fill of the cache, and what each call cost in storage. Entities and sessions come
 /// by page; all sums are of all of them.
-#[utoipa::path(get, path = "/api/stats", tag = "queue",
+#[utoipa::path(get, path = "/api/stats", tag = "queue", operation_id = "getStats",
     params(StatsQuery),
     security(("token" = [])),
     responses((status = 200, description = "The statistics", body = Stats)))]

@@ -16,13 +16,16 @@ use std::{
 
 use axum::extract::FromRequestParts;
 use http::{StatusCode, header, request::Parts};
-use repartee_process::{ClientPermit, Credential, Place, access};
-use repartee_proto::v1::queue_service_client::QueueServiceClient;
+use repartee_process::{
+    Credential, QueueLink, access,
+    telemetry::{self, TraceContext},
+};
+use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
 use tonic::{
     Request, Status,
     metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 
 pub(crate) use uncancelled::Repeatable;
@@ -38,9 +41,9 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A dead link is noticed after the interval and the timeout together.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead link is noticed after the interval and the timeout together: within 5 s.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pages end at 1 MiB, or with one commit, which is little more.
 pub(crate) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// More than any token has; longer metadata would break the connection to the queue-service.
@@ -88,40 +91,47 @@ pub(crate) struct Queue {
 #[derive(Clone)]
 pub(crate) struct Caller {
     asker: Asker,
-    /// The gateway's own token, which lets it say for whom it asks.
-    credential: Credential,
-    timeout: Duration,
-    /// Held until the answer is there.
-    place: Arc<(Place, Option<ClientPermit>)>,
+    own: Own,
 }
 
-/// A client for what the gateway asks for itself.
-pub(crate) fn own_client(app: &App) -> QueueServiceClient<InterceptedService<Channel, Credential>> {
-    QueueServiceClient::with_interceptor(app.pool.channel(), app.credential.clone())
+/// What every call has of the gateway's own.
+#[derive(Clone)]
+struct Own {
+    /// The token, which lets it say for whom it asks.
+    credential: Credential,
+    carried: Carried,
+}
+
+/// Asks what a token proves that a client has sent. The gateway asks for itself, and in the client's place all the same: a
+/// flood of such questions takes no more than its client's share.
+///
+/// # Errors
+/// 403 if it is not accepted; 429 if too many calls are on their way; 503 or 504 if the queue-service does not answer.
+pub(crate) async fn authenticate(app: &App, sender: Sender, token: &str) -> Result<v1::Role, Problem> {
+    let own =
+        Own { credential: app.credential.clone(), carried: Carried::by(app, sender, app.request_timeout)? };
+    let channel = InterceptedService::new(Uncancelled::over(app.pool.channel()), own);
+    let request = v1::AuthenticateRequest { token: token.to_owned() };
+    Ok(QueueServiceClient::new(channel).authenticate(request).await?.into_inner().role())
 }
 
 /// The connection; nothing is sent before the first call.
-///
-/// # Errors
-/// Where `url` is no address.
-pub(crate) fn connect(url: &str) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?
-        .tcp_nodelay(true)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+pub(crate) fn connect(link: &QueueLink) -> Channel {
+    link.connect_lazy(|endpoint| {
+        endpoint
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+    })
 }
 
 impl Pool {
     /// `size` connections, at least one, and one for calls that wait; nothing is sent before the first call.
-    ///
-    /// # Errors
-    /// Where `url` is no address.
-    pub(crate) fn to(url: &str, size: u32) -> Result<Self, tonic::transport::Error> {
-        let channels = (0..size.max(1)).map(|_| connect(url)).collect::<Result<_, _>>()?;
-        Ok(Self { channels, next: AtomicUsize::new(0), waiting: connect(url)? })
+    pub(crate) fn to(link: &QueueLink, size: u32) -> Self {
+        let channels = (0..size.max(1)).map(|_| connect(link)).collect();
+        Self { channels, next: AtomicUsize::new(0), waiting: connect(link) }
     }
 
     /// The connections in turn.
@@ -159,12 +169,10 @@ impl Queue {
 
     /// The place is taken here, when all of the request is there: nobody holds one while they take their time.
     fn over(self, channel: Uncancelled) -> Result<Client, Problem> {
-        let full = |full| Problem::too_many("TOO_MANY_CALLS", full);
-        let share = self.app.limits.hold(Held::UpstreamCall, self.asker.client)?;
-        let place = Arc::new((self.app.bounds.upstream_calls.enter(1).map_err(full)?, share));
-        let credential = self.app.credential.clone();
+        let carried = Carried::by(&self.app, self.asker.client, self.timeout)?;
+        let own = Own { credential: self.app.credential.clone(), carried };
         let judgement = self.asker.judgement.clone();
-        let caller = Caller { asker: self.asker, credential, timeout: self.timeout, place };
+        let caller = Caller { asker: self.asker, own };
         let client =
             QueueServiceClient::new(Judged::new(InterceptedService::new(channel, caller), judgement));
         Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
@@ -193,7 +201,10 @@ impl Asker {
             return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
         }
         let client = Sender::of(&parts.extensions);
-        let judgement = app.limits.judgement(client, &parts.headers);
+        // Without a token of its own the gateway may not say for whom it asks: nobody looks at what it passes on, and an
+        // answer says nothing of it.
+        let is_judged = app.credential.is_set();
+        let judgement = is_judged.then(|| app.limits.judgement(client, &parts.headers)).flatten();
         let mut metadata = metadata(parts);
         if let Some(secret) = Visitor::brought(&parts.headers)? {
             metadata.push((access::VISITOR, visitor_value(&Visitor::digest(&secret))));
@@ -223,9 +234,28 @@ impl Interceptor for Caller {
         for (name, value) in self.asker.metadata.iter() {
             request.metadata_mut().insert(*name, value.clone());
         }
-        request.set_timeout(self.timeout);
-        request.extensions_mut().insert(Carried { timeout: self.timeout, place: Arc::clone(&self.place) });
+        self.own.call(request)
+    }
+}
+
+impl Interceptor for Own {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.set_timeout(self.carried.timeout);
+        request.extensions_mut().insert(self.carried.clone());
         self.credential.call(request)
+    }
+}
+
+impl Carried {
+    /// A place for a call of this client, until its answer is there.
+    ///
+    /// # Errors
+    /// 429 if the client has too many calls on their way, or all have.
+    fn by(app: &App, client: Sender, timeout: Duration) -> Result<Self, Problem> {
+        let share = app.limits.hold(Held::UpstreamCall, client)?;
+        let place = app.bounds.upstream_calls.enter(1);
+        let place = place.map_err(|full| Problem::too_many("TOO_MANY_CALLS", full))?;
+        Ok(Self { timeout, place: Arc::new((place, share)) })
     }
 }
 
@@ -259,10 +289,14 @@ fn metadata(parts: &Parts) -> Metadata {
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec());
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().as_bytes().to_vec());
     let address = Sender::of(&parts.extensions).address;
+    let trace = telemetry::current_trace();
+    let state = trace.as_ref().and_then(TraceContext::tracestate).map(|state| state.as_bytes().to_vec());
     let values = [
         (access::ON_BEHALF, authorization),
         (access::CLIENT, Some(address.to_string().into_bytes())),
         ("x-request-id", request_id),
+        ("traceparent", trace.map(|trace| trace.traceparent().into_bytes())),
+        ("tracestate", state),
     ];
     let metadata = |(name, value): (_, Option<Vec<u8>>)| {
         let mut value = MetadataValue::try_from(value?).ok()?;

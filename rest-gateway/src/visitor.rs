@@ -20,7 +20,8 @@ const COOKIE: &str = "repartee-visitor";
 /// A year, in seconds; browsers keep no cookie for longer than 400 days.
 const COOKIE_AGE: u32 = 365 * 24 * 60 * 60;
 /// Shortest and longest secret that a client may bring, in characters.
-const LENGTH: std::ops::RangeInclusive<usize> = 32..=128;
+pub(crate) const SHORTEST: u32 = 32;
+pub(crate) const LONGEST: u32 = 128;
 
 /// The secret of a visitor.
 #[derive(Clone)]
@@ -41,13 +42,9 @@ impl Visitor {
         if let Some(value) = headers.get(&HEADER) {
             let secret = value.to_str().ok().filter(|secret| is_secret(secret));
             let refused = || {
-                let (least, most) = (LENGTH.start(), LENGTH.end());
-                Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    format!(
-                        "header X-Visitor: must be the visitor's secret, {least} to {most} letters, digits, - or _"
-                    ),
-                )
+                let limits = format!("{SHORTEST} to {LONGEST} letters, digits, - or _");
+                let detail = format!("header X-Visitor: must be the visitor's secret, {limits}");
+                Problem::new(StatusCode::BAD_REQUEST, detail)
             };
             return secret.map(|secret| Some(secret.to_owned())).ok_or_else(refused);
         }
@@ -103,8 +100,8 @@ impl Visitor {
 impl FromRequestParts<App> for Visitor {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        Self::of(&parts.headers, is_secure(parts))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Self::of(&parts.headers, app.is_tls || is_secure(&parts.headers))
     }
 }
 
@@ -117,16 +114,19 @@ impl IntoResponseParts for Visitor {
     }
 }
 
-/// A page over https names its origin so. Whoever sends a wrong one gets a cookie that their own browser does not keep.
-fn is_secure(parts: &Parts) -> bool {
-    let proto = parts.headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
-    let origin = parts.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+/// True if what stands before this server spoke TLS: a proxy says so, and a page over https names its origin so. Both are
+/// believed from everybody: whoever sends a wrong one gets a cookie that their own browser does not keep.
+pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
+    let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    // Of several proxies, the first one is named first: the one that browsers speak to.
+    let proto = proto.and_then(|proto| proto.split(',').next());
+    proto.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
         || origin.is_some_and(|origin| origin.starts_with("https://"))
 }
 
 fn is_secret(text: &str) -> bool {
-    LENGTH.contains(&text.len())
+    (SHORTEST as usize..=LONGEST as usize).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
@@ -134,7 +134,7 @@ fn is_secret(text: &str) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::Visitor;
+    use super::{Visitor, is_secure};
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -161,6 +161,22 @@ mod tests {
         ] {
             assert_eq!(brought(&[("cookie", none)]), None, "{none}");
         }
+    }
+
+    #[test]
+    fn what_came_over_https_is_known_by_the_proxy_or_by_the_origin() {
+        for (name, value, secure) in [
+            ("x-forwarded-proto", "https", true),
+            ("x-forwarded-proto", "HTTPS, http", true),
+            ("x-forwarded-proto", "http, https", false),
+            ("x-forwarded-proto", "http", false),
+            ("origin", "https://talk.example", true),
+            ("origin", "http://talk.example", false),
+            ("origin", "null", false),
+        ] {
+            assert_eq!(is_secure(&headers(&[(name, value)])), secure, "{name}: {value}");
+        }
+        assert!(!is_secure(&HeaderMap::new()));
     }
 
     #[test]

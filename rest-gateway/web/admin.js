@@ -2,56 +2,90 @@
 // it as text only.
 
 // First: a token in the address is taken out of it before anything else runs.
-import { forget, keep, take, token } from "./token.js";
+import { advice, forget, keep, take, token } from "./token.js";
 
-import { h, isolated, named } from "./dom.js";
-import { age, bill, count, described, judged, money, titled } from "./tables.js";
+import { pages, showBoard, showStorage } from "./board.js";
+import { read, send } from "./calls.js";
+import * as charts from "./charts.js";
+import { h } from "./dom.js";
+import { about, at, button } from "./parts.js";
+import { SPANS, go, place, query } from "./place.js";
+import * as work from "./work.js";
 
 /** Between two looks, in ms. */
 const EVERY = 3_000;
-const PATIENCE = 15_000;
 const PRICES = "repartee.prices";
-/** How many failed and waiting messages are shown. */
+/** How many rows of each list are shown. */
 const LISTED = 50;
 
-const at = (id) => document.getElementById(id);
-/** Where the lists that come by page begin: the position of each page that led to the one that is shown. */
-const pages = { entities: [], workers: [] };
-const dark = matchMedia("(prefers-color-scheme: dark)");
 let known = null;
-let charted = "";
 let timer = null;
-
-async function call(path, options = {}) {
-  const headers = { ...options.headers, Authorization: `Bearer ${token()}` };
-  const response = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-  if (response.ok) return response;
-  const problem = await response.json().catch(() => null);
-  throw Object.assign(new Error(problem?.detail ?? `The server answered ${response.status}.`), { status: response.status });
-}
-
-const read = async (path) => (await call(path)).json();
+/** Counts the looks: what an older one brings is not shown over what a newer one has shown. */
+let looks = 0;
+/** An act was done since the last look: its outcome is to be seen at once. */
+let hasActed = false;
 
 async function look() {
   clearTimeout(timer);
   const sent = token();
   if (sent === null) return ask();
+  const [turn, where] = [++looks, place()];
   try {
-    const [stats, history, failed, waiting] = await Promise.all([
-      read(statsPath()), read("api/admin/history"), read(`api/queue/failed?limit=${LISTED}`), read(`api/queue/pending?limit=${LISTED}`),
-    ]);
-    known = { stats, history, failed: failed.failed, waiting: waiting.pending };
+    const answers = await asked(where);
+    if (turn !== looks) return undefined;
+    known = answers;
     at("login").hidden = true;
     at("board").hidden = false;
-    show();
+    show(where);
     tell("live", "live");
-    await draw();
+    await charts.draw(known.history, where.span);
   } catch (error) {
+    if (turn !== looks) return undefined;
     if (error.status === 401 || error.status === 403) return refused(sent, error);
     tell("lost", error.status ? error.message : "The server cannot be reached…");
   }
-  timer = setTimeout(look, EVERY);
+  // Meanwhile the page may have been hidden, or looked again.
+  clearTimeout(timer);
+  if (document.visibilityState === "visible") timer = setTimeout(look, EVERY);
   return undefined;
+}
+
+/**
+ * Asks for all that is shown. What is looked for is asked for again only if something has changed, and after a pause that
+ * grows with what it cost: it may be a look at a thousand messages.
+ */
+async function asked({ message, span, ...where }) {
+  const stats = await read(statsPath());
+  const listed = (path, name, position) => {
+    const from = pages[name]?.at(-1);
+    return read(`${path}?${new URLSearchParams({ limit: LISTED, ...(from !== undefined && { [position]: from }) })}`);
+  };
+  const history = read(span === "1h" ? "api/admin/history" : `api/admin/history?span=${span}`);
+  const state = `${stats.epoch} ${stats.tailSeq} ${message} ${query(where, LISTED)}`;
+  const same = known?.state === state ? known : null;
+  const wanted = query(where, LISTED);
+  const isWaited = !hasActed && known?.wanted === wanted && performance.now() < known.foundAt + pause(known.found);
+  hasActed = false;
+  // What is not there, or was asked for in a wrong way, is no reason to show nothing else.
+  const wrong = (error) => {
+    if (error.status === 400 || error.status === 404) return { messages: [], nextBeforeId: null, error };
+    throw error;
+  };
+  const answers = {
+    stats, history, state, inspected: message === "" ? null : same?.inspected ?? read(`api/admin/work/${encodeURIComponent(message)}`).catch(wrong),
+    wanted, foundAt: same || isWaited ? known.foundAt : performance.now(),
+    found: same?.found ?? (isWaited ? known.found : read(`api/admin/work?${wanted}`).catch(wrong)),
+    failed: listed("api/queue/failed", "failed", "beforeId"), waiting: listed("api/queue/pending"),
+    hidden: listed("api/admin/hidden", "hidden", "beforeId"), blocks: listed("api/admin/blocks", "blocks", "after"),
+    acts: listed("api/admin/acts", "acts", "before"),
+  };
+  const values = await Promise.all(Object.values(answers));
+  return Object.fromEntries(Object.keys(answers).map((name, index) => [name, values[index]]));
+}
+
+/** How long what was found is good enough, in ms: a hundred storage reads a second at the most. */
+function pause(found) {
+  return Math.min(60_000, 10 * (found?.kvStats?.reads ?? 0));
 }
 
 /** The statistics, with the pages that are shown. */
@@ -66,14 +100,16 @@ function refused(sent, error) {
   // Meanwhile there may be another one.
   if (token() !== sent) return look();
   forget();
-  return ask(`${error.message[0].toUpperCase()}${error.message.slice(1).replace(/\.?$/, ".")}`);
+  return ask(`${error.message[0].toUpperCase()}${error.message.slice(1).replace(/\.?$/, ".")}`, advice(error.message));
 }
 
-/** Asks for the token, and says why if there is something to say; nothing is shown without one. */
-function ask(why) {
+/** Asks for the token, and says why and what to do if there is something to say; nothing is shown without one. */
+function ask(why, advice = "") {
+  looks += 1;
   at("board").hidden = true;
   at("login").hidden = false;
   if (why !== undefined) at("why").textContent = why;
+  at("advice").textContent = advice;
   tell("lost", "signed out");
   at("token").focus();
 }
@@ -83,184 +119,58 @@ function tell(state, text) {
   if (at("state").textContent !== text) at("state").textContent = text;
 }
 
-function show() {
-  showTiles();
-  showWorkers();
-  showEntities();
-  showFailed();
-  showWaiting();
-  showStorage();
-}
-
-function showTiles() {
-  const { stats, history } = known;
-  const last = history.points.at(-1);
-  const perSecond = (value) => (value === null || value === undefined ? "–" : (value / (history.intervalMs / 1_000)).toFixed(1));
-  const tiles = [
-    ["Waiting", count(stats.pending)],
-    ["In work", count(stats.processing)],
-    ["Failed", count(stats.failed), stats.failed > 0],
-    ["Oldest waits", stats.pending > 0 ? age(stats.oldestAgeMs) : "–"],
-    ["Posted / s", perSecond(last?.posted)],
-    ["Answered / s", perSecond(last?.answered)],
-    ["SSE clients", count(history.now.sseClients)],
-    ["Long-polls", count(history.now.longPolls)],
-    ["Watchers", count(stats.watchers)],
-  ];
-  const tile = ([name, value, alarm]) =>
-    h("dl", { className: alarm ? "tile alarm" : "tile" }, h("dt", {}, name), h("dd", {}, value));
-  at("tiles").replaceChildren(...tiles.map(tile));
-}
-
-function showWorkers() {
+function show({ message, span }) {
+  showBoard(known, { action, step, actions, look });
   const now = known.history.serverTime;
-  const { sessions, sessionsTotal, nextSessionsAfter } = known.stats;
-  at("of-workers").textContent = titled("In work, by worker", "In work, by worker,", sessions.length, sessionsTotal);
-  showPages("workers", nextSessionsAfter);
-  const rows = sessions.map((session) => {
-    const { quiet, silent, lastRenewAt, ...worker } = judged(session, now);
-    return [
-      named(worker.workerId),
-      h("span", { className: "session" }, worker.sessionId ? named(worker.sessionId) : "–"),
-      number(worker.streams), number(worker.leases), lastRenewAt === null ? "never renewed" : `${age(now - lastRenewAt)} ago`,
-      silent ? h("span", { className: "silent" }, `silent for ${age(quiet)}`) : "",
-    ];
-  });
-  fill("workers", ["Worker", "Session", number("Streams"), number("Leases"), "Last renewed", ""], rows, "No worker is connected, and nobody holds a message.");
+  work.showWork(known.found, now, actionsByStatus, look);
+  for (const one of SPANS) at(`span-${one}`).setAttribute("aria-pressed", String(one === span));
+  if (message === "") at("view").hidden = true;
+  else if (known.inspected.error) work.showNone(known.inspected.error.message);
+  else work.showMessage(known.inspected, now, look);
 }
 
-function showEntities() {
-  const { entities, entitiesTotal, nextEntitiesAfter } = known.stats;
-  at("of-entities").textContent = titled("Queue, by entity", "Queue, by entity,", entities.length, entitiesTotal);
-  showPages("entities", nextEntitiesAfter);
-  const rows = entities.map((entity) => [
-    named(entity.entity), number(count(entity.pending)), number(count(entity.processing)), number(age(entity.oldestAgeMs)),
-  ]);
-  fill("entities", ["Entity", number("Waiting"), number("In work"), number("Oldest waits")], rows, "Nothing waits for a bot.");
+/** What can be done about a message of any status. */
+function actionsByStatus(message, view) {
+  const { status, error } = message.botParams;
+  return actions(message, view,
+    status === "failed" && !message.deleted && !message.hidden ? step("Retry", message, "api/queue/retry") : null,
+    status === "complete" || (status === "failed" && error === "cancelled") ? null : step("Cancel", message, "api/queue/cancel"));
 }
 
-/** The ways from the page of a list to the next one, and back. */
-function showPages(name, next) {
-  const turn = (words, change) => {
-    const button = h("button", { type: "button" }, words);
-    button.dataset.key = `${words} ${name}`;
-    button.addEventListener("click", () => {
-      change();
-      look();
-    });
-    return button;
-  };
-  const back = pages[name].length > 0 ? [turn("First page", () => pages[name].splice(0)), turn("Page before", () => pages[name].pop())] : [];
-  const on = next ? [turn("Next page", () => pages[name].push(next))] : [];
-  keepFocus(at(`pages-${name}`), () => at(`pages-${name}`).replaceChildren(...back, ...on));
-  at(`pages-${name}`).hidden = back.length + on.length === 0;
-}
-
-function showFailed() {
-  at("of-failed").textContent = titled("Failed", "Failed, the newest", known.failed.length, known.stats.failed);
-  const rows = known.failed.map(({ message, errors, failures, expiries, cancelled }) => [
-    words(message.text, named(message.username), " to ", named(message.botParams?.entity ?? "–"), ", in ", named(message.domain)),
-    h("div", { className: "words error" }, ...(errors.length > 0 ? errors : [cancelled ? "cancelled" : "–"]).map((error) => h("p", { dir: "auto" }, error))),
-    number(`${failures} · ${expiries}`),
-    number(age(known.history.serverTime - message.timestamp)),
-    h("div", { className: "actions" },
-      action("Retry", message, "api/queue/retry"), cancelled ? null : action("Cancel", message, "api/queue/cancel")),
-  ]);
-  fill("failed", ["Message", "Errors, the last one below", number("Failures · expiries"), number("Age"), ""], rows, "Nothing has failed.");
-}
-
-function showWaiting() {
-  // What waits for its next attempt is counted, and listed once it is due.
-  const all = known.waiting.length < LISTED ? known.waiting.length : known.stats.pending;
-  at("of-waiting").textContent = titled("Waiting, the next ones first", "Waiting, the next", known.waiting.length, all);
-  const rows = known.waiting.map((message) => [
-    words(message.text, named(message.username), ", in ", named(message.domain)),
-    named(message.botParams.entity), number(message.botParams.priority),
-    number(age(known.history.serverTime - message.timestamp)),
-    action("Cancel", message, "api/queue/cancel"),
-  ]);
-  fill("waiting", ["Message", "Entity", number("Priority"), number("Age"), ""], rows, "Nothing waits.");
-}
-
-function showStorage() {
-  const { calls, spanMs } = known.history;
-  const prices = { reads: Number(at("prices").elements.reads.value) || 0, writes: Number(at("prices").elements.writes.value) || 0 };
-  const { rows, total } = bill(calls, spanMs, prices);
-  const each = (sum, calls) => (calls > 0 ? (sum / calls).toFixed(1) : "–");
-  fill("storage", ["Call", number("Calls"), number("Reads"), number("Writes"), number("Reads a call"), number("Writes a call"), number("A month")],
-    rows.map((row) => [
-      row.call, number(count(row.calls)), number(count(row.reads)), number(count(row.writes)),
-      number(each(row.reads, row.calls)), number(each(row.writes, row.calls)), number(row.cost === null ? "–" : money(row.cost)),
-    ]), "Nothing was asked of the storage yet.");
-  at("projection").textContent = total === null ? "" : `${money(total)} a month, as the last ${age(spanMs)} went`;
-}
-
-/** A cell whose content stands at its end, as numbers do. */
-function number(content) {
-  return { className: "number", content: String(content) };
-}
-
-function words(text, ...below) {
-  return h("div", { className: "words" }, h("p", { dir: "auto" }, text), h("span", { className: "soft" }, ...below));
-}
-
-/** A button that is being used stays in use: what is under a finger is not exchanged. */
-function keepFocus(part, change) {
-  const focused = part.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  change?.();
-  if (focused !== undefined) requestAnimationFrame(() => part.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus());
-}
-
-function fill(id, heads, rows, none) {
-  const table = at(id);
-  keepFocus(table);
-  if (rows.length === 0) {
-    table.replaceChildren(h("tbody", {}, h("tr", {}, h("td", { className: "none" }, none))));
-    return;
-  }
-  const cell = (tag) => (one) => (one?.className !== undefined && one.content !== undefined ? h(tag, { className: one.className }, one.content) : h(tag, {}, one));
-  const head = h("thead", {}, h("tr", {}, ...heads.map(cell("th"))));
-  table.replaceChildren(head, h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map(cell("td"))))));
+/** What can be done about a message and its author. Whoever brought no secret is known by their address only. */
+function actions(message, ...own) {
+  const { id, text, author, address } = message;
+  const block = (name, who) => action(name, text, "api/admin/block", () => ({ ...who, for: at("span").value }), id);
+  return h("div", { className: "actions" },
+    ...own, message.hidden || message.deleted ? null : step("Hide", message, "api/admin/hide"),
+    author && author !== address ? block("Block author", { author }) : null,
+    address ? block("Block address", { address }) : null);
 }
 
 /** A button that does something to a message. */
-function action(name, message, path) {
-  const button = h("button", { type: "button", "aria-label": `${name}: ${isolated(message.text.slice(0, 60))}` }, name);
-  button.dataset.key = `${name} ${message.id}`;
-  button.addEventListener("click", async () => {
-    button.disabled = true;
+function step(name, message, path) {
+  return action(name, message.text, path, { messageId: message.id });
+}
+
+/** A button that sends something; what, may depend on the moment. `key` tells it from others of its name. */
+function action(name, text, path, what, key = JSON.stringify(what)) {
+  return button(name, about(name, text), key, async (pressed) => {
+    pressed.disabled = true;
     try {
-      await call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ messageId: message.id }) });
-      say(`${name}: done.`);
+      await send(path, typeof what === "function" ? what() : what);
+      said(`${name}: done.`);
     } catch (error) {
-      say(`${name}: ${error.message}`);
-      tell("lost", error.message);
+      said(`${name}: ${error.message}`, true);
     }
     look();
   });
-  return button;
 }
 
-function say(text) {
+/** Tells how something went, to those who listen too, until the next one. */
+function said(text, failed = false) {
+  hasActed = true;
+  at("said").className = failed ? "outcome failed" : "outcome";
   at("said").textContent = text;
-}
-
-/** Fetches the charts anew where there is a new point, or another theme. */
-async function draw() {
-  const { points, intervalMs } = known.history;
-  const theme = dark.matches ? "dark" : "light";
-  const now = `${points.at(-1)?.time} ${theme}`;
-  if (now === charted) return;
-  for (const image of document.querySelectorAll("[data-chart]")) {
-    const name = image.dataset.chart;
-    const width = Math.round(Math.min(2_000, Math.max(200, image.clientWidth)));
-    const picture = await (await call(`api/admin/chart/${name}?theme=${theme}&width=${width}`)).blob();
-    URL.revokeObjectURL(image.src);
-    image.src = URL.createObjectURL(picture);
-    image.alt = described(name, points, intervalMs);
-  }
-  // Only now: charts of which one failed are fetched again with the next look.
-  charted = now;
 }
 
 /** What a browser keeps for this page; nothing where it keeps nothing. */
@@ -275,20 +185,54 @@ function kept(storage, name, value) {
 
 at("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  const kept = keep(at("token").value.trim());
+  const isToken = keep(at("token").value);
   at("token").value = "";
-  if (kept) look();
-  else ask("This cannot be a token: it has 8 to 1,024 visible ASCII characters and no space.");
+  if (isToken) {
+    at("why").textContent = "";
+    at("advice").textContent = "";
+    tell("connecting", "signing in…");
+    look();
+  } else ask("This cannot be a token: it has 8 to 1,024 visible ASCII characters and no space.", "Copy all of the line in the file, or the whole link that was printed.");
+});
+at("seen").addEventListener("change", () => { at("token").type = at("seen").checked ? "text" : "password"; });
+at("by-id").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await send("api/admin/hide", { messageId: at("hide-id").value.trim() });
+    at("hide-id").value = "";
+    said("Hide: done.");
+  } catch (error) {
+    said(`Hide: ${error.message}`, true);
+  }
+  look();
 });
 at("prices").addEventListener("submit", (event) => event.preventDefault());
 at("prices").addEventListener("input", () => {
   const { reads, writes } = at("prices").elements;
   kept(localStorage, PRICES, JSON.stringify({ reads: reads.value, writes: writes.value }));
-  if (known) showStorage();
+  if (known) showStorage(known);
 });
-dark.addEventListener("change", () => known && draw().catch(() => {}));
+for (const span of SPANS) {
+  at(`span-${span}`).addEventListener("click", () => {
+    go({ span: span === "1h" ? "" : span });
+    look();
+  });
+}
+at("view-close").addEventListener("click", async () => {
+  go({ message: "" });
+  await look();
+  // What had the focus is hidden now.
+  at("of-work").focus();
+});
+work.listen(look, said);
+work.showAsked();
+charts.listen(() => known && charts.draw(known.history, place().span).catch(() => {}));
 addEventListener("hashchange", () => {
   if (take()) look();
+});
+addEventListener("popstate", () => {
+  work.showAsked();
+  look();
 });
 document.addEventListener("visibilitychange", () => {
   // A page that nobody looks at asks for nothing.

@@ -4,20 +4,31 @@
 
 import { eventsOf } from "./events.js";
 import { ACTIVE, Ladder, WAYS, nextDelay } from "./schedule.js";
+import { expected, isDraft, isHello, isMessage } from "./shapes.js";
 
 /** How long a long-poll may wait at the server, in s, and how much longer here, in ms. */
 const WAIT = 25;
 const WAIT_GRACE = 10_000;
+/** How long a read of a page may take, in ms. */
+const READ = 15_000;
 /** A stream that has not said hello after this long, in ms, is held back by somebody between. */
 const HELLO = 8_000;
 /** A stream without a byte for this long, in ms, is dead: the server sends a comment every 15 s. */
 const SILENCE = 40_000;
+/** What the server leaves between two bytes of a stream, in ms, as far as is known, and how much later one may come. */
+const HEARTBEAT = 15_000;
+const HEARTBEAT_GRACE = 5_000;
+/** How much later than planned a poll may begin, in ms. */
+const POLL_GRACE = 2_000;
 /** A stream or a long-poll that lived this long, in ms, has served well. */
 const STEADY = 20_000;
 /** The longest pause before a stream is opened again, in ms, whatever it asks for. */
 const LONGEST_RETRY = 10_000;
 /** Between two long-polls that were both answered at once with nothing, in ms. */
 const BREATH = 1_000;
+
+/** What the events have to be that say something. */
+const SHAPES = { hello: isHello, message: isMessage, draft: isDraft };
 
 /** What happens in a feed, as an async iterable; it can be iterated once. */
 export class Changes {
@@ -28,6 +39,8 @@ export class Changes {
   #attempt = null;
   #sleeper = null;
   #told = "";
+  /** False while the server itself does not hear of changes: what is shown may be old. */
+  #live = true;
   #retry = 0;
   #ended = 0;
   #steady = ACTIVE;
@@ -39,6 +52,8 @@ export class Changes {
   #holds = false;
   /** Messages that bots are writing for, as far as is known. */
   #drafts;
+  /** By when something has to happen if this feed lives. */
+  #due = Infinity;
 
   /**
    * @param {object} server its `page` and `stream`, and `now` and `random`
@@ -75,6 +90,14 @@ export class Changes {
     this.now();
   }
 
+  /**
+   * How long, in ms, something has been overdue that a feed that lives would have done: a byte of its stream, a poll. 0
+   * while nothing is. A page that is frozen runs nothing, but may still be asked.
+   */
+  overdue() {
+    return Math.max(0, this.#server.now() - this.#due);
+  }
+
   /** Where no connection may be held open, the feed is polled. */
   mayHold(answer) {
     this.#mayHold = answer;
@@ -96,7 +119,7 @@ export class Changes {
   async *#follow() {
     yield* this.#tell({ state: "connecting" });
     let failures = 0;
-    let last = { again: false };
+    let last = {};
     while (!this.#stopped.signal.aborted) {
       if (!last.again) {
         try {
@@ -105,7 +128,7 @@ export class Changes {
           if (this.#stopped.signal.aborted) return;
           failures += 1;
           // The server or the network was away: that explains what went wrong before.
-          last = { again: false };
+          last = {};
           yield* this.#endDrafts(this.#drafts);
           yield* this.#tell(lost(error));
           await this.#pause(this.#delay(failures, error.retryAfter ?? 0));
@@ -125,14 +148,16 @@ export class Changes {
     if (way === "stream") return yield* this.#stream();
     yield* this.#endDrafts(this.#drafts);
     if (way === "long-poll") return yield* this.#longPolls();
-    yield* this.#tell({ state: "live", way });
-    return { again: false, pause: this.#delay(0, 0) };
+    yield* this.#follows(way);
+    return { pause: this.#delay(0, 0) };
   }
 
   /** Reads all that is new; where there is no position yet, or it is lost, the newest page. */
-  async *#read({ wait, patience } = {}) {
+  async *#read({ wait, patience = READ } = {}) {
     for (;;) {
+      this.#expect(patience);
       const page = await this.#server.page({ cursor: this.#cursor, wait }, { patience, signal: this.#begin() });
+      this.#live = page.live;
       const fresh = this.#cursor === null || page.reset;
       const before = this.#cursor;
       this.#cursor = page.next;
@@ -168,26 +193,37 @@ export class Changes {
     const doubtful = new Set(this.#drafts);
     let greeted = false;
     let problem = {};
+    let [heard, gap] = [began, HEARTBEAT];
+    const alive = () => {
+      const now = this.#server.now();
+      // The server's settings may leave more between two bytes.
+      gap = Math.min(SILENCE, Math.max(gap, now - heard));
+      heard = now;
+      this.#expect(gap + HEARTBEAT_GRACE);
+      if (greeted) within(SILENCE);
+    };
     this.#holds = true;
     try {
       within(HELLO);
+      this.#expect(HELLO);
       const body = await this.#server.stream({ cursor: this.#cursor }, { signal, patience: HELLO });
-      for await (const { type, data, id } of eventsOf(body, () => greeted && within(SILENCE))) {
+      for await (const { type, data, id } of eventsOf(body, alive)) {
+        const told = SHAPES[type] ? expected(`an event "${type}"`, SHAPES[type], JSON.parse(data)) : null;
         if (id !== null && type !== "reset") this.#cursor = id;
         if (type === "retry") {
           this.#retry = Math.min(LONGEST_RETRY, Number(data));
-        } else if (type === "hello") {
+        } else if (type === "hello" || type === "upstream") {
           greeted = true;
           within(SILENCE);
-          yield* this.#tell({ state: "live", way: "stream" });
+          this.#live = JSON.parse(data).live ?? true;
+          yield* this.#follows("stream");
         } else if (type === "message") {
-          yield this.#seen(JSON.parse(data), this.#cursor);
+          yield this.#seen(told, this.#cursor);
         } else if (type === "draft") {
-          const draft = JSON.parse(data);
-          doubtful.delete(draft.messageId);
-          if (draft.ended) this.#drafts.delete(draft.messageId);
-          else this.#drafts.add(draft.messageId);
-          yield { type: "draft", draft };
+          doubtful.delete(told.messageId);
+          if (told.ended) this.#drafts.delete(told.messageId);
+          else this.#drafts.add(told.messageId);
+          yield { type: "draft", draft: told };
         } else if (type === "id") {
           yield* this.#endDrafts(doubtful);
         } else if (type === "reset") {
@@ -206,26 +242,27 @@ export class Changes {
       clearTimeout(timer);
       attempt.abort();
     }
-    if (!(await this.#mayHold)) return { again: false };
+    if (!(await this.#mayHold)) return {};
     // It ended without a goodbye. Where it lived for long, nobody is to blame.
     const steady = greeted && this.#server.now() - began >= STEADY;
     if (steady) this.#ladder.praise("stream");
-    return { again: false, blame: steady ? null : problem, pause: this.#retry * this.#server.random() };
+    return { blame: steady ? null : problem, pause: this.#retry * this.#server.random() };
   }
 
   async *#longPolls() {
-    yield* this.#tell({ state: "live", way: "long-poll" });
+    yield* this.#follows("long-poll");
     while (!this.#stopped.signal.aborted && (await this.#mayHold) && this.#ladder.best(this.#server.now()) === "long-poll") {
       const began = this.#server.now();
       this.#holds = true;
       try {
         const count = yield* this.#read({ wait: WAIT, patience: WAIT * 1_000 + WAIT_GRACE });
+        yield* this.#follows("long-poll");
         const took = this.#server.now() - began;
         if (took >= STEADY || count > 0) this.#ladder.praise("long-poll");
         // A server that stops, or does not wait, is not asked in a circle.
         if (count === 0 && took < BREATH) await this.#pause(BREATH * (1 + this.#server.random()));
       } catch (error) {
-        return { again: false, blame: (await this.#mayHold) ? refusal(error) : null };
+        return { blame: (await this.#mayHold) ? refusal(error) : null };
       } finally {
         this.#holds = false;
       }
@@ -236,8 +273,8 @@ export class Changes {
   #delay(failures, retryAfter) {
     const posted = [...this.#awaited.values()].at(-1);
     const awaiting = posted === undefined ? null : this.#server.now() - posted;
-    const since = { previous: this.#steady, active: this.#active, awaiting, failures, retryAfter };
-    const { delay, steady } = nextDelay({ ...since, random: this.#server.random() });
+    const random = this.#server.random();
+    const { delay, steady } = nextDelay({ previous: this.#steady, active: this.#active, awaiting, failures, retryAfter, random });
     this.#active = false;
     this.#steady = steady;
     return delay;
@@ -248,6 +285,10 @@ export class Changes {
     for (const messageId of [...ids]) {
       if (this.#drafts.delete(messageId)) yield { type: "draft", draft: { messageId, text: "", ended: true } };
     }
+  }
+
+  *#follows(way) {
+    yield* this.#tell(this.#live ? { state: "live", way } : { state: "reconnecting" });
   }
 
   *#tell(state) {
@@ -265,9 +306,15 @@ export class Changes {
     return this.#attempt.signal;
   }
 
+  /** Something has to happen within `ms`. */
+  #expect(ms) {
+    this.#due = this.#server.now() + ms;
+  }
+
   /** Waits, unless it is hurried or stopped. */
   #pause(ms) {
     this.#ended = this.#server.now();
+    this.#expect(ms + POLL_GRACE);
     return new Promise((resume) => {
       if (this.#stopped.signal.aborted) {
         resume();
@@ -284,6 +331,7 @@ export class Changes {
         const then = this.#server.now() + sooner;
         if (then >= due) return;
         due = then;
+        this.#expect(sooner + POLL_GRACE);
         clearTimeout(timer);
         timer = setTimeout(end, sooner);
       };

@@ -68,3 +68,13 @@ export function paint(element, color) {
     element.style.removeProperty("--on-accent");
   }
 }
+
+/** Puts a text on the clipboard; false where the page may not, as where it is served neither over TLS nor from this machine. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -4,7 +4,7 @@
 //
 // Attributes: `domain`, the room; `entity`, the bot that every comment goes to, where it is absent the writer may name
 // one, where it is empty comments are posts to everybody; `suggested-entity`, the one that the writer finds named;
-// `server`, the address of Repartee, by default where this file comes from.
+// `server`, the address of Repartee, by default where this file comes from; `markdown="off"`, for texts as they are written.
 
 import { Composer } from "./composer.js";
 import { h } from "./dom.js";
@@ -20,11 +20,13 @@ const PAGE = 50;
 const OLDER = 100;
 /** Between two looks at what is to be shown, in ms: many changes at once are drawn once. */
 const FRAME = 16;
+/** Comments that could not be sent, and are known if they are sent again. */
+const UNSENT = 16;
 /** How somebody shows that they use the page. */
 const USES = ["pointerdown", "pointermove", "keydown", "wheel", "focus"];
 
 class ReparteeComments extends HTMLElement {
-  static observedAttributes = ["domain", "entity", "suggested-entity", "server"];
+  static observedAttributes = ["domain", "entity", "suggested-entity", "server", "markdown"];
 
   #root = this.attachShadow({ mode: "open" });
   #status = h("p", { className: "connection", role: "status" });
@@ -35,7 +37,8 @@ class ReparteeComments extends HTMLElement {
   #changes = null;
   #stop = null;
   #drawing = false;
-  #unsent = { content: "", key: "" };
+  /** The keys of comments of which nobody knows whether they were stored, by their content. */
+  #unsent = new Map();
 
   constructor() {
     super();
@@ -45,7 +48,10 @@ class ReparteeComments extends HTMLElement {
     this.#root.append(this.#view.element, this.#composer.element, foot);
     this.#view.onolder = () => this.#readOlder();
     this.#view.onend = () => this.#feed.trim();
+    this.#view.onact = (act, message) => this.#act(act, message);
+    this.#view.owns = (id) => this.#client.owns(id);
     this.#composer.onsend = (written) => this.#send(written);
+    this.#composer.onsave = async (id, text) => this.#take(await this.#client.edit(id, text, { signal: this.#stop.signal }));
   }
 
   connectedCallback() {
@@ -59,6 +65,7 @@ class ReparteeComments extends HTMLElement {
   attributeChangedCallback(name, before, now) {
     if (!this.isConnected || before === now) return;
     if (name === "domain" || name === "server") this.#start();
+    else if (name === "markdown") this.#draw();
     else this.#address();
   }
 
@@ -77,6 +84,7 @@ class ReparteeComments extends HTMLElement {
     const server = new URL(this.getAttribute("server") ?? ".", this.hasAttribute("server") ? document.baseURI : import.meta.url);
     this.#client = new Repartee(server);
     this.#feed = new Feed();
+    this.#composer.end();
     this.#address();
     this.#view.olderIs("idle");
     this.#tell({ state: "connecting" });
@@ -113,6 +121,7 @@ class ReparteeComments extends HTMLElement {
     this.#drawing = true;
     setTimeout(() => {
       this.#drawing = false;
+      this.#view.isPlain = this.getAttribute("markdown") === "off";
       if (this.#view.atEnd) this.#feed.trim();
       this.#view.show(this.#feed.entries(), (id) => this.#feed.find(id), this.#feed);
     }, FRAME);
@@ -127,25 +136,47 @@ class ReparteeComments extends HTMLElement {
       if (feed !== this.#feed) return;
       feed.older(page.messages, page.more);
       this.#view.olderIs("idle");
-      this.#view.show(feed.entries(), (id) => feed.find(id), feed);
+      this.#draw();
     } catch {
       if (!signal.aborted) this.#view.olderIs("failed");
     }
+  }
+
+  #take(message) {
+    this.#feed.take(message);
+    this.#draw();
+  }
+
+  async #act(act, message) {
+    const { id, text, username, color, botParams, replyTo } = message;
+    if (act === "reply") return this.#composer.answer(message, (botParams ?? this.#feed.find(replyTo)?.botParams)?.entity);
+    if (act === "edit") return this.#composer.change(message);
+    const { signal } = this.#stop;
+    this.#composer.tell(null);
+    try {
+      if (act === "remove") this.#take(await this.#client.remove(id, { signal }));
+      else if (act === "stop") this.#take(await this.#client.cancel(id, { signal }));
+      else await this.#send({ text, username, color, "message-type": "human", ...(replyTo && { replyTo }), botParams: { entity: botParams.entity, aiUsername: botParams.aiUsername, aiColor: botParams.aiColor } });
+    } catch (error) {
+      if (!signal.aborted) this.#composer.tell(error);
+    }
+    return undefined;
   }
 
   /** Shows the comment at once; one key for one content, so that sending the same again never stores it twice. */
   async #send(written) {
     const comment = { domain: this.#domain, ...written };
     const content = JSON.stringify(comment);
-    if (this.#unsent.content !== content) this.#unsent = { content, key: newKey() };
-    const { key } = this.#unsent;
+    const key = this.#unsent.get(content) ?? newKey();
+    this.#unsent.set(content, key);
+    if (this.#unsent.size > UNSENT) this.#unsent.delete(this.#unsent.keys().next().value);
     const { signal } = this.#stop;
     this.#feed.post(key, { replyTo: null, ...comment });
     this.#draw();
     this.#view.toNewest();
     try {
       const { message } = await this.#client.post(comment, { key, signal });
-      this.#unsent = { content: "", key: "" };
+      this.#unsent.delete(content);
       this.#feed.confirm(key, message);
       // The answer may be there already.
       if (isUnfinished(this.#feed.find(message.id) ?? message)) this.#changes.awaits(message.id);

@@ -2,27 +2,29 @@
 
 import { h, named, paint } from "./dom.js";
 
-const STATUS = { sending: "sending…", pending: "pending", processing: "answering…", complete: "answered", failed: "failed" };
+const STATUS = { sending: "sending…", pending: "pending", processing: "answering…", complete: "answered", failed: "could not answer" };
+/** What readers are told of failures that have a reason to tell; others are for the operator's page. */
+const REASONS = { cancelled: "stopped", expired: "nobody was there to answer" };
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
-const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
 /**
- * What stands below a message: its state as a word for styles, and as text, with the bot and its error where there are
- * any; null where no bot is asked.
+ * What stands below a message: its state as a word for styles, and as text, with the bot; null where no bot is asked.
  */
 export function statusOf({ state, message }) {
   if (state === "sending") return { state, text: STATUS.sending };
   if (state === "writing") return { state, text: "writing…" };
   const bot = message.botParams;
   if (!bot || message.deleted) return null;
-  const error = bot.status === "failed" && bot.error ? bot.error : null;
-  return { state: bot.status, bot: bot.entity, text: STATUS[bot.status] ?? bot.status, error };
+  const reason = bot.status === "failed" && Object.hasOwn(REASONS, bot.error) ? REASONS[bot.error] : null;
+  return { state: bot.status, bot: bot.entity, text: reason ?? STATUS[bot.status] ?? bot.status };
 }
 
-/** The words of a status; what people and bots wrote stands apart. */
-function words({ bot, text, error }) {
-  return [...(bot ? [named(bot), " · "] : []), text, ...(error ? [": ", named(error)] : [])];
+/** The words of a status, in which a bot's name stands apart, and what its author can do about it. */
+function words({ state, bot, text }, isOwn) {
+  const act = isOwn && { pending: "stop", processing: "stop", failed: "again" }[state];
+  const button = act && h("button", { type: "button", className: "act", "data-act": act }, act === "stop" ? "Stop" : "Ask again");
+  return [...(bot ? [named(bot), " · "] : []), text, ...(button ? [" ", button] : [])];
 }
 
 /** The day of a message in words, for the line between two days. */
@@ -38,7 +40,7 @@ export function newLine() {
     badge: h("span", { className: "badge", textContent: "AI" }),
     reply: h("button", { type: "button", className: "reply" }),
     time: h("time"),
-    text: h("p", { className: "text", dir: "auto" }),
+    text: h("div", { className: "text", dir: "auto" }),
     status: h("p", { className: "status" }),
   };
   const header = h("header", {}, parts.name, parts.badge, parts.reply, parts.time);
@@ -51,8 +53,9 @@ export function newLine() {
  * @param {{element: HTMLElement, parts: object}} line
  * @param {import("./feed.js").Entry} entry
  * @param {object|undefined} answered the message that this one answers, where it is known
+ * @param {{isPlain: boolean, isOwn: boolean}} how whether nothing in a text is more than text, and whether its author is here
  */
-export function fill({ element, parts }, entry, answered) {
+export function fill({ element, parts }, entry, answered, { isPlain, isOwn }) {
   const { message, state } = entry;
   const ai = message["message-type"] === "AI";
   element.dataset.id = message.id ?? "";
@@ -63,7 +66,7 @@ export function fill({ element, parts }, entry, answered) {
   parts.avatar.textContent = [...message.username][0] ?? "";
   parts.name.textContent = message.username;
   parts.badge.hidden = !ai;
-  parts.text.textContent = message.deleted ? "This comment was removed." : message.text;
+  fillText(parts.text, message, isPlain);
   parts.reply.hidden = !answered;
   parts.reply.replaceChildren(...(answered ? ["to ", named(answered.username)] : []));
   parts.reply.dataset.to = answered?.id ?? "";
@@ -71,7 +74,31 @@ export function fill({ element, parts }, entry, answered) {
   const status = statusOf(entry);
   parts.status.hidden = status === null;
   parts.status.dataset.state = status?.state ?? "";
-  parts.status.replaceChildren(...(status ? words(status) : []));
+  parts.status.replaceChildren(...(status ? words(status, isOwn) : []));
+}
+
+/** What shows more than text, once something needed it, and what waits for it: for each element what to show. */
+let prose = null;
+const waiting = new Map();
+
+function fillText(element, message, isPlain) {
+  const isMarkdown = message["message-type"] === "AI";
+  const isMore = !isPlain && !message.deleted && (isMarkdown || message.text.includes("://"));
+  element.classList.toggle("prose", isMore && isMarkdown && prose !== null);
+  waiting.delete(element);
+  if (isMore && prose) {
+    prose.show(element, message.text, isMarkdown);
+    return;
+  }
+  element.textContent = message.deleted ? "This comment was removed." : message.text;
+  if (!isMore) return;
+  if (waiting.size === 0) import("./prose.js").then(refill, () => waiting.clear());
+  waiting.set(element, message);
+}
+
+function refill(module) {
+  prose = module;
+  for (const [element, message] of [...waiting]) fillText(element, message, false);
 }
 
 function fillTime(time, timestamp) {
@@ -79,5 +106,5 @@ function fillTime(time, timestamp) {
   const date = new Date(timestamp);
   time.dateTime = date.toISOString();
   time.textContent = TIME.format(date);
-  time.title = DATE_TIME.format(date);
+  time.title = date.toLocaleString();
 }

@@ -46,11 +46,17 @@ export interface Message {
   botParams: BotParams | null;
   /** True, and present, once the message is deleted. */
   deleted?: boolean;
+  /** For operators only: 32 hex digits that stand for who posted it. */
+  author?: string;
+  /** For operators only: 32 hex digits that stand for the address that it came from. */
+  address?: string;
+  /** For operators only: true, and present, while it is hidden; to all others it is deleted then. */
+  hidden?: boolean;
 }
 
 /**
- * A comment to be stored. Only the domain, the text and the author are required. Names (domain, username, color, entity,
- * session) are kept in Unicode's NFC with plain single spaces: compare with those of the stored message, not with those
+ * A comment to be stored. Only the domain, the text and the author are required. Names (domain, username, entity, session)
+ * are kept in Unicode's NFC with plain single spaces: compare with those of the stored message, not with those
  * that were sent. Names with characters that nobody sees, or that change the direction of text, are refused.
  */
 export interface NewComment {
@@ -59,10 +65,11 @@ export interface NewComment {
   text: string;
   /** Not a name that a bot answers under: `NAME_RESERVED`. */
   username: string;
-  color?: string;
-  "message-type"?: "human" | "AI";
+  /** Nine digits, three each for red, green and blue from 000 to 255, such as "169080199", or "default"; no other text is taken. */
+  color?: string | null;
+  "message-type"?: "human" | "AI" | null;
   replyTo?: string | null;
-  eqScore?: number;
+  eqScore?: number | null;
   humanUsername?: string | null;
   humanColor?: string | null;
   sessionId?: string | null;
@@ -109,6 +116,24 @@ export interface ChangesPage {
   serverTime: number;
 }
 
+/** A domain in which somebody has spoken. */
+export interface Room {
+  domain: string;
+  /** When its newest comment that is neither deleted nor hidden was posted, Unix milliseconds. */
+  lastActivity: number;
+}
+
+/** One page of the list of rooms. */
+export interface RoomsPage {
+  /** The one that was spoken in last comes first. */
+  rooms: Room[];
+  more: boolean;
+  /** Where the next page goes on; null at the end. */
+  next: string | null;
+  /** True where the cursor was lost: this is the first page. */
+  reset: boolean;
+}
+
 /** What a bot has written so far; never stored. */
 export interface Draft {
   /** The message that is being answered. */
@@ -144,6 +169,11 @@ export interface Changes extends AsyncIterable<Change> {
   /** The message with this id waits for its answer: where the feed is polled, polls are quick until it is there. */
   awaits(id: string): void;
   /**
+   * How long, in ms, something is overdue that a feed that lives would have done by now: a byte of its stream, a poll. 0
+   * while nothing is. More than 0 in a page that its browser has stopped, and asks all the same.
+   */
+  overdue(): number;
+  /**
    * Whether a connection may be held open, which is so at first; otherwise the feed is polled. For pages that follow many
    * feeds: over HTTP/1.1 a browser has six connections to a server. A promise is waited for, before the first is opened.
    */
@@ -173,14 +203,38 @@ export class Repartee {
      * as this object.
      */
     visitor?: string;
+    /**
+     * Gives the W3C `traceparent` of what the page is doing, or nothing. Comments are then posted, edited and removed as parts
+     * of that trace, and so is the bot's answer. Asked before each of these calls.
+     */
+    trace?: () => string | null | undefined;
   });
 
   /**
    * Stores a comment. Where the network or the server fails in passing it is sent again, always under the same key,
-   * so that it is stored once. Without a `key` each call has one of its own.
+   * so that it is stored once; so is an answer that is not of this server's shape, as of a portal in between. Without a
+   * `key` each call has one of its own.
    * @throws ReparteeError where the server refuses it
    */
   post(comment: NewComment, options?: { key?: string; signal?: AbortSignal }): Promise<Posted>;
+
+  /**
+   * True if the comment was posted by this client: its edit token is known. A browser keeps those of the newest 500 for each
+   * server, elsewhere they live as long as this object. What changes a comment takes another `editToken`, too.
+   */
+  owns(id: string): boolean;
+
+  /**
+   * Changes the text of a comment, and gives its new state.
+   * @throws ReparteeError where the server refuses it: without the right token, after too many edits
+   */
+  edit(id: string, text: string, options?: { editToken?: string; signal?: AbortSignal }): Promise<Message>;
+
+  /** Removes the text of a comment, and leaves a tombstone; work on it is called off. */
+  remove(id: string, options?: { editToken?: string; signal?: AbortSignal }): Promise<Message>;
+
+  /** Stops the answer that is waited for, or being written: the comment is `failed` with the error `cancelled`. */
+  cancel(id: string, options?: { editToken?: string; signal?: AbortSignal }): Promise<Message>;
 
   /** The last messages of a conversation, oldest first; 100 where no limit is given, at most 1,000. */
   conversation(who: {

@@ -2,9 +2,13 @@
 // are in repartee.d.ts. Owns the calls and their errors; changes.js owns how a feed is followed.
 
 import { Changes } from "./changes.js";
+import { EditTokens } from "./edits.js";
+import { expected, isListOfMessages, isMessage, isPage, isPosted, wellFormed } from "./shapes.js";
 
 /** A call without an answer for this long, in ms, has failed. */
 const PATIENCE = 15_000;
+/** For this long, in ms, a list is asked for with what a comment has reached, so that no gateway that is behind leaves it out. */
+const REACHED = 10_000;
 const STREAM = "text/event-stream";
 /** Pauses before a comment is sent again, in ms. */
 const RESEND = [500, 1_500, 4_000];
@@ -44,14 +48,19 @@ export class Repartee {
   #base;
   #parts;
   #visitor;
+  #edits;
+  #trace;
+  /** What a write has reached, and until when lists have to be asked for with it. */
+  #reached = null;
 
   /**
    * @param {string|URL} base where the server is, such as `https://talk.example/`; in a page also a relative address
    * @param {object} [parts] `visitor`, the secret by which the server knows whose conversations are whose: a page of the
-   *   server's own has a cookie for it, any other one is given a random secret that the browser keeps. And replacements for
-   *   tests: `fetch`, `now` (a clock in ms that never goes back), `random`
+   *   server's own has a cookie for it, any other one is given a random secret that the browser keeps. `trace`, a function
+   *   that gives the W3C `traceparent` of what the page is doing, or nothing: comments are then posted, edited and removed as
+   *   parts of that trace. And replacements for tests: `fetch`, `now` (a clock in ms that never goes back), `random`
    */
-  constructor(base, { visitor, ...parts } = {}) {
+  constructor(base, { visitor, trace, ...parts } = {}) {
     this.#base = new URL(base, globalThis.location?.href);
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
     this.#parts = {
@@ -62,6 +71,8 @@ export class Repartee {
     };
     const own = globalThis.location?.origin === this.#base.origin;
     this.#visitor = visitor ?? (own ? null : secretFor(this.#base.origin));
+    this.#edits = new EditTokens(this.#base);
+    this.#trace = trace;
   }
 
   /** Stores a comment. It is sent again where the network or the server fails in passing, always under the same key. */
@@ -74,41 +85,85 @@ export class Repartee {
     for (const pause of [...RESEND, null]) {
       try {
         const response = await this.#call("api/comments", {}, { ...options, signal });
-        return await response.json();
+        const posted = expected("a stored comment", isPosted, response.json());
+        this.#edits.keep(posted.id, posted.editToken);
+        return posted;
       } catch (error) {
         const known = error instanceof ReparteeError && !PASSING.has(error.status);
         if (known || signal?.aborted || pause === null || error.retryAfter > LONGEST_PAUSE) throw error;
         await sleep(Math.max(pause, error.retryAfter ?? 0), signal);
       }
     }
-    throw new Error("unreachable: the last pause is null");
+    throw new Error("unreachable");
+  }
+
+  /** True if the comment was written here, so that it can be changed, removed and stopped. */
+  owns(id) {
+    return this.#edits.get(id) !== undefined;
+  }
+
+  /** Changes the text of an own comment. */
+  edit(id, text, options) {
+    return this.#change(id, `api/comments/${id}`, { ...options, method: "PATCH", body: { text } });
+  }
+
+  /** Removes an own comment: its text goes, a tombstone stays. */
+  async remove(id, options) {
+    const message = await this.#change(id, `api/comments/${id}`, { ...options, method: "DELETE" });
+    this.#edits.forget(id);
+    return message;
+  }
+
+  /** Takes an own comment back from its bot, which stops writing; it stays, as failed. */
+  cancel(id, options) {
+    return this.#change(id, "api/queue/cancel", { ...options, method: "POST", body: { messageId: id } });
   }
 
   /** The last messages of a conversation, oldest first. */
   async conversation({ signal, ...who }) {
-    return (await this.#call("api/conversation", who, { headers: this.#asVisitor(), signal })).json();
+    const response = await this.#call("api/conversation", who, { headers: this.#asVisitor(), signal });
+    return expected("a conversation", isListOfMessages, response.json());
   }
 
   /** One page of messages: those after a timestamp, those before another message, or the newest; oldest first. */
   async messages({ signal, ...which } = {}) {
-    const response = await this.#call("api/comments", which, { signal });
-    return { messages: await response.json(), more: response.headers.get("X-More") === "true" };
+    const reached = this.#reached?.until > this.#parts.now() ? this.#reached.position : null;
+    const response = await this.#call("api/comments", { ...which, reached }, { signal });
+    return { messages: expected("a list", isListOfMessages, response.json()), more: response.headers.get("X-More") === "true" };
   }
 
   /** Follows a feed: an async iterable of what happens in it, from now on or from a cursor. */
   changes({ domain, cursor, limit, ways, drafts, signal } = {}) {
     const server = {
       ...this.#parts,
-      page: async (query, options) => (await this.#call("api/comments/changes", { domain, limit, ...query }, options)).json(),
+      page: async (query, options) => {
+        const response = await this.#call("api/comments/changes", { domain, limit, ...query }, options);
+        const page = expected("a page", isPage, response.json());
+        return { ...page, live: response.headers.get("X-Live") !== "false" };
+      },
       stream: async (query, options) =>
         (await this.#call("api/comments/stream", { domain, ...query }, { ...options, headers: { Accept: STREAM } })).body,
     };
     return new Changes(server, { cursor, ways, drafts, signal });
   }
 
+  /** A change that needs the edit token of a message; gives its new state. */
+  async #change(id, path, { editToken = this.#edits.get(id), method, body, signal } = {}) {
+    const headers = { "Content-Type": "application/json", ...(editToken && { Authorization: `Bearer ${editToken}` }) };
+    const response = await this.#call(path, {}, { method, headers, body: body && JSON.stringify(body, asStored), signal });
+    const answer = response.json();
+    return expected("a message", isMessage, answer?.message ?? answer);
+  }
+
   /** What a conversation belongs by, where there is no cookie for it. */
   #asVisitor() {
     return this.#visitor === null ? {} : { "X-Visitor": this.#visitor };
+  }
+
+  /** A write as a part of what the page is doing. Reads are polls, which would be most of a trace. */
+  #traced(options) {
+    const traceparent = options.method ? this.#trace?.() : null;
+    return traceparent ? { ...options, headers: { ...options.headers, traceparent } } : options;
   }
 
   /** One call; `patience`, in ms, is for the whole answer, of a stream for its head. */
@@ -121,11 +176,15 @@ export class Repartee {
     let streams = false;
     try {
       // Never from the browser's cache: it may show an answer that is one call old.
-      const asked = { cache: "no-store", credentials: "same-origin", ...options, signal: deadline.signal };
+      const asked = { cache: "no-store", credentials: "same-origin", ...this.#traced(options), signal: deadline.signal };
       const response = await this.#parts.fetch(url, asked);
       if (!response.ok) throw new ReparteeError(response, await response.json().catch(() => null));
+      // Every write says what it has reached.
+      const position = response.headers.get("X-Reached");
+      if (position) this.#reached = { position, until: this.#parts.now() + REACHED };
       if (options.headers?.Accept !== STREAM) return await whole(response);
       streams = true;
+      expected("a stream", (type) => type?.startsWith(STREAM), response.headers.get("Content-Type"));
       return response;
     } finally {
       deadline.clear(streams);
@@ -149,7 +208,7 @@ function secretFor(origin) {
 /** Text as the server takes it: without halves of characters, and names in NFC, the form in which they are kept. */
 function asStored(name, value) {
   if (typeof value !== "string") return value;
-  const whole = value.toWellFormed?.() ?? value;
+  const whole = wellFormed(value);
   return name === "text" ? whole : whole.normalize("NFC");
 }
 

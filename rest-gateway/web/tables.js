@@ -42,6 +42,39 @@ export function judged(session, now) {
 }
 
 /**
+ * What a session does, in words, and whether something is wrong with it.
+ * @param {object} session as {@link judged} tells it
+ * @param {string} restrained what is held back from its worker; empty if nothing is
+ */
+export function state({ quiet, silent, holdsBack, leases, streams }, restrained) {
+  const wrong = [holdsBack ? `holds back: ${holdsBack}` : "", silent ? `silent for ${age(quiet)}` : "", restrained].filter(Boolean);
+  if (wrong.length > 0) return { wrong: true, words: wrong.join("; ") };
+  return { wrong: false, words: leases > 0 ? "working" : streams > 0 ? "idle" : "–" };
+}
+
+/** What became of a step on many messages, in words. */
+export function outcome(outcomes) {
+  const refused = outcomes.filter(({ success }) => !success);
+  const done = `${count(outcomes.length - refused.length)} done`;
+  if (refused.length === 0) return `${done}.`;
+  const reasons = new Map();
+  for (const { reason, error } of refused) reasons.set(reason ?? error, (reasons.get(reason ?? error) ?? 0) + 1);
+  return `${done}; ${count(refused.length)} refused: ${[...reasons].map(([why, many]) => `${why} (${many})`).join(", ")}.`;
+}
+
+/**
+ * What is held back from a worker whose leases end without results, in words; empty if nothing is.
+ * @param {{workerId: string, lostLeases: number, pausedUntil: number|null}[]} heldBack as `/api/stats` tells it
+ * @param {number} now the server's clock, Unix milliseconds
+ */
+export function restrained(heldBack, workerId, now) {
+  const worker = heldBack.find((worker) => worker.workerId === workerId);
+  if (!worker) return "";
+  const how = worker.pausedUntil === null ? "gets one at a time" : `paused for ${age(worker.pausedUntil - now)}`;
+  return `${count(worker.lostLeases)} leases lost in a row: ${how}`;
+}
+
+/**
  * What each call costs in a month at these prices for a million reads and a million writes, as the last hour went.
  * @param {{call: string, calls: number, reads: number, writes: number}[]} calls
  * @param {number} spanMs how much time they cover
@@ -54,18 +87,47 @@ export function bill(calls, spanMs, prices) {
   return { rows, total: months === null ? null : rows.reduce((sum, row) => sum + row.cost, 0) };
 }
 
+const VERBS = {
+  cancel: "cancelled", retry: "put back", edit: "changed", delete: "deleted", hide: "hid", restore: "showed again",
+  block: "blocked", unblock: "lifted the block of", pause: "paused", resume: "let go on",
+};
+
+/** What stands for an id, an author or an address in a table: its first digits. */
+export function short(digits) {
+  return digits.slice(0, 8);
+}
+
+/**
+ * What an operator did, in words around what it was on.
+ * @param {object} act as `/api/admin/acts` tells it
+ * @returns {{before: string, on: string, isName: boolean, after: string}} `on` is a name that somebody chose, or else digits
+ */
+export function acted({ kind, messageId, entity, author, address, count: messages, detail }) {
+  const verb = VERBS[kind] ?? kind;
+  const many = messageId === null && messages > 0 ? ` ${count(messages)} ${messages === 1 ? "message" : "messages"}` : "";
+  const after = detail ? (kind === "block" ? ` ${detail}` : `: ${detail}`) : "";
+  if (entity !== null) return { before: `${verb}${many}${many ? " for" : ""} `, on: entity, isName: true, after };
+  const [what, digits] = messageId !== null ? ["the message", messageId] : author !== null ? ["author", author] : ["address", address];
+  return { before: `${verb}${many}${many ? " of" : ""} ${what} `, on: digits ?? "", isName: false, after };
+}
+
+/** The values of a chart at a point, in words. */
+export function values(name, point, intervalMs) {
+  const rate = (value) => (value === null ? "unknown" : `${(value / (intervalMs / 1_000)).toFixed(1)} a second`);
+  const ms = (value) => (value < 10 ? `${value.toFixed(1)} ms` : `${count(Math.round(value))} ms`);
+  const number = (value) => (value === null ? "unknown" : count(value));
+  const words = {
+    throughput: () => `posted ${rate(point.posted)}, answered ${rate(point.answered)}, failed ${rate(point.failed)}`,
+    latency: () => (point.postP50Ms === null ? "no comment was posted" : `p50 ${ms(point.postP50Ms)}, p99 ${ms(point.postP99Ms)}`),
+    answers: () => (point.answerP50Ms === null ? "nothing was answered" : `p50 ${ms(point.answerP50Ms)}, p99 ${ms(point.answerP99Ms)}`),
+    depth: () => `waiting ${number(point.pending)}, in work ${number(point.processing)}`,
+    storage: () => `reads ${rate(point.storageReads)}, writes ${rate(point.storageWrites)}`,
+  };
+  return words[name]?.() ?? "";
+}
+
 /** What a chart shows, in a sentence, for those who do not see it. */
 export function described(name, points, intervalMs) {
   const last = points.at(-1);
-  if (!last) return "Nothing is known yet.";
-  const rate = (value) => (value === null ? "unknown" : `${(value / (intervalMs / 1_000)).toFixed(1)} a second`);
-  const ms = (value) => `${count(Math.round(value))} ms`;
-  const words = {
-    throughput: `Now ${rate(last.posted)} posted, ${rate(last.answered)} answered, ${rate(last.failed)} failed.`,
-    latency: last.postP50Ms === null ? "No comment was posted just now." : `Now half within ${last.postP50Ms} ms, 99 of 100 within ${last.postP99Ms} ms.`,
-    answers: last.answerP50Ms === null ? "Nothing was answered just now." : `Now half within ${ms(last.answerP50Ms)}, 99 of 100 within ${ms(last.answerP99Ms)}.`,
-    depth: `Now ${count(last.pending)} wait, ${count(last.processing)} are in work.`,
-    storage: `Now ${rate(last.storageReads)} read, ${rate(last.storageWrites)} written.`,
-  };
-  return words[name];
+  return last ? `Now: ${values(name, last, intervalMs)}.` : "Nothing is known yet.";
 }

@@ -1,13 +1,19 @@
 // One connection for all tabs: the tab that holds a lock follows the feed and tells the others. Where a browser has no
 // locks or no channels, as in a page that was not served securely, each tab follows by itself.
+//
+// Browsers stop tabs that nobody looks at: their timers, their connections, all of them, and sometimes they let them hear
+// their channels all the same. So a tab gives up the lead when it is about to be frozen, a tab that is looked at takes it
+// from a hidden one, and a leader's answer says whether its feed does what a feed that lives would do.
 
 import { isUnfinished, newestFrom } from "./feed.js";
 import { QUICK_FOR } from "./schedule.js";
 
 /** A leader that does not answer for this long, in ms, is deposed: its tab is frozen, or broken. */
 const PATIENCE = 5_000;
-/** While somebody uses a tab it asks whether its leader lives, at most this often, in ms. */
+/** A tab that is looked at, or used, asks whether its leader lives, this often, in ms, unless it hears from it anyway. */
 const ASK_EVERY = 10_000;
+/** A timer that is later than this, in ms, belongs to a tab that was stopped itself. */
+const LATE = 2_000;
 /** How many of the newest comments a leader keeps for a tab that is opened. */
 const SNAPSHOT = 100;
 
@@ -17,10 +23,14 @@ const SNAPSHOT = 100;
  * @param {(options: {cursor?: string, signal: AbortSignal}) => import("./repartee.js").Changes} open follows the feed
  * @param {string} name of what is followed
  * @param {AbortSignal} signal ends it
- * @param {object} [parts] `locks` and `Channel`, for tests
+ * @param {object} [parts] `locks`, `Channel` and `page`, for tests
  */
-export function shared(open, name, signal, parts = { locks: globalThis.navigator?.locks, Channel: globalThis.BroadcastChannel }) {
+export function shared(open, name, signal, parts = browser()) {
   return parts.locks && parts.Channel ? new Shared(open, `repartee ${name}`, signal, parts) : open({ signal });
+}
+
+function browser() {
+  return { locks: globalThis.navigator?.locks, Channel: globalThis.BroadcastChannel, page: globalThis.document };
 }
 
 class Shared {
@@ -29,6 +39,7 @@ class Shared {
   #signal;
   #locks;
   #channel;
+  #page;
   #id = Math.random();
   /** The feed, while this tab leads. */
   #feed = null;
@@ -42,8 +53,15 @@ class Shared {
   #state = null;
   #begun = false;
   #patience = null;
-  /** When this tab last asked for its leader. */
+  /** When this tab last asked for its leader, and last heard that its feed lives. */
   #asked = -Infinity;
+  #heard = -Infinity;
+  /** Ends the lead of this tab. */
+  #term = new AbortController();
+  /** Settles once this tab is not frozen. */
+  #thawed = Promise.resolve();
+  #thaw = () => {};
+  #asks = null;
   /** Ends the wait for the lock, so that it can be taken away from who holds it. */
   #waiting = null;
   #depose = false;
@@ -52,13 +70,16 @@ class Shared {
   #told = [];
   #wake = () => {};
 
-  constructor(open, name, signal, { locks, Channel }) {
+  constructor(open, name, signal, { locks, Channel, page }) {
     this.#open = open;
     this.#name = name;
     this.#signal = signal;
     this.#locks = locks;
+    this.#page = page;
     this.#channel = new Channel(name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
+    const on = { visibilitychange: () => this.#look(), freeze: () => this.#freeze(), resume: () => this.#resume() };
+    for (const [event, act] of Object.entries(on)) page?.addEventListener(event, act, { signal });
   }
 
   wake() {
@@ -80,6 +101,7 @@ class Shared {
   async *[Symbol.asyncIterator]() {
     this.#queue();
     this.#ask();
+    this.#askOn();
     const stop = () => {
       this.#waiting?.abort();
       this.#wake();
@@ -92,6 +114,7 @@ class Shared {
       }
     } finally {
       this.#relax();
+      clearTimeout(this.#asks);
       this.#channel.close();
     }
   }
@@ -99,12 +122,16 @@ class Shared {
   /** Waits to lead; who is deposed waits again. A page that may have no locks, as in a sandbox, follows by itself. */
   async #queue() {
     while (!this.#signal.aborted) {
+      await this.#thawed;
       this.#waiting = new AbortController();
       const options = this.#depose ? { steal: true } : { signal: this.#waiting.signal };
       this.#depose = false;
       const term = new AbortController();
+      this.#term = term;
+      // Once it is over the lock is free, whatever the feed still does.
+      const over = new Promise((resolve) => term.signal.addEventListener("abort", resolve, { once: true }));
       try {
-        await this.#locks.request(this.#name, options, () => this.#lead(term.signal));
+        await this.#locks.request(this.#name, options, () => Promise.race([this.#lead(term.signal), over]));
       } catch (error) {
         // Otherwise the lock was taken away, or is not waited for any more.
         if (error.name !== "AbortError") this.#alone = true;
@@ -118,7 +145,7 @@ class Shared {
 
   async #lead(term) {
     this.#relax();
-    if (this.#signal.aborted) return;
+    if (this.#signal.aborted || term.aborted) return;
     const stop = new AbortController();
     for (const signal of [term, this.#signal]) signal.addEventListener("abort", () => stop.abort(), { once: true });
     this.#feed = this.#open({ cursor: this.#cursor, drafts: this.#drafts.keys(), signal: stop.signal });
@@ -151,11 +178,52 @@ class Shared {
     this.#asked = Date.now();
     this.#say({ type: "ask", from: this.#id, cursor: this.#cursor });
     // A question that has no answer yet is not made younger by another one.
+    const due = Date.now() + PATIENCE;
     this.#patience ??= setTimeout(() => {
       this.#patience = null;
-      this.#depose = true;
-      this.#waiting.abort();
+      // An answer may wait to be heard, if it is this tab that was stopped.
+      if (Date.now() - due > LATE) this.#ask();
+      else this.#takeOver();
     }, PATIENCE);
+  }
+
+  /** Somebody may only look: then nothing but time says that the leader is to be asked. */
+  #askOn() {
+    this.#asks = setTimeout(() => {
+      if (this.#isLookedAt && Date.now() - Math.max(this.#asked, this.#heard) >= ASK_EVERY) this.#ask();
+      this.#askOn();
+    }, ASK_EVERY);
+  }
+
+  get #isLookedAt() {
+    return this.#page?.visibilityState === "visible";
+  }
+
+  #takeOver() {
+    this.#depose = true;
+    this.#waiting?.abort();
+  }
+
+  /** A leader that nobody looks at any more says so; a tab that is looked at asks who leads. */
+  #look() {
+    if (!this.#feed) return this.#isLookedAt ? this.#ask() : undefined;
+    return this.#isLookedAt ? undefined : this.#say({ type: "hidden" });
+  }
+
+  /** This tab is about to be stopped: whoever waits leads. What goes on by itself has to end within this event. */
+  #freeze() {
+    if (this.#alone) return;
+    this.#thawed = new Promise((thaw) => { this.#thaw = thaw; });
+    this.#relax();
+    this.#feed = null;
+    this.#depose = false;
+    this.#term.abort();
+    this.#waiting?.abort();
+  }
+
+  #resume() {
+    this.#thaw();
+    this.#ask();
   }
 
   #relax() {
@@ -167,15 +235,24 @@ class Shared {
     if (this.#alone) return;
     if (told.type === "change") {
       this.#relax();
+      this.#heard = Date.now();
       if (!this.#feed && (this.#begun || told.change.type === "reset")) this.#note(told.change);
     } else if (told.type === "snapshot" && told.to === this.#id && !this.#feed) {
       this.#relax();
+      if (told.overdue > 0 || (told.hidden && this.#isLookedAt)) this.#takeOver();
+      else this.#heard = Date.now();
       // What was told since the question may have closed the gap.
       for (const change of told.changes) if (change.type !== "reset" || change.cursor !== this.#cursor) this.#note(change);
     } else if (told.type === "leads") {
+      // Who asked before somebody led has no answer yet.
+      this.#relax();
+      this.#ask();
       this.#recallAwaited();
+    } else if (told.type === "hidden") {
+      if (this.#isLookedAt && !this.#feed) this.#takeOver();
     } else if (this.#feed && told.type === "ask") {
-      this.#say({ type: "snapshot", to: told.from, changes: this.#missed(told.cursor) });
+      const lives = { overdue: this.#feed.overdue(), hidden: !this.#isLookedAt };
+      this.#say({ type: "snapshot", to: told.from, changes: this.#missed(told.cursor), ...lives });
     } else if (this.#feed && told.type === "awaits") {
       this.#feed.awaits(told.id);
     } else if (this.#feed && (told.type === "wake" || told.type === "now")) {

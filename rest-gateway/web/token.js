@@ -19,11 +19,20 @@ export function token() {
   }
 }
 
-/** Keeps a token for this tab, in place of the one before. False if it cannot be one. */
-export function keep(value) {
+/** Keeps a token for this tab, in place of the one before. False if it cannot be one. The link that has one, and the header that it is sent in, are as good. */
+export function keep(text) {
+  const value = text.trim().replace(/^.*#token=/, "").replace(/^Bearer\s+/i, "");
   const shaped = SHAPE.test(value);
   if (shaped) hold(value);
   return shaped;
+}
+
+/** What to do about a token that the server has refused with these words. */
+export function advice(refusal) {
+  if (/expired/.test(refusal)) return "Make a new one: repartee token new --role operator.";
+  if (/unknown|revoked/.test(refusal)) return "Check that all of it was copied, and that it belongs to this server: each data directory has tokens of its own.";
+  if (/operator/.test(refusal)) return "Tokens of workers and gateways open no pages. The file operator-token has the right one.";
+  return "";
 }
 
 /** Forgets the token: it was refused. */
@@ -37,7 +46,7 @@ export function take() {
   if (found === null) return false;
   history.replaceState(history.state, "", location.pathname + location.search);
   // What cannot be a token is not kept either: the page asks for one.
-  if (!keep(found.trim())) forget();
+  if (!keep(found)) forget();
   return true;
 }
 

@@ -1,5 +1,6 @@
 // The log of comments on the page: the list, where it is scrolled to, and what is read out. Never asks the server.
 
+import { Acts } from "./acts.js";
 import { h, named } from "./dom.js";
 import { dayOf, fill, newLine } from "./line.js";
 
@@ -12,13 +13,20 @@ const NEAR_BEGINNING = 600;
 export class View {
   onolder = () => {};
   onend = () => {};
+  /** Called with what somebody wants to do with a message: "reply", "edit", "remove", "stop" or "again". */
+  onact = () => {};
+  /** Whether somebody here has written the message with this id. */
+  owns = () => false;
+  /** True where nothing in a text is to be more than text. */
+  isPlain = false;
+  #acts = new Acts();
   #list = h("ol", { className: "messages" });
   #empty = h("p", { className: "empty", hidden: true }, "Nothing has been said here yet. Write the first comment.");
   #older = h("button", { type: "button", className: "older", hidden: true });
   #log = h("section", { className: "log", role: "log", "aria-label": "Comments", "aria-live": "off", "aria-busy": "true", tabIndex: 0 });
   #newest = h("button", { type: "button", className: "newest", hidden: true });
   #spoken = h("div", { className: "visually-hidden", "aria-live": "polite" });
-  /** @type {Map<string, {line: object, entry: object, message: object, state: string, answered: object}>} */
+  /** @type {Map<string, {line: object, message: object, state: string, answered: string, isPlain: boolean, isOwn: boolean}>} */
   #shown = new Map();
   #unread = new Set();
   #follows = true;
@@ -34,9 +42,19 @@ export class View {
     });
     this.#older.addEventListener("click", () => this.onolder());
     this.#list.addEventListener("click", ({ target }) => {
-      const { to } = target.closest("[data-to]")?.dataset ?? {};
+      const { to, act } = target.closest("[data-to], [data-act]")?.dataset ?? {};
       if (to) this.#goTo(to);
+      if (act) this.onact(act, this.#entryOf(target.closest("li.message")).message);
+      this.#point(target);
     });
+    // A finger is over a line only while it taps: buttons that came with the tap would take it.
+    this.#list.addEventListener("pointerover", ({ target, pointerType }) => pointerType === "touch" || this.#point(target));
+    this.#list.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || this.#acts.show(false));
+    this.#acts.onstep = (line) => {
+      this.#actAt(line);
+      line.scrollIntoView({ block: "nearest" });
+    };
+    this.#acts.onact = (act, message) => this.onact(act, message);
     this.#log.addEventListener("scroll", () => {
       this.#follows = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
       if (this.#follows) this.#read();
@@ -63,6 +81,7 @@ export class View {
     const fromEnd = this.#log.scrollHeight - this.#log.scrollTop;
     const top = this.#list.firstElementChild;
     this.#place(entries, find);
+    this.#actAgain(entries.at(-1));
     this.#older.hidden = !hasOlder;
     this.#empty.hidden = entries.length > 0;
     this.#log.setAttribute("aria-busy", "false");
@@ -117,12 +136,32 @@ export class View {
     const { message, state } = entry;
     const answered = find(message.replyTo);
     const shown = this.#shown.get(entry.key) ?? { line: newLine() };
-    if (shown.message !== message || shown.state !== state || shown.answered?.id !== answered?.id) {
-      fill(shown.line, entry, answered);
-      Object.assign(shown, { message, state, answered });
-      this.#shown.set(entry.key, shown);
+    const now = { message, state, answered: answered?.id, isPlain: this.isPlain, isOwn: this.owns(message.id) };
+    if (Object.entries(now).some(([name, value]) => shown[name] !== value)) {
+      fill(shown.line, entry, answered, now);
+      this.#shown.set(entry.key, Object.assign(shown, now));
     }
     return shown.line.element;
+  }
+
+  #entryOf(element) {
+    return [...this.#shown.values()].find(({ line }) => line.element === element);
+  }
+
+  #point(target) {
+    const line = target.closest("li.message");
+    this.#actAt(line);
+    this.#acts.show(line !== null);
+  }
+
+  #actAt(line) {
+    const shown = line && this.#entryOf(line);
+    if (shown) this.#acts.at(line, shown);
+  }
+
+  /** The buttons know the newest of their comment; unless somebody uses them, they stand where the keyboard comes first. */
+  #actAgain(last) {
+    this.#actAt(this.#acts.inUse ?? this.#shown.get(last?.key)?.line.element);
   }
 
   /** Counts and reads out what is new at the end. */

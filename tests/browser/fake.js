@@ -17,6 +17,8 @@ export class FakeServer {
   /** Also "held" (no head of an answer), "mute" (a head, no hello), "cut" (ends after its hello). */
   stream = "ok";
   retryAfter = null;
+  /** False if the server does not hear of changes itself. */
+  live = true;
   epoch = "a";
   log = [];
   calls = [];
@@ -80,6 +82,7 @@ export class FakeServer {
 
   async #changes(cursor, waits, signal) {
     const next = () => this.#cursor(this.log.at(-1)?.seq ?? 0);
+    const said = this.live ? {} : { "X-Live": "false" };
     const [epoch, seq] = (cursor ?? "").split(".");
     const news = () => this.log.filter((one) => one.seq > Number(seq));
     if (waits && epoch === this.epoch && news().length === 0 && this.longPoll === "ok") {
@@ -88,9 +91,9 @@ export class FakeServer {
     if (waits && this.longPoll === "cut") throw new TypeError("terminated");
     if (cursor === null || epoch !== this.epoch) {
       const reset = cursor !== null;
-      return json({ messages: this.#newest(), next: next(), more: false, reset, ...(reset && { reason: "another log" }), serverTime: 0 }, 200);
+      return json({ messages: this.#newest(), next: next(), more: false, reset, ...(reset && { reason: "another log" }), serverTime: 0 }, 200, said);
     }
-    return json({ messages: news(), next: next(), more: false, reset: false, serverTime: 0 }, 200);
+    return json({ messages: news(), next: next(), more: false, reset: false, serverTime: 0 }, 200, said);
   }
 
   /** Settles with the next change, or after 25 s of the test's clock. */

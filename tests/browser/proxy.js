@@ -7,6 +7,12 @@ import { once } from "node:events";
 export class Proxy {
   /** Kinds of calls that are refused with 404: "stream", "wait". */
   refused = new Set();
+  /** Kinds of calls that it answers itself, with `{}` and 200, as portals do that ask for a password first. */
+  answered = new Set();
+  /** Below this path the service is served, which knows nothing of it; everything else is 404. */
+  under = "/";
+  /** What was asked for outside of that path. */
+  strays = [];
   /** After this long, in ms, an event stream is cut; 0 never. */
   cutAfter = 0;
   cuts = 0;
@@ -32,7 +38,11 @@ export class Proxy {
   }
 
   get url() {
-    return `http://127.0.0.1:${this.#server.address().port}/`;
+    return `${this.origin}${this.under}`;
+  }
+
+  get origin() {
+    return `http://127.0.0.1:${this.#server.address().port}`;
   }
 
   /** Cuts every stream that is open now. */
@@ -62,12 +72,22 @@ export class Proxy {
   }
 
   #pass(asked, answer) {
+    if (!asked.url.startsWith(this.under)) {
+      this.strays.push(asked.url);
+      answer.writeHead(404).end();
+      return;
+    }
+    asked.url = `/${asked.url.slice(this.under.length)}`;
     const kind = kindOf(asked);
     this.counts[kind] += 1;
     if (kind === "post") this.keys.push(asked.headers["idempotency-key"]);
     const hold = kind === "post" ? this.#holds.shift() : undefined;
     if (this.refused.has(kind)) {
       answer.writeHead(404, { "Content-Type": "text/plain" }).end("this proxy does not do that");
+      return;
+    }
+    if (this.answered.has(kind)) {
+      answer.writeHead(200, { "Content-Type": "application/json" }).end("{}");
       return;
     }
     if (hold?.part === "request") hold.take(answer, () => this.#forward(asked, answer, kind));
@@ -77,7 +97,7 @@ export class Proxy {
   #forward(asked, answer, kind, hold) {
     // The page's own origin, so that it is not taken for a page of another site.
     const { host } = new URL(this.#target.url);
-    const own = asked.headers.origin === this.url.slice(0, -1);
+    const own = asked.headers.origin === this.origin;
     const headers = { ...asked.headers, host, ...(own && { origin: `http://${host}` }) };
     const upstream = request(new URL(asked.url, this.#target.url), { method: asked.method, headers }, (came) => {
       came.on("error", () => answer.destroy());

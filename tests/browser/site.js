@@ -33,12 +33,13 @@ export class Site {
 
   async #serve(asked, answer) {
     const name = asked.url === "/" ? "index.html" : asked.url.slice(1);
+    const at = new URL(this.service).href.slice(0, -1);
     const from = new URL(this.service).origin;
     const policy = [
       "default-src 'none'", `script-src ${from}`, `connect-src ${from}`, "style-src 'self'", "base-uri 'none'", "form-action 'none'",
       "require-trusted-types-for 'script'", "trusted-types 'none'",
     ];
-    let content = (await readFile(new URL(name, FOLDER), "utf8")).replace("REPARTEE", from);
+    let content = (await readFile(new URL(name, FOLDER), "utf8")).replace("REPARTEE", at);
     if (this.body !== null) content = content.replace(/<main>[^]*<\/main>/, this.body);
     answer.writeHead(200, { "Content-Type": TYPES[name.split(".").at(-1)], "Content-Security-Policy": policy.join("; ") });
     answer.end(content);

@@ -1,6 +1,6 @@
 //! A JSON client that hides nothing of an answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use reqwest::{
     Client, Method, RequestBuilder,
@@ -39,14 +39,29 @@ impl Browser {
 
     /// The same with this token, or without any.
     pub fn with(base: &str, token: Option<&str>) -> Self {
+        Self::from(base, token, None)
+    }
+
+    /// The same without a token, at this address of the machine.
+    pub fn at(base: &str, address: Ipv4Addr) -> Self {
+        Self::from(base, None, Some(address))
+    }
+
+    fn from(base: &str, token: Option<&str>, address: Option<Ipv4Addr>) -> Self {
         let bearer = token.map(|token| format!("Bearer {token}").parse().expect("a token is visible ASCII"));
         let client = Client::builder()
             .default_headers(bearer.into_iter().map(|bearer| (AUTHORIZATION, bearer)).collect())
             .no_proxy()
+            .local_address(address.map(IpAddr::from))
             .redirect(Policy::none())
             .timeout(DEADLINE)
             .build()
             .expect("a plain client can be built");
+        Self { client, base: base.to_owned(), metrics: None }
+    }
+
+    /// The same with this client, whatever it sends.
+    pub fn by(client: Client, base: &str) -> Self {
         Self { client, base: base.to_owned(), metrics: None }
     }
 

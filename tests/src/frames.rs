@@ -90,6 +90,17 @@ impl Frames {
         self.send(HEADERS, END_HEADERS | END_STREAM, stream, &head).await
     }
 
+    /// Begins the head of a request, and gives the connection to whoever is to go on with it: of its `bytes` none is sent.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn begin_head(mut self, stream: u32, bytes: u16) -> io::Result<TcpStream> {
+        let length = u32::from(bytes).to_be_bytes();
+        let head = [&length[1..], &[HEADERS, END_HEADERS | END_STREAM], &stream.to_be_bytes()].concat();
+        self.0.write_all(&head).await?;
+        Ok(self.0)
+    }
+
     /// Begins to send a body of this content type to `path`, and does not end it.
     ///
     /// # Errors

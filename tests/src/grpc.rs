@@ -1,5 +1,6 @@
 //! A gRPC client whose calls read as sentences. It sends what it is told to, retries nothing, and checks nothing.
 
+use repartee_process::QueueLink;
 use repartee_proto::v1::{
     self, CancelMessageRequest, ClaimMessageRequest, ClaimNextRequest, CompleteMessageRequest,
     CompleteMessageResponse, FailMessageRequest, FailMessageResponse, GetMessageRequest, GetStatsRequest,
@@ -58,6 +59,13 @@ impl Grpc {
         let bearer = Bearer(token.map(str::to_owned));
         let client = QueueServiceClient::with_interceptor(endpoint.connect().await?, bearer);
         Ok(Self { client: client.max_decoding_message_size(64 << 20) })
+    }
+
+    /// A client of the queue-service behind `link` with this token, or without any; it connects with its first call.
+    pub fn behind(link: &QueueLink, token: Option<&str>) -> Self {
+        let channel = link.connect_lazy(|endpoint| endpoint.tcp_nodelay(true));
+        let client = QueueServiceClient::with_interceptor(channel, Bearer(token.map(str::to_owned)));
+        Self { client: client.max_decoding_message_size(64 << 20) }
     }
 
     /// The generated client, for requests that the calls below cannot say.
@@ -124,15 +132,30 @@ impl Grpc {
 
     /// Claims one message, with a lease of the default length.
     pub async fn claim(&self, message_id: &str, worker_id: &str) -> Result<Work, Status> {
-        self.claim_for(message_id, worker_id, 30).await
+        self.claimed(message_id, worker_id, None).await
     }
 
     /// Claims one message with a lease of so many seconds.
     pub async fn claim_for(&self, message_id: &str, worker_id: &str, lease: i64) -> Result<Work, Status> {
+        self.claimed(message_id, worker_id, seconds(lease)).await
+    }
+
+    async fn claimed(
+        &self,
+        message_id: &str,
+        worker_id: &str,
+        lease: Option<prost_types::Duration>,
+    ) -> Result<Work, Status> {
         let (message_id, worker_id) = (message_id.to_owned(), worker_id.to_owned());
-        let request = ClaimMessageRequest { message_id, worker_id, lease: seconds(lease) };
+        let request = ClaimMessageRequest { message_id, worker_id, lease };
         let claimed = self.raw().claim_message(request).await?.into_inner();
-        Ok(Work { message: claimed.message, lease: claimed.lease, context: Vec::new() })
+        Ok(Work {
+            message: claimed.message,
+            lease: claimed.lease,
+            context: Vec::new(),
+            traceparent: claimed.traceparent,
+            tracestate: claimed.tracestate,
+        })
     }
 
     /// Claims the first message that fits, waiting up to `wait` seconds for one.
@@ -167,7 +190,7 @@ impl Grpc {
 
     /// Gives a claim back.
     pub async fn release(&self, lease: LeaseRef) -> Result<Message, Status> {
-        let request = ReleaseMessageRequest { lease: Some(lease) };
+        let request = ReleaseMessageRequest { lease: Some(lease), holds_back: None };
         Ok(stored(self.raw().release_message(request).await?.into_inner().message))
     }
 
@@ -203,13 +226,13 @@ impl Grpc {
 
     /// Puts a failed message back to pending.
     pub async fn retry(&self, message_id: &str) -> Result<Message, Status> {
-        let request = RetryMessageRequest { message_id: message_id.to_owned() };
+        let request = RetryMessageRequest { message_id: message_id.to_owned(), reason: String::new() };
         Ok(stored(self.raw().retry_message(request).await?.into_inner().message))
     }
 
     /// Takes a message out of the queue.
     pub async fn cancel(&self, message_id: &str) -> Result<Message, Status> {
-        let request = CancelMessageRequest { message_id: message_id.to_owned() };
+        let request = CancelMessageRequest { message_id: message_id.to_owned(), reason: String::new() };
         Ok(stored(self.raw().cancel_message(request).await?.into_inner().message))
     }
 

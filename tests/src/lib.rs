@@ -6,10 +6,13 @@
 
 use std::{future::Future, time::Duration};
 
+mod authority;
 mod binaries;
 mod browser;
+mod collector;
 mod disk;
 mod door;
+mod drip;
 mod events;
 mod fake_time;
 mod frames;
@@ -18,14 +21,19 @@ mod messages;
 mod metrics;
 mod process;
 mod refusal;
+mod scrapes;
 mod service;
 mod streams;
 mod tokens;
+mod way;
 
+pub use authority::{Authority, Issued};
 pub use binaries::binary;
 pub use browser::{Answer, Browser};
+pub use collector::{Collector, SentSpan};
 pub use disk::SmallDisk;
 pub use door::Door;
+pub use drip::drip_until_ended;
 pub use events::{Events, SentEvent};
 pub use fake_time::FakeTime;
 pub use frames::{Frame, Frames, connect_from};
@@ -35,10 +43,12 @@ pub use messages::{
 };
 pub use metrics::Metrics;
 pub use process::Process;
-pub use refusal::{Refused, precondition, refused};
+pub use refusal::{Refused, assert_full, precondition, refused};
+pub use scrapes::Scrapes;
 pub use service::{Service, World};
 pub use streams::{Watch, WorkStream, offers, watch_from, watch_live, work};
 pub use tokens::{ECHO_WORKER, GATEWAY, OPERATOR, WORKER, add_token, write_tokens};
+pub use way::Way;
 
 /// How long a test waits for anything before it fails: longer than every lease and backoff that a test waits out, on a
 /// slow machine.

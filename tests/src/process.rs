@@ -72,6 +72,8 @@ impl Process {
             .envs(inherited)
             // All clients of a test are one address. A test of the limits switches them on by the flag.
             .env("REPARTEE_CLIENT_LIMITS", "off")
+            // Nobody is in front of it who had to be told that it leaves; the tests of that set the flag.
+            .env("REPARTEE_DRAIN_DELAY", "0s")
             .envs(variables.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -121,9 +123,18 @@ impl Process {
 
     /// Asks the process to stop (SIGTERM) and goes on at once.
     pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks the process to stop as Ctrl-C does (SIGINT) and goes on at once.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid =
             self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the process still runs");
-        kill_process(pid, Signal::TERM).expect("our own child can be signalled");
+        kill_process(pid, signal).expect("our own child can be signalled");
     }
 
     /// Asks the process to stop and waits for its exit code.
@@ -153,6 +164,20 @@ impl Process {
     /// What the process wrote to its log (stderr) so far.
     pub fn log(&self) -> String {
         self.read("log")
+    }
+
+    /// Waits until the log says this.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn logs(&self, text: &str) {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        let told = async {
+            while !self.log().contains(text) {
+                look.tick().await;
+            }
+        };
+        within_deadline(&format!("{text:?} in the log of {}", self.name), told).await;
     }
 
     /// What the process wrote to stdout so far.

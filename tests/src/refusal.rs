@@ -49,6 +49,17 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>) -> (Code, String)
     (refused.code, refused.reason)
 }
 
+/// Asserts that a call found the queue full: the one refusal of a post that finds no room, which says when to come again.
+///
+/// # Panics
+/// If it was refused for something else.
+pub fn assert_full(status: &Status) {
+    let refused = Refused::from(status);
+    let why = (refused.code, refused.reason.as_str());
+    assert_eq!(why, (Code::ResourceExhausted, "QUEUE_FULL"), "{status:?}");
+    assert!(refused.retry_after.is_some_and(|delay| !delay.is_zero()), "{status:?}");
+}
+
 /// Code and reason of a call that the present state does not allow.
 pub fn precondition(reason: &str) -> (Code, String) {
     (Code::FailedPrecondition, reason.to_owned())

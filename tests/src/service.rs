@@ -1,7 +1,7 @@
 //! The services under test, each with its data in a directory that outlives restarts.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -54,8 +54,19 @@ impl Service {
 
     /// Starts a rest-gateway before the queue-service at `queue_url`.
     pub async fn gateway(queue_url: &str, settings: &[&str]) -> Self {
-        let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
+        Self::gateway_at("127.0.0.1:0", queue_url, settings).await
+    }
+
+    /// Starts a rest-gateway at `address` before the queue-service at `queue_url`.
+    pub async fn gateway_at(address: &str, queue_url: &str, settings: &[&str]) -> Self {
+        let own = ["--http-addr", address, "--queue-url", queue_url];
         Self::start("rest-gateway", &[&own, settings].concat(), Data::Nowhere).await
+    }
+
+    /// Starts a rest-gateway by a clock of its own.
+    pub async fn gateway_by(clock: &FakeTime, queue_url: &str) -> Self {
+        let own = ["--http-addr", "127.0.0.1:0", "--queue-url", queue_url];
+        Self::start_with("rest-gateway", &own, Data::Nowhere, clock.variables()).await
     }
 
     /// Starts everything in one process on an empty data directory.
@@ -64,11 +75,52 @@ impl Service {
         Self::start("repartee", &[&own, settings].concat(), Data::InItsFolder).await
     }
 
+    /// Starts everything in one process at `grpc_addr`, on an empty data directory.
+    pub async fn repartee_at(grpc_addr: &str, settings: &[&str]) -> Self {
+        let own = ["--grpc-addr", grpc_addr, "--http-addr", "127.0.0.1:0"];
+        Self::start("repartee", &[&own, settings].concat(), Data::InItsFolder).await
+    }
+
     /// Starts the ready bot as a worker of the queue-service at `queue_url`, answering each entity with its echo.
     pub async fn echo_bot(queue_url: &str, entities: &[&str]) -> Self {
+        Self::echo_bot_with(queue_url, entities, &[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn echo_bot_with(queue_url: &str, entities: &[&str], settings: &[&str]) -> Self {
         let mut own = vec!["--queue-url", queue_url, "--reply", "echo", "--max-in-flight", "4"];
+        own.extend(settings);
         own.extend(entities.iter().flat_map(|entity| ["--entity", *entity]));
         Self::start("bot-worker", &own, Data::Nowhere).await
+    }
+
+    /// Starts the ready bot as a worker of the queue-service at `queue_url`, answering `entity` by the endpoint at `base_url`.
+    pub async fn bot(queue_url: &str, entity: &str, base_url: &str, settings: &[&str]) -> Self {
+        let own =
+            ["--queue-url", queue_url, "--entity", entity, "--openai-base-url", base_url, "--model", "small"];
+        Self::start("bot-worker", &[&own, settings].concat(), Data::Nowhere).await
+    }
+
+    /// Starts a binary with these variables: a queue-service, a gateway, a bot, or `repartee`, each on free ports.
+    pub async fn with_variables(
+        binary: &'static str,
+        settings: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
+        let data = match binary {
+            "queue-service" | "repartee" => Data::InItsFolder,
+            _ => Data::Nowhere,
+        };
+        let grpc: &[_] = match binary {
+            "queue-service" | "repartee" => &["--grpc-addr", "127.0.0.1:0"],
+            _ => &[],
+        };
+        let http: &[_] = match binary {
+            "rest-gateway" | "repartee" => &["--http-addr", "127.0.0.1:0"],
+            _ => &[],
+        };
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Self::start_with(binary, &[grpc, http, settings].concat(), data, variables).await
     }
 
     async fn start(binary: &'static str, settings: &[&str], data: Data<'_>) -> Self {
@@ -109,11 +161,14 @@ impl Service {
         self.process = spawn(self.binary, &self.settings, &self.variables);
     }
 
-    /// As [`Self::start_again`], on the gRPC port that the service had before, for clients that know only that one.
+    /// As [`Self::start_again`], at the addresses that the service had before, for clients that know only those.
     pub async fn start_again_in_place(&mut self) {
-        let address = self.grpc_addr().to_string();
-        let open_port = self.settings.iter().position(|setting| setting == "--grpc-addr");
-        self.settings[open_port.expect("every service is started with its address") + 1] = address;
+        for (flag, address) in [("--grpc-addr", self.ready.grpc), ("--http-addr", self.ready.http)] {
+            let open_port = self.settings.iter().position(|setting| setting == flag);
+            if let (Some(open_port), Some(address)) = (open_port, address) {
+                self.settings[open_port + 1] = address.to_string();
+            }
+        }
         self.start_again().await;
     }
 
@@ -172,6 +227,16 @@ impl Service {
     /// A client of its JSON face without any token.
     pub fn visitor(&self) -> Browser {
         Browser::with(&format!("http://{}", self.http_addr()), None)
+    }
+
+    /// The same at an address of this machine, which is one of those that begin with 127.
+    pub fn visitor_at(&self, address: Ipv4Addr) -> Browser {
+        Browser::at(&format!("http://{}", self.http_addr()), address)
+    }
+
+    /// A client of its JSON face that sends this token where a request has none.
+    pub fn browser_with(&self, token: &str) -> Browser {
+        Browser::with(&format!("http://{}", self.http_addr()), Some(token))
     }
 
     /// A client of its JSON face.

@@ -29,10 +29,14 @@ const NGINX: &str = "/usr/sbin/nginx";
 type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
 fn main() {
-    let tests: [(&str, Test); 1] =
-        [("a_proxy_that_adds_nothing_makes_nobody_an_operator_or_a_worker", || {
+    let tests: [(&str, Test); 2] = [
+        ("a_proxy_that_adds_nothing_makes_nobody_an_operator_or_a_worker", || {
             Box::pin(a_proxy_that_adds_nothing_makes_nobody_an_operator_or_a_worker())
-        })];
+        }),
+        ("a_cache_that_answers_the_polls_of_many_shows_a_writer_what_was_written", || {
+            Box::pin(a_cache_that_answers_the_polls_of_many_shows_a_writer_what_was_written())
+        }),
+    ];
     let trial = |(name, test): (&str, Test)| Trial::ignorable_test(name, move || Ok(run(test)));
     libtest_mimic::run(&Arguments::from_args(), tests.into_iter().map(trial).collect()).exit();
 }
@@ -54,6 +58,18 @@ struct Nginx {
 
 impl Nginx {
     async fn before(gateway: std::net::SocketAddr) -> Self {
+        Self::with(gateway, "").await
+    }
+
+    /// With a cache for what may be cached, which shows how it answered; an old page is shown while a new one is fetched, as
+    /// far as the answer itself allows.
+    async fn caching(gateway: std::net::SocketAddr) -> Self {
+        let cache = "proxy_cache shared; proxy_cache_lock on; proxy_cache_background_update on; proxy_cache_revalidate on; \
+                     add_header X-Cache $upstream_cache_status always;";
+        Self::with(gateway, cache).await
+    }
+
+    async fn with(gateway: std::net::SocketAddr, location: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let at = folder.path().display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -61,7 +77,8 @@ impl Nginx {
             .concat();
         let config = format!(
             "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log; events {{}} http {{ access_log off; \
-             {temporary} server {{ listen unix:{at}/socket; location / {{ proxy_pass http://{gateway}; }} }} }}"
+             {temporary} proxy_cache_path {at}/cache keys_zone=shared:1m; \
+             server {{ listen unix:{at}/socket; location / {{ proxy_pass http://{gateway}; {location} }} }} }}"
         );
         std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
         let mut command = Command::new(NGINX);
@@ -101,7 +118,7 @@ impl Nginx {
 async fn a_proxy_that_adds_nothing_makes_nobody_an_operator_or_a_worker() {
     let world = World::start().await;
     let nginx = Nginx::before(world.gateway.http_addr()).await;
-    let comment = json!({"domain": "d", "username": "Ann", "color": "1", "text": "Well?", "botParams": {"entity": "echo"}});
+    let comment = json!({"domain": "d", "username": "Ann", "color": "001001001", "text": "Well?", "botParams": {"entity": "echo"}});
     assert_eq!(nginx.ask("POST", "/api/comments", &comment.to_string(), "").await.0, 201, "visitors post");
     assert_eq!(nginx.ask("GET", "/api/comments?domain=d", "", "").await.0, 200, "and read");
     for (method, path, callers) in
@@ -116,4 +133,34 @@ async fn a_proxy_that_adds_nothing_makes_nobody_an_operator_or_a_worker() {
     assert_eq!(nginx.ask("POST", "/api/comments", &forged.to_string(), "").await.0, 401);
     let token = format!("Authorization: Bearer {OPERATOR}\r\n");
     assert_eq!(nginx.ask("GET", "/api/stats", "", &token).await.0, 200, "a token is one from anywhere");
+}
+
+async fn a_cache_that_answers_the_polls_of_many_shows_a_writer_what_was_written() {
+    let world = World::start().await;
+    let nginx = Nginx::caching(world.gateway.http_addr()).await;
+    let list = async |cookie: &str| {
+        let headers = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+        let (status, answer) = nginx.ask("GET", "/api/comments?domain=d", "", &headers).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let mut hits = 0;
+    for number in 0..20 {
+        let text = format!("Comment {number}.");
+        // The polls of those who write nothing keep the page of before in the cache.
+        for _ in 0..3 {
+            hits += u32::from(list("").await.contains("X-Cache: HIT"));
+        }
+        let comment = json!({"domain": "d", "username": "Ann", "color": "001001001", "text": text});
+        let (status, posted) = nginx.ask("POST", "/api/comments", &comment.to_string(), "").await;
+        assert_eq!(status, 201, "{posted}");
+        let cookies = posted
+            .lines()
+            .filter_map(|line| line.to_lowercase().strip_prefix("set-cookie: ").map(str::to_owned));
+        let cookie: Vec<_> = cookies.filter_map(|line| Some(line.split_once(';')?.0.to_owned())).collect();
+        assert!(!cookie.is_empty(), "{posted}");
+        let seen = list(&cookie.join("; ")).await;
+        assert!(seen.contains(&text), "comment {number} is missing: {seen}");
+    }
+    assert!(hits > 0, "others are answered from the cache");
 }

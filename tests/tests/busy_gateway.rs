@@ -20,7 +20,7 @@ use tonic::{
 async fn stuck(settings: &[&str]) -> (Service, TcpListener) {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    (Service::gateway(&url, &[&["--request-timeout", "60"], settings].concat()).await, silent)
+    (Service::gateway(&url, &[&["--request-timeout", "60s"], settings].concat()).await, silent)
 }
 
 /// Waits until so much is held of a bound.
@@ -76,8 +76,14 @@ async fn too_many_requests_are_429_and_probes_are_answered() {
     let refused = operator.get("/api/comments").await;
     assert_eq!(refused.problem(429)["reason"], "TOO_MANY_REQUESTS");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // Files are read, hashed and compressed for whoever asks: they are requests like others.
+    let others = ["/", "/docs/index.html", "/openapi.json", "/repartee.js", "/nothing-here"];
+    for path in others {
+        assert_eq!(operator.get(path).await.problem(429)["reason"], "TOO_MANY_REQUESTS", "{path}");
+    }
     assert_eq!(operator.get("/livez").await.status, 200);
-    assert_eq!(Metrics::of(&operator).await.refused("requests"), 1.0);
+    operator.get("/readyz").await.problem(503);
+    assert_eq!(Metrics::of(&operator).await.refused("requests"), 1.0 + others.len() as f64);
 }
 
 /// A request over HTTP/2: any client of that protocol will do.

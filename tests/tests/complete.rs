@@ -1,9 +1,16 @@
 //! The whole table of what `complete` answers, row by row.
 
-use e2e::{Grpc, Service, held, id_of, precondition, question, refused, reply, watch_live};
-use repartee_proto::v1::{
-    ChangeKind, CompleteMessageRequest, CompleteMessagesRequest, LeaseRef, Work, complete_outcome::Outcome,
+use e2e::{
+    Answer, ECHO_WORKER, Grpc, OPERATOR, Service, WORKER, World, held, id_of, precondition, question,
+    refused, reply, watch_live,
 };
+use futures_util::stream;
+use repartee_proto::v1::{
+    ChangeKind, CompleteMessageRequest, CompleteMessagesRequest, LeaseRef, StreamDraftRequest, Work,
+    complete_outcome::Outcome,
+};
+use reqwest::Method;
+use serde_json::json;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -125,6 +132,45 @@ async fn the_worker_id_of_the_live_claim_stands_in_for_its_token() {
 }
 
 #[tokio::test]
+async fn a_worker_id_proves_nothing_under_another_token_for_the_same_entity() {
+    let world = World::start().await;
+    let own = world.queue.grpc_with(Some(WORKER)).await;
+    let id = world.grpc().await.post(question("echo", "Well?")).await.unwrap().id;
+    let work = own.claim_for(&id, "worker 1", 60).await.unwrap();
+    let by_name = || LeaseRef { worker_id: "worker 1".to_owned(), lease_token: String::new(), ..held(&work) };
+    let lost = precondition("LEASE_LOST");
+    for token in [ECHO_WORKER, OPERATOR] {
+        let other = world.queue.grpc_with(Some(token)).await;
+        let renewed = other.renew(by_name()).await.unwrap().unwrap_err();
+        assert_eq!(renewed.reason, "LEASE_LOST");
+        assert_eq!(refused(other.release(by_name()).await), lost);
+        assert_eq!(refused(other.fail(by_name(), "no", None).await), lost);
+        assert_eq!(refused(other.complete(by_name(), reply("Mine.")).await), lost);
+        let draft = StreamDraftRequest { lease: Some(by_name()), ..StreamDraftRequest::default() };
+        assert_eq!(refused(other.raw().stream_draft(stream::iter([draft])).await), lost);
+        let json = world.gateway.browser_with(token);
+        for (path, body) in [
+            ("renew", json!({})),
+            ("release", json!({})),
+            ("complete", json!({"reply": {"text": "Mine."}})),
+            ("fail", json!({"error": "no"})),
+        ] {
+            let mut body = body;
+            (body["messageId"], body["workerId"]) = (json!(id), json!("worker 1"));
+            let problem = json.post(&format!("/api/queue/{path}"), &body).await.problem(409);
+            assert_eq!(problem["reason"], "LEASE_LOST", "{path}");
+        }
+    }
+    // Its own token, and whoever was handed the token of the lease, as a worker has after its own was replaced.
+    own.renew(by_name()).await.unwrap().unwrap();
+    let replaced = world.queue.grpc_with(Some(ECHO_WORKER)).await;
+    replaced.renew(held(&work)).await.unwrap().unwrap();
+    let answer = json!({"messageId": id, "workerId": "worker 1", "reply": {"text": "Well."}});
+    let json = world.gateway.browser_with(WORKER);
+    json.post("/api/queue/complete", &answer).await.ok(200);
+}
+
+#[tokio::test]
 async fn a_batch_has_one_outcome_an_item_and_one_timestamp() {
     let queue = Service::queue_service(&[]).await;
     let client = queue.grpc().await;
@@ -147,4 +193,42 @@ async fn a_batch_has_one_outcome_an_item_and_one_timestamp() {
     let two = client.get(&replies[1]).await.unwrap();
     assert_eq!((one.text.as_str(), two.text.as_str()), ("One.", "Two."));
     assert_eq!(one.timestamp, two.timestamp, "all messages of one commit carry the same timestamp");
+}
+
+#[tokio::test]
+async fn an_answer_to_what_an_operator_completed_is_refused_by_grpc_and_json() {
+    let world = World::start().await;
+    let (client, browser) = (world.grpc().await, world.browser());
+    let work = claimed(&client).await;
+    let done = browser.request(Method::PATCH, &format!("/api/comments/{}", id_of(&work)));
+    Answer::to(done.json(&json!({"status": "complete"}))).await.ok(200);
+
+    let already = precondition("ALREADY_COMPLETED");
+    assert_eq!(refused(client.complete(held(&work), reply("Mine.")).await), already);
+    let by_name = LeaseRef { worker_id: "worker 1".to_owned(), lease_token: String::new(), ..held(&work) };
+    assert_eq!(refused(client.complete(by_name, reply("Mine.")).await), already);
+    let LeaseRef { message_id, lease_token, .. } = held(&work);
+    let answer = json!({"messageId": message_id, "leaseToken": lease_token, "reply": {"text": "Mine."}});
+    let problem = browser.post("/api/queue/complete", &answer).await.problem(409);
+    assert_eq!(problem["reason"], "ALREADY_COMPLETED");
+    let batch = CompleteMessagesRequest {
+        items: vec![CompleteMessageRequest { lease: Some(held(&work)), reply: reply("Mine.") }],
+    };
+    let outcomes = client.raw().complete_messages(batch).await.unwrap().into_inner().outcomes;
+    let Some(Outcome::Rejection(lost)) = &outcomes[0].outcome else { panic!("{outcomes:?}") };
+    assert_eq!(lost.reason, "ALREADY_COMPLETED");
+    assert_eq!(client.list(None, 0).await.unwrap().messages.len(), 1, "the question alone");
+}
+
+#[tokio::test]
+async fn a_claim_that_finished_without_a_reply_is_refused_when_it_brings_one() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let work = claimed(&client).await;
+    client.complete(held(&work), None).await.unwrap();
+    assert_eq!(
+        refused(client.complete(held(&work), reply("After all.")).await),
+        precondition("ALREADY_COMPLETED")
+    );
+    assert!(client.complete(held(&work), None).await.unwrap().already_completed, "a repeat is one");
 }

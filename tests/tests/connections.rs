@@ -2,14 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
-use e2e::{Browser, Metrics, Process, Service, World, platform_post, watch_live, within_deadline};
+use e2e::{
+    Browser, Metrics, Process, Service, World, drip_until_ended, platform_post, watch_live, within_deadline,
+};
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    time::interval,
 };
 
 /// A half of what opens an HTTP/2 connection.
@@ -28,22 +29,11 @@ async fn ended(connection: &mut TcpStream) {
     let _ = within_deadline("the end of a connection", connection.read_to_end(&mut said)).await;
 }
 
-/// Sends the head of a request, a byte at a time and never whole, until the other side ends the connection.
+/// Begins a request and never ends its head.
 async fn drip(address: SocketAddr) {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ").await.unwrap();
-    let (mut from, mut to) = connection.split();
-    let mut pace = interval(Duration::from_millis(20));
-    let dripping = async {
-        while to.write_all(b"x").await.is_ok() {
-            pace.tick().await;
-        }
-    };
-    let mut said = Vec::new();
-    let ending = async {
-        tokio::select! { () = dripping => {}, _ = from.read_to_end(&mut said) => {} }
-    };
-    within_deadline("the end of a connection that drips", ending).await;
+    drip_until_ended(&mut connection, b"x").await;
 }
 
 #[tokio::test]
@@ -89,7 +79,7 @@ async fn a_place_is_free_again_when_its_connection_has_ended() {
 
 #[tokio::test]
 async fn a_connection_that_sends_nothing_or_half_a_preface_is_closed() {
-    let world = World::with(&["--idle-timeout", "1"], &["--idle-timeout", "1"]).await;
+    let world = World::with(&["--idle-timeout", "1s"], &["--idle-timeout", "1s"]).await;
     for address in [world.queue.grpc_addr(), world.gateway.http_addr()] {
         for sent in [b"", HALF_A_PREFACE] {
             let mut connection = TcpStream::connect(address).await.unwrap();
@@ -132,7 +122,7 @@ async fn the_address_of_the_metrics_has_its_bound_as_well() {
 
 #[tokio::test]
 async fn a_connection_that_is_kept_open_for_nothing_is_closed() {
-    let gateway = lonely_gateway(&["--idle-timeout", "1"]).await;
+    let gateway = lonely_gateway(&["--idle-timeout", "1s"]).await;
     let mut connection = TcpStream::connect(gateway.http_addr()).await.unwrap();
     connection.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut said = Vec::new();
@@ -142,7 +132,7 @@ async fn a_connection_that_is_kept_open_for_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_client_that_asks_and_never_reads_is_closed() {
-    let world = World::with(&[], &["--idle-timeout", "1"]).await;
+    let world = World::with(&[], &["--idle-timeout", "1s"]).await;
     let client = world.grpc().await;
     let text = "x".repeat(16_384);
     for _ in 0..100 {

@@ -130,7 +130,11 @@ async fn below_the_reserve_new_texts_are_refused_and_what_was_taken_in_is_answer
     client.retry(&asked[3]).await.unwrap();
     let next = client.claim_next("w", &["taken"], 0).await.unwrap().expect("work is handed out");
     client.complete(held(&next), reply("Here.")).await.unwrap();
-    client.raw().delete_message(DeleteMessageRequest { message_id: said }).await.unwrap();
+    client
+        .raw()
+        .delete_message(DeleteMessageRequest { message_id: said, ..Default::default() })
+        .await
+        .unwrap();
     assert!((16 * MIB..64 * MIB).contains(&free_in_metrics(&queue).await));
     disk.make_room();
     ask_until_stored(&client).await;
@@ -157,7 +161,7 @@ async fn a_disk_that_is_almost_full_refuses_what_stores_until_there_is_room(disk
     let edit = UpdateMessageRequest { message_id, text: Some("Edited.".to_owned()), ..Default::default() };
     disk_full(client.raw().update_message(edit).await);
     let message_id = waiting.id.clone();
-    disk_full(client.raw().delete_message(DeleteMessageRequest { message_id }).await);
+    disk_full(client.raw().delete_message(DeleteMessageRequest { message_id, ..Default::default() }).await);
     disk_full(client.claim(&waiting.id, "w").await);
     disk_full(client.claim_next("w", &[], 25).await);
     disk_full(client.complete(held(&claimed), reply("Well.")).await);

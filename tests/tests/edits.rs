@@ -16,8 +16,8 @@ async fn patch(world: &World, posted: &Value, body: Value) -> Answer {
 }
 
 async fn delete(client: &Grpc, message_id: &str) {
-    let request = DeleteMessageRequest { message_id: message_id.to_owned() };
-    client.raw().delete_message(request).await.expect("a local caller may delete");
+    let request = DeleteMessageRequest { message_id: message_id.to_owned(), ..Default::default() };
+    client.raw().delete_message(request).await.expect("an operator may delete");
 }
 
 #[tokio::test]

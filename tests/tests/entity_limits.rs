@@ -20,12 +20,12 @@ fn limits(folder: &Path, text: &str) -> String {
 }
 
 async fn pause(client: &Grpc, entity: &str) {
-    let request = PauseEntityRequest { entity: entity.to_owned() };
+    let request = PauseEntityRequest { entity: entity.to_owned(), reason: String::new() };
     client.raw().pause_entity(request).await.expect("an operator may");
 }
 
 async fn resume(client: &Grpc, entity: &str) -> bool {
-    let request = ResumeEntityRequest { entity: entity.to_owned() };
+    let request = ResumeEntityRequest { entity: entity.to_owned(), reason: String::new() };
     client.raw().resume_entity(request).await.expect("an operator may").into_inner().was_paused
 }
 
@@ -119,13 +119,7 @@ async fn the_file_of_limits_is_followed_and_wrong_content_is_logged_by_line_and_
     client.claim(&first, "worker 1").await.unwrap();
 
     limits(folder.path(), "[entities.echo]\n\nin_flight = 0\n");
-    let logged = async {
-        while !queue.process().log().contains("line 3") {
-            // A log file tells nobody that it grew; there is nothing to wait on but the clock.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    e2e::within_deadline("a line about the wrong content", logged).await;
+    queue.process().logs("line 3").await;
     assert!(client.claim(&second, "worker 1").await.is_err(), "the old limits stay");
 
     limits(folder.path(), "[entities.echo]\nin_flight = 2\n");
@@ -190,6 +184,25 @@ async fn what_was_held_back_by_a_pause_is_offered_once_it_ends() {
     assert!(resume(&client, "echo").await);
     assert_eq!(offered.work().await.message.unwrap().id, id);
     assert!(client.claim(&id, "worker 1").await.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_offered_and_given_back_during_a_pause_is_offered_again_once_it_ends() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let mut offered = client.stream(offers("worker 1", &["echo"])).await.unwrap();
+    let id = ask(&client, "echo").await;
+    assert_eq!(offered.work().await.message.unwrap().id, id);
+    let claimed = client.claim(&id, "worker 1").await.unwrap();
+    pause(&client, "echo").await;
+    client.release(held(&claimed)).await.unwrap();
+    assert!(resume(&client, "echo").await);
+    assert_eq!(offered.work().await.message.unwrap().id, id);
+    // What was only offered before the pause is so still.
+    pause(&client, "echo").await;
+    assert!(resume(&client, "echo").await);
+    let next = ask(&client, "echo").await;
+    assert_eq!(offered.work().await.message.unwrap().id, next);
 }
 
 #[tokio::test]

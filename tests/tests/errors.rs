@@ -1,8 +1,8 @@
 //! Every error that the contract names, provoked over the wire on gRPC.
 
 use e2e::{
-    Refused, Service, held, platform_post, precondition, question, question_from, refused, watch_from,
-    watch_live, within_deadline, work,
+    Browser, Metrics, Refused, Service, held, platform_post, precondition, question, question_from, refused,
+    watch_from, watch_live, within_deadline, work,
 };
 use repartee_proto::v1::{LeaseRef, NewMessage, UpdateMessageRequest, list_messages_request::Position};
 use tonic::Code;
@@ -180,7 +180,7 @@ async fn too_many_watches_are_refused_and_take_no_room_from_workers() {
 
 #[tokio::test]
 async fn a_watch_that_is_not_read_is_ended_and_says_so() {
-    let queue = Service::queue_service(&["--stream-patience", "1"]).await;
+    let queue = Service::queue_service(&["--stream-patience", "1s"]).await;
     let client = queue.grpc().await;
     let mut watch = queue.grpc().await.watch(watch_live()).await.unwrap();
     let text = "x".repeat(16_384);
@@ -188,8 +188,10 @@ async fn a_watch_that_is_not_read_is_ended_and_says_so() {
     for _ in 0..1_024 {
         client.post(platform_post("Human", &text)).await.unwrap();
     }
-    within_deadline("the end of the watch", async { while client.stats().await.unwrap().watchers > 0 {} })
-        .await;
+    let operator = Browser::new(&queue.grpc_url());
+    let ended = async { while Metrics::of(&operator).await.refused("stream_events") < 1.0 {} };
+    within_deadline("the end of the watch", ended).await;
+    assert_eq!(client.stats().await.unwrap().watchers, 1, "what waits for it takes its place");
     let refused = loop {
         match watch.event().await {
             Ok(event) => assert!(event.is_some(), "a watch does not end without a word"),
@@ -197,4 +199,6 @@ async fn a_watch_that_is_not_read_is_ended_and_says_so() {
         }
     };
     assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "SLOW_READER"));
+    let free = async { while client.stats().await.unwrap().watchers > 0 {} };
+    within_deadline("the place of the watch", free).await;
 }

@@ -4,8 +4,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::{
-    Answer, Grpc, Service, World, held, offers, platform_post, precondition, question, question_json,
-    refused, watch_live,
+    Answer, Browser, Grpc, Service, World, held, offers, platform_post, precondition, question,
+    question_json, refused, watch_live,
 };
 use repartee_proto::v1::{
     BotAddress, ChangeKind, NewMessage, PostMessageRequest, PostMessagesRequest, Status,
@@ -56,6 +56,25 @@ async fn an_entity_that_nobody_serves_takes_no_room_from_others() {
     }
     assert_eq!(stored, 10_000, "far below what may wait in all");
     client.post(question("echo", "May I?")).await.expect("others are asked all the same");
+}
+
+#[tokio::test]
+async fn who_invents_a_visitor_for_each_question_keeps_another_address_waiting_for_a_few_only() {
+    let world = World::with(&["--one-per-conversation", "false"], &[]).await;
+    let [many, one] = [2, 3].map(|last| world.gateway.visitor_at(std::net::Ipv4Addr::new(127, 0, 0, last)));
+    let ask = async |browser: &Browser, name: String, secret: String| {
+        let mut asked = question_json("echo", "And I?");
+        asked["username"] = name.into();
+        let request = browser.request(Method::POST, "/api/comments").header("x-visitor", secret);
+        Answer::to(request.json(&asked)).await.ok(201)["id"].as_str().unwrap().to_owned()
+    };
+    for number in 0..60 {
+        ask(&many, format!("Mallory {number}"), format!("{number:032}")).await;
+    }
+    let hers = ask(&one, "Ann".to_owned(), "a".repeat(32)).await;
+    let waiting = world.grpc().await.pending("echo").await.unwrap();
+    let place = waiting.iter().position(|message| message.id == hers).unwrap();
+    assert!(place < 5, "she is number {place} of {}", waiting.len());
 }
 
 #[tokio::test]
@@ -135,7 +154,7 @@ async fn a_message_that_every_worker_gives_back_is_given_up() {
     let client = queue.grpc().await;
     let id = client.post(question("echo", "Who will?")).await.unwrap().id;
     for attempt in 1..=3 {
-        let work = client.claim(&id, "worker 1").await.unwrap();
+        let work = client.claim(&id, &format!("worker {}", attempt % 2)).await.unwrap();
         let message = client.release(held(&work)).await.unwrap();
         let expected = if attempt < 3 { Status::Pending } else { Status::Failed };
         assert_eq!(message.bot_params.unwrap().status(), expected);

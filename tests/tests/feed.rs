@@ -9,7 +9,7 @@ use e2e::{
 use repartee_proto::v1::{
     ChangeKind, DeleteMessageRequest, ListMessagesRequest, Message, NewMessage, PostMessageRequest,
     PostMessagesRequest, WatchMessagesRequest, WatchMode, list_messages_request::Position,
-    post_outcome::Outcome,
+    post_outcome::Outcome, watch_messages_response::Event,
 };
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -141,7 +141,11 @@ async fn going_back_by_id_shows_every_message_once_also_past_the_cache_and_a_res
         posted.push(client.post(platform_post("Ann", "Alone.")).await.unwrap());
     }
     let ids: Vec<_> = posted.iter().map(|message| message.id.clone()).collect();
-    client.raw().delete_message(DeleteMessageRequest { message_id: ids[3].clone() }).await.unwrap();
+    client
+        .raw()
+        .delete_message(DeleteMessageRequest { message_id: ids[3].clone(), ..Default::default() })
+        .await
+        .unwrap();
     service.kill().await;
     service.start_again().await;
 
@@ -235,6 +239,39 @@ async fn who_follows_timestamps_while_others_post_misses_nothing() {
 }
 
 #[tokio::test]
+async fn a_watch_grows_old_also_while_there_is_always_more_to_tell() {
+    const BATCHES: usize = 12;
+    const BATCH: usize = 250;
+    let queue = Service::queue_service(&["--stream-age", "1s"]).await;
+    let client = queue.grpc().await;
+    let begin = client.watch(watch_live()).await.unwrap().hello.tail;
+    let text = "x".repeat(4_000);
+    for _ in 0..BATCHES {
+        let items = (0..BATCH).map(|_| PostMessageRequest {
+            message: Some(platform_post("Ann", &text)),
+            idempotency_key: None,
+        });
+        client.raw().post_messages(PostMessagesRequest { items: items.collect() }).await.unwrap();
+    }
+    // More than the ways between hold: it is told a part of it only, while it does not read.
+    let mut behind = queue.grpc().await.watch(watch_from(&begin)).await.unwrap();
+    // Each of these lives for a second at least, and the other one for two at most.
+    for _ in 0..3 {
+        let mut idle = client.watch(watch_live()).await.unwrap();
+        assert!(matches!(idle.event().await, Ok(Some(Event::GoingAway(_)))));
+    }
+    let mut told = 0;
+    loop {
+        match behind.event().await {
+            Ok(Some(Event::Change(_))) => told += 1,
+            Ok(Some(Event::GoingAway(_))) => break,
+            other => panic!("waited for a change or a farewell, got {other:?}"),
+        }
+    }
+    assert!(told < BATCHES * BATCH, "it was told everything first");
+}
+
+#[tokio::test]
 async fn a_watcher_that_does_not_read_for_a_while_misses_nothing() {
     let queue = Service::queue_service(&[]).await;
     let client = queue.grpc().await;
@@ -246,7 +283,7 @@ async fn a_watcher_that_does_not_read_for_a_while_misses_nothing() {
     let (mut seen, mut cursor) = (Vec::new(), slow.hello.tail.clone());
     while seen.len() < posted.len() {
         match slow.event().await {
-            Ok(Some(repartee_proto::v1::watch_messages_response::Event::Change(change))) => {
+            Ok(Some(Event::Change(change))) => {
                 seen.push(change.seq);
                 cursor = change.cursor;
             }

@@ -64,7 +64,7 @@ async fn a_post_is_answered_with_all_that_its_browser_needs() {
     let answer = world.browser().post("/api/comments", &question_json("echo", "Hello?")).await;
     let posted = answer.ok(201);
     let id = posted["id"].as_str().unwrap();
-    assert_eq!(answer.header("location"), format!("/api/comments/{id}"));
+    assert_eq!(answer.header("location"), format!("comments/{id}"));
     assert_eq!(posted["status"], "success");
     assert!(!posted["editToken"].as_str().unwrap().is_empty());
     let message = &posted["message"];

@@ -48,7 +48,7 @@ const SIZES: [usize; 14] =
 const TARGETS: [(&str, &str); 6] = [
     ("GET", "/api/queue/pending"),
     ("GET", "/api/comments?limit=1&after=1"),
-    ("GET", "/api/conversation?humanUsername=a&humanColor=b&aiUsername=c&aiColor=d"),
+    ("GET", "/api/conversation?humanUsername=a&humanColor=default&aiUsername=c&aiColor=default"),
     ("POST", "/api/comments"),
     ("PATCH", "/api/comments/018f3b1c-0000-7000-8000-000000000000"),
     ("DELETE", "/api/comments/018f3b1c-0000-7000-8000-000000000000"),
@@ -107,7 +107,7 @@ async fn attack(gateway: SocketAddr, seed: u64) {
         assert!(fine, "head {number} of seed {seed}: {status:?}");
     }
     let worst = [
-        b"GET /api/conversation?humanUsername=a&humanColor=1&aiUsername=b&aiColor=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: ",
+        b"GET /api/conversation?humanUsername=a&humanColor=001001001&aiUsername=b&aiColor=001001001 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: ",
         &[0xff; 60_000][..],
         b"\r\n\r\n",
     ];

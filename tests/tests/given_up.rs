@@ -40,7 +40,7 @@ async fn five_failures_give_a_message_up_and_an_operator_can_retry_it() {
 }
 
 #[tokio::test]
-async fn three_expiries_give_a_message_up() {
+async fn three_expiries_give_a_message_up_that_two_workers_have_lost() {
     let queue = Service::queue_service(&[]).await;
     let client = queue.grpc().await;
     let mut watch = client.watch(watch_live()).await.unwrap();
@@ -50,7 +50,7 @@ async fn three_expiries_give_a_message_up() {
         watch.until(ChangeKind::Expired, &id).await;
         assert_eq!(client.status(&id).await.unwrap(), Status::Pending);
     }
-    client.claim_for(&id, "dead worker", 5).await.unwrap();
+    client.claim_for(&id, "another one", 5).await.unwrap();
     watch.until(ChangeKind::Failed, &id).await;
     let failed = client.failed().await.unwrap().failed;
     assert_eq!((failed.len(), failed[0].failures, failed[0].expiries), (1, 0, 3));

@@ -33,10 +33,14 @@ async fn get(address: SocketAddr, page: &str, version: &str, headers: &str) -> u
     status(&answer(address, request.as_bytes()).await)
 }
 
-/// A call over HTTP/1, as a page can make it.
-async fn call(address: SocketAddr, headers: &str) -> u16 {
+/// The answer to a call over HTTP/1, as a page can make it.
+async fn called(address: SocketAddr, headers: &str) -> String {
     let head = format!("POST {HEALTH} HTTP/1.1\r\nConnection: close\r\nContent-Length: 5\r\n{headers}\r\n");
-    status(&answer(address, &[head.as_bytes(), &[0; 5]].concat()).await)
+    answer(address, &[head.as_bytes(), &[0; 5]].concat()).await
+}
+
+async fn call(address: SocketAddr, headers: &str) -> u16 {
+    status(&called(address, headers).await)
 }
 
 fn status(answer: &str) -> u16 {
@@ -126,6 +130,28 @@ async fn a_page_under_a_name_that_was_made_to_point_here_reads_nothing() {
             403,
             "no page at all"
         );
+    }
+}
+
+#[tokio::test]
+async fn under_a_foreign_name_no_header_opens_a_page_and_only_a_right_token_a_call() {
+    let world = World::start().await;
+    let queue = world.queue.grpc_addr();
+    let unknown = "rpt_000000000000_0000000000000000000000000000000000000000000000000000000000000000";
+    for sent in ["Bearer anything", "Basic eDp5", "Bearer ", &format!("Bearer {unknown}")] {
+        let headers = format!("Host: evil.example\r\nAuthorization: {sent}\r\n");
+        let said = called(queue, &format!("{GRPC}{headers}")).await;
+        assert!(said.contains("grpc-status: 7"), "{sent}: {said}");
+        for address in [queue, world.queue.metrics_addr(), world.gateway.metrics_addr()] {
+            assert_eq!(get(address, "/metrics", "1.1", &headers).await, 421, "{sent}");
+        }
+    }
+    // A program that comes through a proxy which passes the name on.
+    for token in [e2e::OPERATOR, e2e::WORKER, e2e::GATEWAY] {
+        let headers = format!("Host: talk.example\r\nAuthorization: Bearer {token}\r\n");
+        let said = called(queue, &format!("{GRPC}{headers}")).await;
+        assert!(status(&said) == 200 && !said.contains("grpc-status: 7"), "{said}");
+        assert_eq!(get(world.queue.metrics_addr(), "/metrics", "1.1", &headers).await, 421);
     }
 }
 

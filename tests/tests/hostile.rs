@@ -16,7 +16,7 @@ use tonic_prost::ProstCodec;
 
 /// The number of the newest change: it stays the same where nothing is stored.
 async fn tail(client: &Grpc) -> u64 {
-    client.stats().await.expect("a local caller sees the stats").tail_seq
+    client.stats().await.expect("an operator sees the stats").tail_seq
 }
 
 async fn send(world: &World, body: impl Into<Vec<u8>>) -> Answer {
@@ -168,7 +168,7 @@ async fn names_of_ten_thousand_characters_and_huge_bodies_are_refused() {
 
 #[tokio::test]
 async fn a_huge_body_that_is_announced_is_refused_without_waiting_for_it() {
-    let world = World::with(&[], &["--request-timeout", "1"]).await;
+    let world = World::with(&[], &["--request-timeout", "1s"]).await;
     let mut connection = TcpStream::connect(world.gateway.http_addr()).await.unwrap();
     let head = "POST /api/comments HTTP/1.1\r\nHost: test.example\r\nContent-Type: application/json\r\n\
                 Content-Length: 10000000000\r\n\r\n";

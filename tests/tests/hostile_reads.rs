@@ -9,7 +9,8 @@ use e2e::{
     question_from, within_deadline,
 };
 use repartee_proto::v1::{
-    GetConversationRequest, ListMessagesRequest, ListPendingRequest, PostMessageRequest, PostMessagesRequest,
+    CompleteMessageRequest, CompleteMessagesRequest, GetConversationRequest, ListMessagesRequest,
+    ListPendingRequest, PostMessageRequest, PostMessagesRequest, complete_outcome::Outcome,
     list_messages_request::Position, queue_service_client::QueueServiceClient,
 };
 use tokio::{
@@ -57,11 +58,11 @@ async fn loud_world(gateway: &[&str]) -> (World, u64) {
 
 const BUDGET: [&str; 4] = ["--max-answer-bytes", "16MiB", "--max-answer-bytes-per-connection", "8MiB"];
 
-/// Asks for so many pages with closed windows, and waits until each has its head.
-async fn ask_and_take_nothing(address: SocketAddr, pages: u32) -> (Frames, u32) {
+/// Asks so often for `path` with closed windows, and waits until each answer has its head.
+async fn ask_and_take_nothing(address: SocketAddr, path: &str, pages: u32) -> (Frames, u32) {
     let mut frames = Frames::connect(address, 0).await.unwrap();
     for page in 0..pages {
-        frames.get(2 * page + 1, PAGE).await.unwrap();
+        frames.get(2 * page + 1, path).await.unwrap();
     }
     let mut made = 0;
     for _ in 0..pages {
@@ -79,7 +80,7 @@ async fn answers_that_nobody_takes_hold_no_more_than_their_budget() {
     let address = world.gateway.http_addr();
     let (mut open, mut made) = (Vec::new(), Vec::new());
     for _ in 0..4 {
-        let (frames, pages) = ask_and_take_nothing(address, 30).await;
+        let (frames, pages) = ask_and_take_nothing(address, PAGE, 30).await;
         open.push(frames);
         made.push(pages);
     }
@@ -97,6 +98,29 @@ async fn answers_that_nobody_takes_hold_no_more_than_their_budget() {
     let given_back = async { while Metrics::of(&browser).await.bound("answer_bytes").0 > 1e6 {} };
     within_deadline("the room that was held", given_back).await;
     browser.get(PAGE).await.ok(200);
+}
+
+#[tokio::test]
+async fn files_that_nobody_takes_hold_no_more_than_the_budget_of_answers() {
+    let mut world = World::with(&[], &BUDGET).await;
+    let (address, browser) = (world.gateway.http_addr(), world.browser());
+    let bundle = browser.get("/docs/swagger-ui-bundle.js").await;
+    assert!(bundle.text().len() > 1_000_000 && bundle.header("etag").starts_with('"'));
+    let before = world.gateway.process().memory();
+    let (mut open, mut made) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let (frames, files) = ask_and_take_nothing(address, "/docs/swagger-ui-bundle.js", 30).await;
+        open.push(frames);
+        made.push(files);
+    }
+    assert!((1..=8).contains(&made[0]) && made.iter().sum::<u32>() <= 16, "{made:?}");
+    let grown = world.gateway.process().memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "{} MiB: all of them share what is sent", grown / MIB);
+    assert_eq!(browser.get("/docs/swagger-ui-bundle.js").await.problem(429)["reason"], "TOO_MANY_REQUESTS");
+    drop(open);
+    let given_back = async { while Metrics::of(&browser).await.bound("answer_bytes").0 > 1e6 {} };
+    within_deadline("the room that was held", given_back).await;
+    assert_eq!(browser.get("/docs/swagger-ui-bundle.js").await.text().len(), bundle.text().len());
 }
 
 #[tokio::test]
@@ -119,7 +143,7 @@ async fn over_http_1_too_answers_that_nobody_takes_hold_no_more_than_their_budge
 
 #[tokio::test]
 async fn a_stream_that_takes_nothing_is_reset_and_its_connection_goes_on() {
-    let (world, _) = loud_world(&["--idle-timeout", "1"]).await;
+    let (world, _) = loud_world(&["--idle-timeout", "1s"]).await;
     let mut frames = Frames::connect(world.gateway.http_addr(), 0).await.unwrap();
     frames.get(1, PAGE).await.unwrap();
     assert_eq!(frames.next().await, Some(Frame::Head { stream: 1, status: 200, ends: false }));
@@ -134,7 +158,7 @@ async fn a_stream_that_takes_nothing_is_reset_and_its_connection_goes_on() {
 
 #[tokio::test]
 async fn a_stream_that_takes_a_drip_is_reset_and_one_that_is_slow_is_not() {
-    let (world, _) = loud_world(&["--idle-timeout", "1", "--min-send-rate", "64KiB"]).await;
+    let (world, _) = loud_world(&["--idle-timeout", "1s", "--min-send-rate", "64KiB"]).await;
     let mut frames = Frames::connect(world.gateway.http_addr(), 0).await.unwrap();
     frames.get(1, PAGE).await.unwrap();
     frames.get(3, PAGE).await.unwrap();
@@ -170,7 +194,7 @@ async fn a_stream_that_takes_a_drip_is_reset_and_one_that_is_slow_is_not() {
 
 #[tokio::test]
 async fn over_http_1_a_client_that_takes_a_drip_is_closed() {
-    let (world, _) = loud_world(&["--idle-timeout", "1", "--min-send-rate", "64KiB"]).await;
+    let (world, _) = loud_world(&["--idle-timeout", "1s", "--min-send-rate", "64KiB"]).await;
     let mut connection = TcpStream::connect(world.gateway.http_addr()).await.unwrap();
     let asked = format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(30);
     connection.write_all(asked.as_bytes()).await.unwrap();
@@ -199,7 +223,7 @@ async fn idle_time(address: SocketAddr) {
 
 #[tokio::test]
 async fn a_stream_of_events_that_has_nothing_to_send_goes_on() {
-    let world = World::with(&[], &["--idle-timeout", "1", "--sse-heartbeat", "60"]).await;
+    let world = World::with(&[], &["--idle-timeout", "1s", "--sse-heartbeat", "60s"]).await;
     let address = world.gateway.http_addr();
     let mut frames = Frames::connect(address, 1 << 20).await.unwrap();
     frames.get(1, "/api/comments/stream").await.unwrap();
@@ -222,7 +246,7 @@ async fn a_stream_of_events_that_has_nothing_to_send_goes_on() {
 
 #[tokio::test]
 async fn a_call_whose_answer_is_not_taken_is_reset_on_the_grpc_port_too() {
-    let queue = Service::queue_service(&["--idle-timeout", "1"]).await;
+    let queue = Service::queue_service(&["--idle-timeout", "1s"]).await;
     post_loudly(&queue.grpc().await, 20).await;
     let mut frames = Frames::connect(queue.grpc_addr(), 0).await.unwrap();
     let path = "/repartee.v1.QueueService/ListMessages";
@@ -309,6 +333,26 @@ async fn lists_over_grpc_stay_below_what_clients_take_and_say_that_there_is_more
     let older = client.list(Some(before), 1_000).await.unwrap();
     let last = older.messages.last().unwrap();
     assert!(last.timestamp < newest.messages[0].timestamp && older.messages.len() < 300);
+}
+
+#[tokio::test]
+async fn a_batch_of_completions_is_answered_below_what_clients_take() {
+    let queue = Service::queue_service(&["--one-per-conversation", "false"]).await;
+    let client = queue.grpc().await;
+    let mut items = Vec::new();
+    for number in 0..256 {
+        let posted = client.post(question_from("Human", "echo", &"x".repeat(16_384))).await.unwrap();
+        let work = client.claim_for(&posted.id, &format!("worker {number}"), 300).await.unwrap();
+        items.push(CompleteMessageRequest { lease: Some(held(&work)), ..Default::default() });
+    }
+    let answer = plain(&queue).await.complete_messages(CompleteMessagesRequest { items }).await.unwrap();
+    let completed = answer.into_inner().outcomes.into_iter().map(|outcome| match outcome.outcome {
+        Some(Outcome::Completed(completed)) => completed.message,
+        other => panic!("{other:?}"),
+    });
+    let messages: Vec<_> = completed.collect();
+    assert_eq!(messages.len(), 256);
+    assert!(messages[0].is_some() && messages[255].is_none(), "as many as a page holds come along");
 }
 
 #[tokio::test]

@@ -2,13 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
-use e2e::{Browser, Frame, Frames, Metrics, World, connect_from, within_deadline};
+use e2e::{Browser, Frame, Frames, Metrics, World, connect_from, drip_until_ended, within_deadline};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::interval,
 };
 
 /// Reads until the connection ends, answering pings; says whether it was told to go away before.
@@ -38,7 +37,7 @@ async fn ask(from: &str, address: SocketAddr, path: &str) -> (TcpStream, Option<
 
 #[tokio::test]
 async fn an_idle_http_2_connection_that_answers_pings_ends_on_both_faces() {
-    let world = World::with(&["--idle-timeout", "1"], &["--idle-timeout", "1"]).await;
+    let world = World::with(&["--idle-timeout", "1s"], &["--idle-timeout", "1s"]).await;
     for address in [world.gateway.http_addr(), world.queue.grpc_addr()] {
         let mut never_asked = Frames::connect(address, 1 << 20).await.unwrap();
         assert!(told_to_leave(&mut never_asked).await, "{address}");
@@ -52,7 +51,7 @@ async fn an_idle_http_2_connection_that_answers_pings_ends_on_both_faces() {
 
 #[tokio::test]
 async fn a_connection_with_an_open_stream_is_not_idle() {
-    let world = World::with(&[], &["--idle-timeout", "1", "--sse-heartbeat", "60"]).await;
+    let world = World::with(&[], &["--idle-timeout", "1s", "--sse-heartbeat", "60s"]).await;
     let address = world.gateway.http_addr();
     let mut following = Frames::connect(address, 1 << 20).await.unwrap();
     following.get(1, "/api/comments/stream").await.unwrap();
@@ -127,36 +126,36 @@ async fn where_all_are_busy_the_client_with_the_most_connections_gives_one() {
     assert_eq!(status.as_ref(), Some(b"HTTP/1.1 200"), "another client gets in");
 }
 
-/// Sends the head of a request, a byte at a time and never whole, until the other side ends the connection.
-async fn drip(connection: &mut TcpStream) {
-    let (mut from, mut to) = connection.split();
-    let mut pace = interval(Duration::from_millis(20));
-    let dripping = async {
-        while to.write_all(b"x").await.is_ok() {
-            pace.tick().await;
-        }
-    };
-    let mut said = Vec::new();
-    let ending = async {
-        tokio::select! { () = dripping => {}, _ = from.read_to_end(&mut said) => {} }
-    };
-    within_deadline("the end of a connection whose head drips in", ending).await;
-}
-
 #[tokio::test]
 async fn a_head_has_its_own_time_and_the_pause_before_it_another() {
-    let settings = ["--idle-timeout", "40", "--head-timeout", "300ms"];
+    let settings = ["--idle-timeout", "40s", "--head-timeout", "300ms"];
     let world = World::with(&settings, &settings).await;
     for address in [world.gateway.http_addr(), world.queue.grpc_addr()] {
         let (mut paused, status) = ask("127.0.0.1", address, "/metrics").await;
         assert_eq!(status.as_ref(), Some(b"HTTP/1.1 401"));
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ").await.unwrap();
-        drip(&mut connection).await;
+        drip_until_ended(&mut connection, b"x").await;
         // The one that waits between two requests is still there, and its next head has the same time.
         paused.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ").await.unwrap();
-        drip(&mut paused).await;
+        drip_until_ended(&mut paused, b"x").await;
         let operator = Browser::new(&format!("http://{address}"));
         assert_eq!(operator.get("/metrics").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_head_that_drips_over_http2_ends_its_connection_whatever_else_is_asked_for_on_it() {
+    let world = World::with(&[], &["--idle-timeout", "600s"]).await;
+    let drip = async |with_stream: bool| {
+        let mut frames = Frames::connect(world.gateway.http_addr(), 65_535).await.unwrap();
+        if with_stream {
+            frames.get(1, "/api/comments/stream").await.unwrap();
+            let open = async { while !matches!(frames.next().await, Some(Frame::Head { stream: 1, .. })) {} };
+            within_deadline("a stream of events", open).await;
+        }
+        let mut connection = frames.begin_head(3, 10_000).await.unwrap();
+        drip_until_ended(&mut connection, &[0]).await;
+    };
+    tokio::join!(drip(false), drip(true));
 }

@@ -2,8 +2,8 @@
 
 use e2e::{Refused, Service, held, platform_post, question, reply, seconds, work};
 use repartee_proto::v1::{
-    BotAddress, ClaimNextRequest, LeaseRef, ListMessagesRequest, MessageType, NewMessage,
-    PostMessagesRequest, RenewLeasesRequest, StreamPendingRequest, UpdateMessageRequest,
+    BotAddress, ClaimNextRequest, GetConversationRequest, LeaseRef, ListMessagesRequest, MessageType,
+    NewMessage, PostMessagesRequest, RenewLeasesRequest, StreamPendingRequest, UpdateMessageRequest,
     list_messages_request::Position,
 };
 use tonic::{Code, Status};
@@ -34,8 +34,7 @@ async fn a_message_that_breaks_a_limit_is_refused_by_the_name_of_the_field() {
         ("message.text", NewMessage { text: "a\0b".to_owned(), ..good.clone() }),
         ("message.username", NewMessage { username: String::new(), ..good.clone() }),
         ("message.username", NewMessage { username: long(65), ..good.clone() }),
-        ("message.color", NewMessage { color: long(65), ..good.clone() }),
-        ("message.message_type", NewMessage { message_type: 0, ..good.clone() }),
+        ("message.message_type", NewMessage { message_type: -1, ..good.clone() }),
         ("message.message_type", NewMessage { message_type: 7, ..good.clone() }),
         ("message.reply_to", NewMessage { reply_to: Some(Uuid::new_v4().to_string()), ..good.clone() }),
         ("message.bot", NewMessage { bot: Some(bot.clone()), ..ai.clone() }),
@@ -43,16 +42,99 @@ async fn a_message_that_breaks_a_limit_is_refused_by_the_name_of_the_field() {
         ("message.bot.entity", asked(BotAddress { entity: long(65), ..bot.clone() })),
         ("message.bot.priority", asked(BotAddress { priority: Some(100), ..bot.clone() })),
         ("message.bot.ai_username", asked(BotAddress { ai_username: Some(long(65)), ..bot.clone() })),
-        ("message.bot.ai_color", asked(BotAddress { ai_color: Some(long(65)), ..bot.clone() })),
         ("message.bot.session_id", asked(BotAddress { session_id: Some(long(65)), ..bot.clone() })),
     ];
     for (field, message) in wrong {
         assert_eq!(wrong_field(client.post(message).await), field);
     }
+    let id = Uuid::new_v4();
+    for spelled in [id.braced().to_string(), id.simple().to_string(), id.urn().to_string(), format!(" {id}")]
+    {
+        assert_eq!(wrong_field(client.get(&spelled).await), "message_id", "{spelled}");
+        let reply = NewMessage { reply_to: Some(spelled), ..good.clone() };
+        assert_eq!(wrong_field(client.post(reply).await), "message.reply_to");
+    }
     for key in [String::new(), long(256)] {
         assert_eq!(wrong_field(client.post_with_key(good.clone(), Some(&key)).await), "idempotency_key");
     }
     assert_eq!(client.stats().await.unwrap().tail_seq, 0, "nothing was stored");
+}
+
+#[tokio::test]
+async fn a_color_that_is_none_is_refused_wherever_one_is_taken() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let good = question("echo", "Well?");
+    let spoken = NewMessage {
+        message_type: MessageType::Ai.into(),
+        human_username: Some("Ann".to_owned()),
+        human_color: Some("default".to_owned()),
+        ..platform_post("echo", "Hello.")
+    };
+    let pair = |human_color: &str, ai_color: &str| GetConversationRequest {
+        human_username: "Ann".to_owned(),
+        human_color: human_color.to_owned(),
+        ai_username: "echo".to_owned(),
+        ai_color: ai_color.to_owned(),
+        ..GetConversationRequest::default()
+    };
+    for color in
+        ["1", "red", "#a950c7", "256000000", "1690801990", " 169080199", "Default", "\u{661}69080199"]
+    {
+        let posted = client.post(NewMessage { color: color.to_owned(), ..good.clone() }).await;
+        assert_eq!(wrong_field(posted), "message.color", "{color:?}");
+        let mut asked = good.clone();
+        asked.bot.as_mut().unwrap().ai_color = Some(color.to_owned());
+        assert_eq!(wrong_field(client.post(asked).await), "message.bot.ai_color", "{color:?}");
+        let of_human = NewMessage { human_color: Some(color.to_owned()), ..spoken.clone() };
+        assert_eq!(wrong_field(client.post(of_human).await), "message.human_color", "{color:?}");
+        let read = client.raw().get_conversation(pair(color, "default")).await;
+        assert_eq!(wrong_field(read), "human_color", "{color:?}");
+        let read = client.raw().get_conversation(pair("169080199", color)).await;
+        assert_eq!(wrong_field(read), "ai_color", "{color:?}");
+    }
+    assert_eq!(client.stats().await.unwrap().tail_seq, 0, "nothing was stored");
+    for color in ["", "default", "000000000", "255255255"] {
+        let posted = client.post(NewMessage { color: color.to_owned(), ..good.clone() }).await.unwrap();
+        assert_eq!(posted.color, color, "as it was sent");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_say_what_speaks_is_a_human() {
+    let queue = Service::queue_service(&[]).await;
+    let message =
+        NewMessage { message_type: MessageType::Unspecified.into(), ..platform_post("Ann", "Hello.") };
+    let posted = queue.grpc().await.post(message).await.unwrap();
+    assert_eq!(posted.message_type(), MessageType::Human);
+}
+
+#[tokio::test]
+async fn a_default_that_is_written_out_is_the_same_request() {
+    let queue = Service::queue_service(&[]).await;
+    let client = queue.grpc().await;
+    let first = client.post(platform_post("Ann", "First.")).await.unwrap();
+    let bare = NewMessage { reply_to: Some(first.id.clone()), ..question("echo", "Well?") };
+    let bare = NewMessage { message_type: MessageType::Unspecified.into(), ..bare };
+    let bot = BotAddress { entity: "echo".to_owned(), ..BotAddress::default() };
+    let bare = NewMessage { bot: Some(bot.clone()), ..bare };
+    let posted = client.post_with_key(bare.clone(), Some("key")).await.unwrap();
+    let spelled_out = BotAddress {
+        priority: Some(5),
+        ai_username: Some(" echo ".to_owned()),
+        ai_color: Some("default".to_owned()),
+        ..bot.clone()
+    };
+    for (what, message) in [
+        ("the bot's", NewMessage { bot: Some(spelled_out), ..bare.clone() }),
+        ("the type", NewMessage { message_type: MessageType::Human.into(), ..bare.clone() }),
+        ("the id's case", NewMessage { reply_to: Some(first.id.to_uppercase()), ..bare.clone() }),
+    ] {
+        let again = client.post_with_key(message, Some("key")).await.unwrap();
+        assert!(again.replayed && again.message == posted.message, "{what}");
+    }
+    let urgent = NewMessage { bot: Some(BotAddress { priority: Some(6), ..bot }), ..bare };
+    assert!(client.post_with_key(urgent, Some("key")).await.is_err(), "another priority is another request");
 }
 
 #[tokio::test]
@@ -69,7 +151,7 @@ async fn the_longest_allowed_values_are_stored() {
         domain: wide(255),
         text: wide(8_192),
         username: wide(64),
-        color: wide(64),
+        color: "255255255".to_owned(),
         bot: Some(bot),
         ..platform_post("Human", "")
     };

@@ -72,13 +72,13 @@ async fn a_gateway_with_a_thousand_streams_stops_and_says_bye_to_each() {
 
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_closed_and_the_others_miss_nothing() {
-    let world = World::with(&[], &["--idle-timeout", "1"]).await;
+    let world = World::with(&[], &["--idle-timeout", "1s"]).await;
     let browser = world.browser();
     let mut reading = Events::open(&browser, &stream(), "").await.unwrap();
     reading.named("hello").await;
     let (_stalled, _) = open(&world, &stream(), Some(4_096)).await;
     let text = "x".repeat(16_384);
-    let comment = json!({"domain": DOMAIN, "text": text, "username": "Ann", "color": "1"});
+    let comment = json!({"domain": DOMAIN, "text": text, "username": "Ann", "color": "001001001"});
     let closed = async {
         let mut posted = 0_u32;
         while Metrics::of(&browser).await.bound("sse_clients").0 > 1.0 {
@@ -102,5 +102,5 @@ async fn a_stream_goes_on_where_it_was_when_the_queue_service_comes_back() {
     world.queue.kill().await;
     world.queue.start_again_in_place().await;
     let second = world.grpc().await.post(e2e::question("echo", "Two.")).await.unwrap();
-    assert_eq!(events.named("message").await.data["id"], second.id.as_str());
+    assert_eq!(events.until("message").await.data["id"], second.id.as_str());
 }

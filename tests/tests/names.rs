@@ -113,7 +113,6 @@ async fn names_that_hide_what_they_are_are_refused_with_the_character_and_its_pl
         for (field, body) in [
             ("/username", comment("d", name)),
             ("/domain", comment(name, "Ann")),
-            ("/color", json!({"domain": "d", "username": "Ann", "text": "t", "color": name})),
             (
                 "/botParams/entity",
                 json!({"domain": "d", "username": "Ann", "text": "t", "botParams": {"entity": name}}),

@@ -4,7 +4,7 @@ use e2e::{World, held, question, reply, within_deadline};
 
 #[tokio::test]
 async fn the_charts_tell_how_long_answers_take() {
-    let world = World::with(&[], &["--history-interval", "0.1"]).await;
+    let world = World::with(&[], &["--history-interval", "0.1s"]).await;
     let (client, browser) = (world.grpc().await, world.browser());
     let id = client.post(question("echo", "Well?")).await.unwrap().id;
     let claimed = client.claim(&id, "worker 1").await.unwrap();

@@ -10,8 +10,8 @@ use tonic_health::pb::{
     health_client::HealthClient,
 };
 use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest,
+    ServerReflectionRequest, ServerReflectionResponse, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
 async fn channel(queue: &Service) -> Channel {
@@ -32,14 +32,19 @@ async fn check(channel: &Channel) -> ServingStatus {
 }
 
 async fn reflect(channel: &Channel) -> Result<(), Refused> {
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
+    asked(channel, MessageRequest::ListServices(String::new())).await.map(drop)
+}
+
+/// Asks one question of the reflection.
+async fn asked(
+    channel: &Channel,
+    question: MessageRequest,
+) -> Result<Option<ServerReflectionResponse>, Refused> {
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
     let mut reflection = ServerReflectionClient::new(channel.clone());
     let answer = reflection.server_reflection_info(futures_util::stream::iter([request])).await;
     let mut answers = answer.map_err(|status| Refused::from(&status))?.into_inner();
-    answers.message().await.map(drop).map_err(|status| Refused::from(&status))
+    answers.message().await.map_err(|status| Refused::from(&status))
 }
 
 fn too_many(refused: &Refused) {
@@ -94,4 +99,38 @@ async fn reflection_is_for_this_machine_unless_it_is_switched_on_or_off() {
     let queue = Service::queue_service_at("0.0.0.0:0", &[]).await;
     let here = format!("http://127.0.0.1:{}", queue.grpc_addr().port());
     assert!(reflect(&Channel::from_shared(here).unwrap().connect().await.unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn reflection_knows_the_details_of_refusals() {
+    let queue = Service::queue_service(&[]).await;
+    let channel = channel(&queue).await;
+    for symbol in
+        ["google.rpc.BadRequest", "google.rpc.ErrorInfo", "google.rpc.RetryInfo", "repartee.v1.Message"]
+    {
+        let question = MessageRequest::FileContainingSymbol(symbol.to_owned());
+        let answer = asked(&channel, question).await.unwrap().unwrap().message_response;
+        assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{symbol}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn reflection_answers_tools_that_know_its_older_version() {
+    use tonic_reflection::pb::v1alpha;
+    let queue = Service::queue_service(&[]).await;
+    let mut reflection =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(channel(&queue).await);
+    let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let answer = reflection.server_reflection_info(futures_util::stream::iter([request])).await;
+    let answer = answer.unwrap().into_inner().message().await.unwrap().unwrap();
+    let Some(v1alpha::server_reflection_response::MessageResponse::ListServicesResponse(services)) =
+        answer.message_response
+    else {
+        panic!("no list of services")
+    };
+    assert!(
+        services.service.iter().any(|service| service.name == "repartee.v1.QueueService"),
+        "{services:?}"
+    );
 }

@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 
 use e2e::{
-    Browser, Grpc, Metrics, Refused, Service, World, held, platform_post, question, question_json,
-    within_deadline, work,
+    Browser, Grpc, Metrics, Refused, Service, World, assert_full, held, platform_post, question,
+    question_json, within_deadline, work,
 };
 use futures_util::future::join_all;
 use repartee_proto::v1::{
@@ -66,17 +66,6 @@ impl Crowd {
         self.refused += other.refused;
         self
     }
-}
-
-/// The one refusal of a post that finds no room.
-fn assert_full(status: &Status) {
-    let refused = Refused::from(status);
-    assert_eq!(
-        (refused.code, refused.reason.as_str()),
-        (Code::ResourceExhausted, "QUEUE_FULL"),
-        "{status:?}"
-    );
-    assert!(refused.retry_after.is_some_and(|delay| !delay.is_zero()), "{status:?}");
 }
 
 /// Reads the whole feed.

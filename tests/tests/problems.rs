@@ -39,14 +39,15 @@ async fn a_comment_that_breaks_a_limit_is_refused_with_a_pointer_to_the_member()
         ("/text", long(16_385)),
         ("/username", Value::Null),
         ("/username", long(65)),
-        ("/color", long(65)),
+        ("/color", json!("#a950c7")),
+        ("/color", json!("256000000")),
         ("/message-type", json!("robot")),
         ("/replyTo", json!(Uuid::new_v4().to_string())),
         ("/botParams/entity", json!("")),
         ("/botParams/entity", long(65)),
         ("/botParams/priority", json!(100)),
         ("/botParams/aiUsername", long(65)),
-        ("/botParams/aiColor", long(65)),
+        ("/botParams/aiColor", json!("red")),
         ("/botParams/sessionId", long(65)),
         ("/botParams/status", json!("complete")),
     ];
@@ -96,13 +97,20 @@ async fn a_wrong_query_parameter_is_named() {
         ("/api/comments?after=yesterday", "after"),
         ("/api/comments?page=2", "page"),
         ("/api/queue/pending?limit=1001", "limit"),
-        ("/api/conversation?humanColor=1&aiUsername=echo&aiColor=default", "humanUsername"),
+        ("/api/conversation?humanColor=001001001&aiUsername=echo&aiColor=default", "humanUsername"),
     ];
     for (path, parameter) in wrong {
         let problem = browser.get(path).await.problem(400);
         assert!(problem.to_string().contains(parameter), "{path}: {problem}");
     }
     browser.get("/api/comments?after=1&since=2").await.problem(400);
+    for (human, ai, pointer) in
+        [("red", "default", "/humanColor"), ("%23a950c7", "", "/humanColor"), ("", "300000000", "/aiColor")]
+    {
+        let query = format!("humanUsername=Ann&humanColor={human}&aiUsername=echo&aiColor={ai}");
+        let answer = browser.get(&format!("/api/conversation?{query}")).await;
+        assert_eq!(answer.pointers(400), [pointer], "{query}");
+    }
 }
 
 #[tokio::test]
@@ -230,7 +238,7 @@ async fn without_a_queue_service_the_gateway_is_503_and_alive() {
 async fn a_queue_service_that_never_answers_is_504() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let gateway = Service::gateway(&url, &["--request-timeout", "1"]).await;
+    let gateway = Service::gateway(&url, &["--request-timeout", "1s"]).await;
     gateway.browser().get("/api/stats").await.problem(504);
     // A poll waits for the stream of changes, and asks nobody until it is there.
     gateway.browser().get("/api/comments").await.problem(503);
@@ -259,6 +267,18 @@ async fn the_frameworks_own_refusals_are_problems_too() {
     send(Method::POST, "/api/comments", "application/json", large).await.problem(413);
     for malformed in ["", "{", "[1,", "{\"text\":}", "nonsense", "\u{feff}{}"] {
         send(Method::POST, "/api/comments", "application/json", malformed.into()).await.problem(400);
+    }
+}
+
+#[tokio::test]
+async fn a_comment_is_stored_and_its_answer_sent_whatever_compression_its_client_takes() {
+    let world = World::start().await;
+    let browser = world.browser();
+    for takes in ["identity;q=0", "*;q=0", "br;q=0, gzip;q=0, identity;q=0"] {
+        let text = json!({"domain": e2e::DOMAIN, "text": takes, "username": "Human"});
+        let request = browser.request(Method::POST, "/api/comments").header("accept-encoding", takes);
+        let posted = Answer::to(request.json(&text)).await.ok(201);
+        assert!(posted["id"].is_string(), "{posted}");
     }
 }
 

@@ -36,7 +36,7 @@ fn questions(count: usize) -> impl Iterator<Item = NewMessage> {
 
 /// Storage reads that calls of this name cost since the process started.
 async fn reads_of(client: &Grpc, call: &str) -> u64 {
-    let stats = client.stats().await.expect("a local caller sees the stats");
+    let stats = client.stats().await.expect("an operator sees the stats");
     stats.calls.iter().filter(|stats| stats.call == call).map(|stats| stats.reads).sum()
 }
 
@@ -160,4 +160,25 @@ async fn history_older_than_the_cache_is_still_read_and_says_what_it_cost() {
     assert_eq!(read[1..], stored[first_commit..]);
     assert!(reads > 0, "what is not cached was read from storage, and counted");
     assert_eq!(client.get(&stored[0].id).await.unwrap(), stored[0]);
+}
+
+#[tokio::test]
+async fn a_page_by_cursor_from_the_storage_is_as_long_as_was_asked() {
+    let queue = Service::queue_service(&["--cache-messages", "5"]).await;
+    let client = queue.grpc().await;
+    let start = client.list(None, 0).await.unwrap().next_cursor;
+    let posted = post_all(&client, (0..300).map(|number| platform_post("Ann", &format!("{number}")))).await;
+    for limit in [1, 7, 255, 256, 257, 1_000] {
+        let (mut cursor, mut told) = (start.clone(), Vec::new());
+        loop {
+            let page = client.list(Some(Position::Cursor(cursor)), limit).await.unwrap();
+            assert!(page.messages.len() <= limit as usize, "{} of {limit}", page.messages.len());
+            told.extend(page.messages.into_iter().map(|message| message.id));
+            cursor = page.next_cursor;
+            if !page.more {
+                break;
+            }
+        }
+        assert!(told.iter().eq(posted.iter().map(|message| &message.id)), "each once, in order, by {limit}");
+    }
 }

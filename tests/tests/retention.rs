@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use e2e::{
-    Browser, Grpc, Refused, Service, World, held, platform_post, question, refused, reply, watch_from,
-    watch_live, within_deadline,
+    Browser, DOMAIN, Grpc, Refused, Service, World, held, platform_post, question, refused, reply,
+    watch_from, watch_live, within_deadline,
 };
 use repartee_proto::v1::{
-    GetConversationRequest, ListFailedRequest, Message, NewMessage, WatchMode,
+    GetConversationRequest, ListFailedRequest, ListMessagesRequest, Message, NewMessage, WatchMode,
     list_messages_request::Position, watch_messages_response::Event as Seen,
 };
 use tonic::Code;
@@ -153,6 +153,33 @@ async fn a_cursor_from_before_the_beginning_is_reset_and_a_time_begins_with_the_
 }
 
 #[tokio::test]
+async fn a_page_that_ends_with_kept_work_before_the_logs_beginning_hands_out_no_cursor() {
+    let world = World::with(&SHORT, &["--tail-messages", "1"]).await;
+    let client = world.grpc().await;
+    let waiting = client.post(question("other", "When?")).await.unwrap();
+    let old = client.post(platform_post("Ann", "Hello.")).await.unwrap();
+    push_out(&client).await;
+    gone(&client, &[&old]).await;
+
+    let after = waiting.timestamp - 1;
+    let page = client.list(Some(Position::After(after)), 1).await.unwrap();
+    assert_eq!((page.messages, page.more), (vec![waiting.clone()], true));
+    assert_eq!(page.next_cursor, "", "a cursor from there is lost already");
+
+    let browser = world.browser();
+    let path = |after: i64, limit: u32| format!("/api/comments?domain={DOMAIN}&after={after}&limit={limit}");
+    let polled = browser.get(&path(after, 1)).await;
+    assert_eq!((polled.header("x-next-cursor"), polled.header("x-more")), ("", "true"));
+    assert_eq!(polled.ok(200)[0]["id"], waiting.id.as_str());
+    let polled = browser.get(&path(waiting.timestamp, 100)).await;
+    let cursor = polled.header("x-next-cursor").to_owned();
+    assert_eq!(polled.header("x-more"), "false");
+    let changes =
+        browser.get(&format!("/api/comments/changes?domain={DOMAIN}&cursor={cursor}")).await.ok(200);
+    assert_eq!(changes["reset"], false, "{changes}");
+}
+
+#[tokio::test]
 async fn who_follows_while_the_log_is_swept_sees_every_change_or_is_told_of_a_reset() {
     let queue = Service::queue_service(&SHORT).await;
     let client = queue.grpc().await;
@@ -210,4 +237,55 @@ async fn a_kill_while_the_log_is_swept_takes_nothing_that_is_kept_and_brings_not
         posted.retain(|message| message.seq > begins);
         assert_eq!(client.pending("").await.unwrap(), std::slice::from_ref(&waiting));
     }
+}
+
+/// A question that waits, eight more posts, and one more once retention has passed: the question is kept, so it is in lists.
+#[tokio::test]
+async fn what_is_kept_for_its_last_change_is_in_every_list_over_a_restart_too() {
+    let queue_settings = ["--retention", "1s", "--cache-messages", "5"];
+    let mut world = World::with(&queue_settings, &["--tail-messages", "5"]).await;
+    let client = world.grpc().await;
+    let waiting = client.post(question("echo", "When?")).await.unwrap();
+    let mut others = Vec::new();
+    for number in 0..8 {
+        others.push(client.post(platform_post("Bob", &format!("Post {number}."))).await.unwrap());
+    }
+    // Each further post sweeps what has left the cache and is old.
+    let last = push_out(&client).await;
+    gone(&client, &[&others[0], &others[1]]).await;
+
+    for restart in [false, true] {
+        if restart {
+            world.queue.kill().await;
+            world.queue.start_again_in_place().await;
+        }
+        let (client, browser) = (world.grpc().await, world.browser());
+        assert_eq!(client.get(&waiting.id).await.unwrap(), waiting);
+        for position in [None, Some(Position::After(1)), Some(Position::After(waiting.timestamp - 1))] {
+            let page = client.list(position.clone(), 1_000).await.unwrap();
+            assert_eq!(page.messages.first(), Some(&waiting), "{position:?}, restart: {restart}");
+            assert_eq!(page.messages.last(), Some(&last), "{position:?}, restart: {restart}");
+        }
+        let domain = ListMessagesRequest { domain: DOMAIN.to_owned(), position: None, limit: 1_000 };
+        let page = client.raw().list_messages(domain).await.unwrap().into_inner();
+        assert_eq!(page.messages.first(), Some(&waiting), "by domain, restart: {restart}");
+        let first = client.list(Some(Position::After(1)), 1).await.unwrap();
+        assert_eq!((first.messages.first(), first.more), (Some(&waiting), true));
+        for path in ["/api/comments?limit=1000", "/api/comments?after=1&limit=1000"] {
+            let of_domain = format!("{path}&domain={DOMAIN}");
+            for path in [path, &of_domain] {
+                let page = browser.get(path).await.ok(200);
+                let ids: Vec<_> =
+                    page.as_array().unwrap().iter().map(|comment| comment["id"].clone()).collect();
+                assert!(ids.contains(&waiting.id.clone().into()), "{path}, restart: {restart}: {ids:?}");
+            }
+        }
+    }
+    let work = world.grpc().await.claim_next("worker 1", &["echo"], 0).await.unwrap().expect("it waits");
+    let client = world.grpc().await;
+    client.complete(held(&work), None).await.unwrap();
+    push_out(&client).await;
+    gone(&client, &[&waiting]).await;
+    let page = client.list(Some(Position::After(1)), 1_000).await.unwrap();
+    assert!(page.messages.iter().all(|message| message.id != waiting.id), "it goes with its last change");
 }

@@ -1,13 +1,10 @@
-//! Who may do what, over the wire: every JSON route by every caller, who may set which field, and what a worker's token is
-//! good for. The calls of gRPC by every caller are a table in the queue-service's own tests.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Who may do what, over the wire: who may set which field, and what a worker's token is good for. Every JSON route by every
+//! caller is in `route_rights.rs`; the calls of gRPC by every caller are a table in the queue-service's own tests.
 
 use e2e::{
     Answer, Browser, ECHO_WORKER, GATEWAY, Grpc, OPERATOR, Refused, Service, WORKER, World, held,
-    platform_post, question, question_json, reply, work,
+    platform_post, precondition, question, question_json, refused, reply, work,
 };
-use repartee_process::access::{self, Callers};
 use repartee_proto::v1::{
     BotAddress, CompleteMessageRequest, CompleteMessagesRequest, GetConversationRequest, GetStatsRequest,
     LeaseRef, ListPendingRequest, MessageType, NewMessage, PostMessageRequest, RenewLeasesRequest,
@@ -19,59 +16,6 @@ use tonic::{Code, Request, Status};
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Code {
     outcome.map_or_else(|status| Refused::from(&status).code, |_| Code::Ok)
-}
-
-/// Calls a route; what it is asked for is of no matter.
-async fn call(world: &World, method: &str, path: &str, token: Option<&str>) -> Answer {
-    let browser = Browser::with(&format!("http://{}", world.gateway.http_addr()), token);
-    let path = path.replace("{id}", &uuid::Uuid::new_v4().to_string()).replace("{name}", "depth");
-    let request = browser.request(method.parse().unwrap(), &path.replace("{file}", "index.html"));
-    let request = if matches!(method, "POST" | "PATCH") { request.json(&json!({})) } else { request };
-    if path.ends_with("/stream") {
-        let response = request.send().await.unwrap();
-        return Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: Vec::new(),
-        };
-    }
-    Answer::to(request).await
-}
-
-#[tokio::test]
-async fn every_route_is_open_to_the_callers_of_the_table_and_to_no_other() {
-    let world = World::start().await;
-    let stranger = "0123456789abcdef".repeat(4);
-    for (method, path, callers) in access::ROUTES {
-        for (token, kind) in [
-            (None, Callers::VISITOR),
-            (Some(stranger.as_str()), Callers::AUTHOR),
-            (Some(WORKER), Callers::WORKER),
-            (Some(GATEWAY), Callers::GATEWAY),
-            (Some(OPERATOR), Callers::OPERATOR),
-        ] {
-            let answer = call(&world, method, path, token).await;
-            let (refused, told) = (
-                matches!(answer.status, 401 | 403),
-                format!("{method} {path} by {kind:?}: {}", answer.text()),
-            );
-            // A gateway's token opens nothing from outside, not even what needs none.
-            let open = callers.include(Callers::VISITOR);
-            let may = match kind {
-                // The edit token is of no message that there is.
-                Callers::AUTHOR => open && (*path != "/api/comments/{id}" || *method == "GET"),
-                Callers::GATEWAY => *callers == Callers::ANYONE,
-                kind => callers.include(kind),
-            };
-            // What is wrong with the request itself is told first only if nobody has to be asked about its sender.
-            let told_before = answer.status == 400;
-            assert!(refused != may || told_before && !may, "{told}");
-            if kind == Callers::VISITOR && !may {
-                assert_eq!(answer.status, 401, "{told}");
-                assert!(answer.problem(401)["detail"].as_str().unwrap().contains("token"), "{told}");
-            }
-        }
-    }
 }
 
 /// A message by an AI.
@@ -91,7 +35,7 @@ async fn nobody_but_workers_and_operators_speaks_as_a_bot() {
     let [visitor, echo, worker] = [None, Some(ECHO_WORKER), Some(WORKER)];
     let named = NewMessage {
         human_username: Some("Ann".into()),
-        human_color: Some("1".into()),
+        human_color: Some("001001001".into()),
         ..spoken("echo", None)
     };
     for (token, message, expected) in [
@@ -187,6 +131,36 @@ async fn an_author_cancels_and_removes_what_is_theirs() {
     let remove = |token: &str| visitor.request(Method::DELETE, &path).bearer_auth(token);
     Answer::to(remove(&token(&other))).await.problem(403);
     assert_eq!(Answer::to(remove(&token(&posted))).await.ok(200)["deleted"], true);
+}
+
+#[tokio::test]
+async fn an_author_cancels_what_a_worker_is_at_and_the_worker_is_told() {
+    let world = World::start().await;
+    let visitor = world.gateway.visitor();
+    let posted = visitor.comment(&question_json("echo", "Well?")).await;
+    let (id, token) = (posted["id"].as_str().unwrap(), posted["editToken"].as_str().unwrap());
+    let worker = world.queue.grpc_with(Some(ECHO_WORKER)).await;
+    let mut stream = worker.stream(work("worker 1", &["echo"], 1)).await.unwrap();
+    let claimed = stream.work().await;
+    let cancel = |token: &str| {
+        let body = json!({"messageId": id});
+        visitor.request(Method::POST, "/api/queue/cancel").bearer_auth(token).json(&body)
+    };
+    Answer::to(cancel(WORKER)).await.problem(403);
+    let cancelled = Answer::to(cancel(token)).await.ok(200);
+    assert_eq!(stream.cancelled().await, id, "{cancelled}");
+    let late = worker.complete(held(&claimed), reply("Too late.")).await;
+    assert_eq!(refused(late), precondition("CANCELLED"));
+    let message = world.grpc().await.get(id).await.unwrap();
+    assert_eq!(message.bot_params.unwrap().error.as_deref(), Some("cancelled"));
+
+    // What is answered stays answered.
+    let answered = visitor.comment(&question_json("echo", "And now?")).await;
+    let work = stream.work().await;
+    worker.complete(held(&work), reply("So.")).await.unwrap();
+    let (id, token) = (answered["id"].as_str().unwrap(), answered["editToken"].as_str().unwrap());
+    let request = visitor.request(Method::POST, "/api/queue/cancel").bearer_auth(token);
+    Answer::to(request.json(&json!({"messageId": id}))).await.problem(409);
 }
 
 #[tokio::test]

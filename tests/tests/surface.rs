@@ -99,7 +99,7 @@ async fn an_unchanged_page_is_304_until_something_is_posted() {
     browser.comment(&question_json("echo", "One?")).await;
     let page = browser.get("/api/comments").await;
     page.ok(200);
-    assert_eq!(page.header("cache-control"), "public, max-age=0, s-maxage=1, stale-while-revalidate=5");
+    assert_eq!(page.header("cache-control"), "public, max-age=0, s-maxage=1");
     assert!(!page.header("x-next-cursor").is_empty());
     assert_eq!((page.header("x-more"), page.header("x-storage-reads")), ("false", "0"));
     let tag = page.header("etag").to_owned();
@@ -175,6 +175,7 @@ async fn the_description_of_the_api_names_every_call() {
         ("/api/comments/changes", &["get"]),
         ("/api/comments/stream", &["get"]),
         ("/api/comments/{id}", &["get", "patch", "delete"]),
+        ("/api/rooms", &["get"]),
         ("/api/conversation", &["get"]),
         ("/api/queue/pending", &["get"]),
         ("/api/queue/claim", &["post"]),
@@ -189,7 +190,6 @@ async fn the_description_of_the_api_names_every_call() {
         ("/api/stats", &["get"]),
         ("/api/admin/history", &["get"]),
         ("/api/admin/chart/{name}", &["get"]),
-        ("/admin", &["get"]),
     ] {
         for method in methods {
             assert!(document["paths"][path][method]["responses"].is_object(), "{method} {path}");

@@ -15,12 +15,12 @@ use tokio::{task::JoinSet, time::Instant};
 
 /// Calls of this name that the queue-service has served.
 async fn calls_of(client: &Grpc, call: &str) -> u64 {
-    let stats = client.stats().await.expect("a local caller sees the stats");
+    let stats = client.stats().await.expect("an operator sees the stats");
     stats.calls.iter().filter(|stats| stats.call == call).map(|stats| stats.calls).sum()
 }
 
 fn comment(domain: &str, text: &str) -> Value {
-    json!({"domain": domain, "text": text, "username": "Ann", "color": "1"})
+    json!({"domain": domain, "text": text, "username": "Ann", "color": "001001001"})
 }
 
 /// Posts so many messages to the domains in turn, in one commit.

@@ -5,11 +5,18 @@
 use std::{fs, path::Path, process::Output};
 
 use e2e::{
-    Browser, GATEWAY, Grpc, OPERATOR, Process, Refused, WORKER, add_token, question, within_deadline, work,
+    Bearer, Browser, GATEWAY, Grpc, OPERATOR, Process, Refused, WORKER, add_token, held, question,
+    within_deadline, work,
 };
+use futures_util::{StreamExt as _, stream};
 use repartee_process::Role;
+use repartee_proto::v1::{
+    LeaseRef, StreamDraftRequest, WatchMessagesRequest, stream_draft_request::Content,
+    watch_messages_response::Event as Seen,
+};
 use tempfile::TempDir;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// Another token of a worker.
 const NEXT_WORKER: &str = "rpt_00000000000a_abababababababababababababababababababababababababababababababab";
@@ -133,6 +140,77 @@ async fn a_worker_whose_token_is_replaced_goes_on_and_one_whose_token_is_revoked
     assert!(matches!(claims(&url, WORKER).await, Err(status) if status.code() == Code::PermissionDenied));
 }
 
+/// How a stream ends that is open now.
+async fn end<T>(mut stream: Streaming<T>) -> Code {
+    let ended = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Code::Ok,
+                Err(status) => return status.code(),
+            }
+        }
+    };
+    within_deadline("the end of a stream", ended).await
+}
+
+/// A draft that goes on until its stream is ended.
+async fn draft(client: &Grpc, lease: LeaseRef) -> Code {
+    let content = Some(Content::Text("I".to_owned()));
+    let begun = stream::iter([StreamDraftRequest { lease: Some(lease), content }]);
+    let mut client = client.raw();
+    let ended = client.stream_draft(begun.chain(stream::pending()));
+    match within_deadline("the end of a draft", ended).await {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_token_has_opened_ends_when_it_is_revoked() {
+    let folder = TempDir::new().unwrap();
+    let tokens = folder.path().join("tokens");
+    add_token(&tokens, OPERATOR, Role::Operator, &[]);
+    add_token(&tokens, WORKER, Role::Worker, &["*"]);
+    let (_service, url) = service(&tokens, &[]).await;
+    let operator = Grpc::connect(&url).await.unwrap();
+    let client = Grpc::connect_with(&url, Some(WORKER)).await.unwrap();
+    let id = operator.post(question("echo", "Why?")).await.unwrap().id;
+    let lease = held(&client.claim_for(&id, "w", 300).await.unwrap());
+    // From now on it lasts as long as was asked for.
+    client.renew(lease.clone()).await.unwrap().unwrap();
+    let drafts = WatchMessagesRequest { drafts: true, ..e2e::watch_live() };
+    let mut kept = operator.watch(drafts).await.unwrap();
+
+    let watch = client.raw().watch_messages(e2e::watch_live()).await.unwrap().into_inner();
+    let leases = client.raw().stream_pending(work("w", &["nothing"], 1)).await.unwrap().into_inner();
+    let offers = client.raw().stream_pending(e2e::offers("w", &["nothing"])).await.unwrap().into_inner();
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::with_interceptor(channel, Bearer(Some(WORKER.to_owned())));
+    let health = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let waiting = client.claim_next("w", &["nothing"], 25);
+    let revoke = async {
+        // Whoever sees the draft knows that its stream is open.
+        while !matches!(kept.event().await.unwrap(), Some(Seen::Draft(_))) {}
+        let id = WORKER.split('_').nth(1).unwrap();
+        let revoke = ["token", "revoke", id, "--tokens-file", tokens.to_str().unwrap()];
+        assert!(run("queue-service", &revoke).await.status.success());
+    };
+    let ((), draft, waiting, watch, leases, offers, health) = tokio::join!(
+        revoke,
+        draft(&client, lease),
+        waiting,
+        end(watch),
+        end(leases),
+        end(offers),
+        end(health)
+    );
+    let ended = [draft, waiting.unwrap_err().code(), watch, leases, offers, health];
+    assert_eq!(ended, [Code::PermissionDenied; 6]);
+    operator.post(question("echo", "Still there?")).await.unwrap();
+    assert!(kept.event().await.unwrap().is_some(), "another's stream goes on");
+}
+
 async fn client_stream(url: &str, token: &str) -> e2e::WorkStream {
     let client = Grpc::connect_with(url, Some(token)).await.unwrap();
     client.stream(work("w", &["nothing"], 1)).await.unwrap()
@@ -234,4 +312,24 @@ async fn a_wrong_token_of_a_gateway_or_a_bot_is_named() {
     assert_eq!(missing, Some(1));
     let refused = Refused::from(&claims(&url, WORKER).await.unwrap_err());
     assert_eq!(refused.code, Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_bot_whose_token_is_of_another_role_or_for_other_entities_ends_and_says_which() {
+    let folder = TempDir::new().unwrap();
+    let tokens = folder.path().join("tokens");
+    add_token(&tokens, GATEWAY, Role::Gateway, &[]);
+    add_token(&tokens, NEXT_WORKER, Role::Worker, &["echo"]);
+    let (_service, url) = service(&tokens, &[]).await;
+    for (token, named) in [
+        (GATEWAY, "this call needs a worker's or an operator's token"),
+        (NEXT_WORKER, "is not among those of this worker's token"),
+    ] {
+        let flags = ["--queue-url", &url, "--reply", "echo", "--entity", "helper"];
+        let mut bot = Process::spawn_bare("bot-worker", &flags, &[("REPARTEE_TOKEN", token)]);
+        assert_eq!(bot.exit_code().await, Some(1));
+        let log = bot.log();
+        assert!(log.contains(named) && log.contains("token new --role worker"), "{log}");
+        assert!(!log.contains(token), "{log}");
+    }
 }

@@ -35,13 +35,32 @@ fn an_endpoint_needs_a_url_a_model_and_a_key_of_one_line() {
     assert_eq!(with(&["--model", "small"]), Ok(()));
     assert!(with(&[]).unwrap_err().contains("--model"));
     assert!(with(&["--model", "small", "--reply", "echo"]).unwrap_err().contains("exclude"));
-    assert!(with(&["--model", "small", "--timeout", "841"]).unwrap_err().contains("841"));
-    assert!(with(&["--model", "small", "--context", "101"]).unwrap_err().contains("101"));
+    assert!(with(&["--model", "small", "--timeout", "841s"]).unwrap_err().contains("14m 1s"));
+    assert!(with(&["--model", "small", "--history", "101"]).unwrap_err().contains("101"));
     let wrong = with(&["--model", "small", "--openai-api-key", "two\nlines"]).unwrap_err();
     assert!(!wrong.contains("two"));
     assert!(
         check(&["--openai-base-url", "localhost", "--model", "small"]).unwrap_err().contains("localhost")
     );
+    for (flag, value) in [("--temperature", "2.5"), ("--top-p", "0"), ("--max-tokens", "0"), ("--stop", "")] {
+        let wrong = with(&["--model", "small", flag, value]).unwrap_err();
+        assert!(wrong.contains(flag), "{wrong}");
+    }
+    let wrong = with(&["--model", "small", "--system-prompt-file", "/nowhere/prompt"]).unwrap_err();
+    assert!(wrong.contains("--system-prompt-file /nowhere/prompt"), "{wrong}");
+}
+
+#[cfg(feature = "openai")]
+#[test]
+fn a_wrong_header_is_refused_without_being_shown() {
+    for header in ["sk-secret", "sk secret: 1", "x-key: sk-secret\u{7}"] {
+        let endpoint = ["--openai-base-url", "http://127.0.0.1:8000/v1", "--model", "small"];
+        let settings = parsed(&[&endpoint[..], &["--header", "x-a: 1", "--header", header]].concat());
+        let wrong = settings.check().unwrap_err();
+        assert!(wrong.starts_with("--header, number 2: must "), "{wrong}");
+        let shown = format!("{wrong}{settings:?}{}", serde_json::to_string(&settings).unwrap());
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 }
 
 #[cfg(feature = "openai")]

@@ -2,13 +2,24 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod bot;
+#[cfg(feature = "openai")]
+mod bots;
 mod drafts;
+#[cfg(feature = "openai")]
+mod endpoint;
 mod fake;
 #[cfg(feature = "openai")]
 mod openai;
+#[cfg(feature = "openai")]
+mod outages;
 mod outcomes;
+mod path;
+#[cfg(feature = "openai")]
+mod quirks;
 mod session;
 mod tokens;
+#[cfg(feature = "openai")]
+mod tools;
 
 use std::future::Future;
 

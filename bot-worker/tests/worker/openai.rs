@@ -82,7 +82,7 @@ async fn the_conversation_is_the_chat_history() {
         Mock::given(header("authorization", "Bearer sk-test")).respond_with(completion(" Because. \n"));
     answer.mount(&endpoint).await;
     let url = format!("{}/v1/", endpoint.uri());
-    let mut bot = Bot::start(endpoint, &url, &["--context", "2"]).await;
+    let mut bot = Bot::start(endpoint, &url, &["--history", "2"]).await;
     let stream = bot.fake.accepted_stream().await;
     assert_eq!(stream.request.context_limit, 2);
     let said = |by: MessageType, text: &str| Message {
@@ -113,39 +113,6 @@ async fn a_long_answer_is_cut_between_characters() {
 }
 
 #[tokio::test]
-async fn a_busy_endpoint_is_asked_again_after_its_wait_and_by_the_queue_only() {
-    for status in [429, 503] {
-        let busy = ResponseTemplate::new(status).insert_header("retry-after", "7").set_body_string("secret");
-        let mut bot = Bot::answering(busy).await;
-        let failed = bot.failure().await;
-        assert_eq!(failed.error, format!("the endpoint answered {status}"));
-        assert!(failed.retryable);
-        assert_eq!(failed.retry_after.unwrap().seconds, 7);
-        assert_eq!(bot.requests().await.len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_broken_endpoint_is_a_retryable_failure() {
-    for status in [408, 500, 502] {
-        let failed = Bot::answering(ResponseTemplate::new(status)).await.failure().await;
-        assert!(failed.retryable);
-        assert_eq!(failed.retry_after, None);
-    }
-}
-
-#[tokio::test]
-async fn a_refused_request_is_a_permanent_failure_without_the_endpoints_text() {
-    for status in [400, 401, 404] {
-        let refusal = json!({"error": {"message": "wrong key sk-test"}});
-        let failed =
-            Bot::answering(ResponseTemplate::new(status).set_body_json(refusal)).await.failure().await;
-        assert!(!failed.retryable);
-        assert_eq!(failed.error, format!("the endpoint answered {status}"));
-    }
-}
-
-#[tokio::test]
 async fn an_empty_answer_is_a_retryable_failure() {
     let silent =
         ResponseTemplate::new(200).set_body_json(json!({"choices": [{"message": {"content": null}}]}));
@@ -157,34 +124,23 @@ async fn an_empty_answer_is_a_retryable_failure() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_kind_is_a_retryable_failure() {
-    let page = ResponseTemplate::new(200).set_body_string("<html>");
-    let failed = Bot::answering(page).await.failure().await;
-    assert_eq!(
-        (failed.error.as_str(), failed.retryable),
-        ("the endpoint's answer is no chat completion", true)
-    );
-    let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; (1 << 20) + 1]);
-    let failed = Bot::answering(endless).await.failure().await;
-    assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint's answer is too long", true));
-}
-
-#[tokio::test]
-async fn a_slow_endpoint_is_given_up_after_the_timeout() {
+async fn a_slow_endpoint_is_an_outage_if_it_is_slow_for_a_probe_too() {
     let endpoint = MockServer::start().await;
     let slow = completion("late").set_delay(Duration::from_secs(60));
     Mock::given(method("POST")).respond_with(slow).mount(&endpoint).await;
     let url = endpoint.uri();
-    let failed = Bot::start(endpoint, &url, &["--timeout", "1"]).await.failure().await;
-    assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint took too long", true));
+    let mut bot = Bot::start(endpoint, &url, &["--timeout", "1s"]).await;
+    bot.asked().await;
+    assert_eq!(bot.fake.given_back().await.1, "the endpoint took too long");
 }
 
 #[tokio::test]
-async fn tls_to_something_that_does_not_speak_it_is_a_retryable_failure() {
+async fn tls_to_something_that_does_not_speak_it_is_an_outage() {
     let endpoint = MockServer::start().await;
     let url = endpoint.uri().replace("http:", "https:");
-    let failed = Bot::start(endpoint, &url, &[]).await.failure().await;
-    assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint could not be reached", true));
+    let mut bot = Bot::start(endpoint, &url, &[]).await;
+    bot.asked().await;
+    assert_eq!(bot.fake.given_back().await.1, "the endpoint could not be reached");
 }
 
 /// What an endpoint streams, word by word.
@@ -198,15 +154,6 @@ fn words(words: &[&str], end: &str) -> ResponseTemplate {
 async fn a_streamed_answer_is_the_draft_and_then_the_reply() {
     let mut bot = Bot::answering(words(&["Be", "cause", "."], "data: [DONE]\n\n")).await;
     assert_eq!(bot.reply().await, "Because.");
-}
-
-#[tokio::test]
-async fn a_stream_that_breaks_off_is_a_retryable_failure() {
-    let failed = Bot::answering(words(&["Be", "cau"], "")).await.failure().await;
-    assert_eq!((failed.error.as_str(), failed.retryable), ("the endpoint's answer broke off", true));
-    let failed = Bot::answering(words(&["Be"], "data: {\"error\":{}}\n\n")).await.failure().await;
-    let text = "the endpoint's answer is no chat completion";
-    assert_eq!((failed.error.as_str(), failed.retryable), (text, true));
 }
 
 #[tokio::test]

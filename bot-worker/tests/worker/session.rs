@@ -213,7 +213,7 @@ async fn a_drain_releases_what_does_not_finish() {
     assert_eq!(seen.recv().await, started("m1"));
     worker.stop().await;
     assert_eq!(seen.recv().await, cancelled("m1"));
-    let Call::Release(lease) = fake.call().await else { panic!("a release was expected") };
+    let Call::Release(lease, None) = fake.call().await else { panic!("a release was expected") };
     assert_eq!((lease.message_id.as_str(), lease.lease_token.as_str()), ("m1", "t1"));
     assert!(fake.unseen_call().is_none());
 }

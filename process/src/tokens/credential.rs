@@ -1,7 +1,7 @@
 //! The token with which a process proves its own role: given, or read from a file, which is read again while the process
 //! runs, so that tokens can be replaced.
 
-use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use tonic::{
@@ -10,16 +10,18 @@ use tonic::{
     service::Interceptor,
 };
 
-use crate::Secret;
+use crate::{Looks, Secret};
 
-/// Between two looks at the file of a token.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+type Value = MetadataValue<Ascii>;
+
+/// Stands before the token in the header.
+const SCHEME: &str = "Bearer ";
 
 /// The token of this process; cheap to clone, clones share it. As an interceptor it puts the token into every call.
 #[derive(Clone, Default)]
 pub struct Credential {
     file: Option<PathBuf>,
-    value: Arc<ArcSwapOption<MetadataValue<Ascii>>>,
+    value: Arc<ArcSwapOption<Value>>,
 }
 
 impl Credential {
@@ -55,26 +57,41 @@ impl Credential {
     }
 
     /// The value of the authorization header, if there is a token.
-    pub fn header(&self) -> Option<MetadataValue<Ascii>> {
+    pub fn header(&self) -> Option<Value> {
         self.value.load().as_deref().cloned()
     }
 
-    /// Reads the file again every second, for as long as it is polled.
+    /// The token, to ask what it proves.
+    pub fn token(&self) -> Option<Secret> {
+        let header = self.header()?;
+        let token = header.to_str().ok()?.strip_prefix(SCHEME)?;
+        Some(Secret::from(token.to_owned()))
+    }
+
+    /// True if there is a token.
+    pub fn is_set(&self) -> bool {
+        self.value.load().is_some()
+    }
+
+    /// Reads the file again every second, for as long as it is polled. Another token in it counts when two looks have shown
+    /// the same: whoever looks while it is written sees a part of it.
     pub async fn follow(self) {
         if self.file.is_none() {
             return std::future::pending().await;
         }
-        let (mut looks, mut failed) = (tokio::time::interval(LOOK_EVERY), false);
+        let looking = self.clone();
+        let (mut looks, mut failed, mut doubted) = (Looks::by(move || looking.look()), false, None);
         loop {
-            looks.tick().await;
-            let reading = self.clone();
-            match tokio::task::spawn_blocking(move || reading.read_again()).await {
-                Ok(Err(problem)) if !failed => {
+            match looks.next().await {
+                Err(problem) if !failed => {
                     failed = true;
                     tracing::warn!(problem, "the token cannot be read again; going on with the old one");
                 }
-                Ok(Err(_)) | Err(_) => {}
-                Ok(Ok(())) => failed = false,
+                Err(_) => {}
+                Ok(seen) => {
+                    failed = false;
+                    doubted = self.believe(seen, doubted.take());
+                }
             }
         }
     }
@@ -89,12 +106,27 @@ impl Credential {
     /// # Errors
     /// What is wrong with the file, without what it holds.
     pub fn read_again(&self) -> Result<(), String> {
-        let Some(path) = &self.file else { return Ok(()) };
+        if let Some(value) = self.look()? {
+            self.value.store(Some(Arc::new(value)));
+        }
+        Ok(())
+    }
+
+    /// Takes what a look has shown if it is what the look before showed, `doubted`; else gives what is doubted now.
+    fn believe(&self, seen: Option<Value>, doubted: Option<Value>) -> Option<Value> {
+        let new = seen.filter(|seen| self.header().as_ref() != Some(seen))?;
+        if doubted.as_ref() != Some(&new) {
+            return Some(new);
+        }
+        self.value.store(Some(Arc::new(new)));
+        None
+    }
+
+    fn look(&self) -> Result<Option<Value>, String> {
+        let Some(path) = &self.file else { return Ok(None) };
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let token = text.lines().next().unwrap_or_default().trim();
-        let value = header(token).map_err(|problem| format!("{}: {problem}", path.display()))?;
-        self.value.store(Some(Arc::new(value)));
-        Ok(())
+        header(token).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
     }
 }
 
@@ -113,7 +145,7 @@ impl Interceptor for Credential {
     }
 }
 
-fn header(token: &str) -> Result<MetadataValue<Ascii>, String> {
+fn header(token: &str) -> Result<Value, String> {
     let sendable = (8..=1_024).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !sendable {
         return Err(format!(
@@ -121,7 +153,7 @@ fn header(token: &str) -> Result<MetadataValue<Ascii>, String> {
             token.len()
         ));
     }
-    let mut value = MetadataValue::try_from(format!("Bearer {token}")).expect("visible ASCII is sendable");
+    let mut value = MetadataValue::try_from(format!("{SCHEME}{token}")).expect("visible ASCII is sendable");
     value.set_sensitive(true);
     Ok(value)
 }
@@ -146,6 +178,7 @@ mod tests {
         fs::write(&path, "first-token\n").unwrap();
         let mut credential = Credential::in_file(path.clone()).unwrap();
         assert_eq!(sent(&mut credential).unwrap(), "Bearer first-token");
+        assert_eq!(credential.token().unwrap().reveal(), "first-token");
         fs::write(&path, "second-token").unwrap();
         credential.read_again().unwrap();
         assert_eq!(sent(&mut credential.clone()).unwrap(), "Bearer second-token");
@@ -155,10 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_being_written_does_not_count_before_it_is_whole() {
+        let mut credential = Credential::of(&"first-token".parse().unwrap()).unwrap();
+        let [cut, whole] = ["second-t", "second-token"].map(|token| super::header(token).unwrap());
+        let doubted = credential.believe(Some(cut), None);
+        let doubted = credential.believe(Some(whole.clone()), doubted);
+        assert_eq!(sent(&mut credential).unwrap(), "Bearer first-token");
+        assert_eq!(credential.believe(Some(whole), doubted), None);
+        assert_eq!(sent(&mut credential).unwrap(), "Bearer second-token");
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_refused_without_being_told() {
         let wrong = Credential::of(&"with a space".parse().unwrap()).unwrap_err();
         assert!(wrong.contains("12 bytes") && !wrong.contains("with a space"), "{wrong}");
         assert!(Credential::in_file("/nowhere/at/all".into()).unwrap_err().contains("/nowhere"));
         assert_eq!(sent(&mut Credential::default()), None);
+        assert!(Credential::default().token().is_none());
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, NewToken, Role, hash};
+use super::{Grant, NewToken, Role};
 use crate::{names, private_file};
 
 /// Largest tokens file: some ten thousand tokens.
@@ -27,8 +27,6 @@ pub struct TokensFile<'a> {
 pub struct Line {
     /// What it proves.
     pub grant: Grant,
-    /// SHA-256 of the token.
-    pub(super) hash: [u8; 32],
     /// When it was made.
     pub created: SystemTime,
 }
@@ -105,10 +103,7 @@ impl<'a> TokensFile<'a> {
     /// As for [`Self::add`].
     pub fn add_all(&self, tokens: &[NewToken], created: SystemTime) -> Result<(), TokensFileError> {
         self.rewrite(|lines| {
-            lines.extend(tokens.iter().map(|token| {
-                let hash = hash(token.secret.reveal());
-                Line { grant: token.grant.clone(), hash, created }
-            }));
+            lines.extend(tokens.iter().map(|token| Line { grant: token.granted(), created }));
             Ok(())
         })
     }
@@ -176,8 +171,9 @@ fn read(line: &str) -> Result<Line, String> {
         entities: written.entities.iter().map(|entity| names::canonical(entity).into_owned()).collect(),
         name: written.name,
         expires: written.expires.as_deref().map(time).transpose()?,
+        hash,
     };
-    Ok(Line { grant, hash, created: time(&written.created)? })
+    Ok(Line { grant, created: time(&written.created)? })
 }
 
 impl From<&Line> for Written {
@@ -190,7 +186,7 @@ impl From<&Line> for Written {
             name: line.grant.name.clone(),
             created: time(line.created),
             expires: line.grant.expires.map(time),
-            sha256: hex::encode(line.hash),
+            sha256: hex::encode(line.grant.hash),
         }
     }
 }

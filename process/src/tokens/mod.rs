@@ -7,13 +7,14 @@ mod accepted;
 mod command;
 mod credential;
 mod file;
+mod following;
 
 use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -23,16 +24,15 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
-use crate::Secret;
+use crate::{Looks, Secret};
 pub use accepted::{AcceptedTokens, SentToken};
 pub(crate) use command::run as command;
 pub use credential::Credential;
 pub use file::{Line, TokensFile, TokensFileError};
+use following::Following;
 
 /// How every token begins, so that it is told from an edit token, and found by scanners of leaked secrets.
 const PREFIX: &str = "rpt_";
-/// How often the tokens file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// In a grant: every entity.
 const ALL: &str = "*";
 
@@ -71,6 +71,8 @@ pub struct Grant {
     pub name: String,
     /// From when on it is refused; never if absent.
     pub expires: Option<SystemTime>,
+    /// Of the token: another one under the same id is another grant.
+    hash: [u8; 32],
 }
 
 impl Grant {
@@ -117,7 +119,16 @@ impl NewToken {
         let (id, secret): ([u8; 6], [u8; 32]) = (rand::rng().random(), rand::rng().random());
         let id = hex::encode(id);
         let secret = Secret::from(format!("{PREFIX}{id}_{}", hex::encode(secret)));
-        Self { secret, grant: Grant { id, role, entities: entities.into(), name: name.to_owned(), expires } }
+        let hash = hash(secret.reveal());
+        let (entities, name) = (entities.into(), name.to_owned());
+        Self { secret, grant: Grant { id, role, entities, name, expires, hash } }
+    }
+}
+
+impl NewToken {
+    /// The grant of this secret, whichever one was drawn at first.
+    fn granted(&self) -> Grant {
+        Grant { hash: hash(self.secret.reveal()), ..self.grant.clone() }
     }
 }
 
@@ -128,18 +139,14 @@ pub struct Tokens(Arc<Inner>);
 struct Inner {
     path: Option<PathBuf>,
     /// Tokens of this process for its own parts, which no file holds.
-    own: Vec<Known>,
+    own: Vec<Arc<Grant>>,
+    /// What the file held at the start.
+    loaded: Vec<Line>,
     table: ArcSwap<Table>,
     changes: watch::Sender<()>,
 }
 
-type Table = HashMap<String, Known>;
-
-#[derive(Debug, Clone)]
-struct Known {
-    hash: [u8; 32],
-    grant: Arc<Grant>,
-}
+type Table = HashMap<String, Arc<Grant>>;
 
 impl Tokens {
     /// The tokens of the file at `path`, which need not be there yet, and those of this process for its own parts.
@@ -147,17 +154,15 @@ impl Tokens {
     /// # Errors
     /// If the file is there and cannot be read, or a line of it is wrong.
     pub fn load(path: Option<&Path>, own: &[NewToken]) -> Result<Self, TokensFileError> {
-        let own = own
-            .iter()
-            .map(|token| Known { hash: hash(token.secret.reveal()), grant: Arc::new(token.grant.clone()) });
-        let own: Vec<Known> = own.collect();
+        let own: Vec<Arc<Grant>> = own.iter().map(|token| Arc::new(token.granted())).collect();
         let lines = path.map_or(Ok(Vec::new()), |path| TokensFile::at(path).read())?;
-        let table = ArcSwap::from_pointee(table(&own, lines));
+        let table = ArcSwap::from_pointee(table(&own, lines.clone()));
         let changes = watch::Sender::new(());
-        Ok(Self(Arc::new(Inner { path: path.map(Path::to_owned), own, table, changes })))
+        Ok(Self(Arc::new(Inner { path: path.map(Path::to_owned), own, loaded: lines, table, changes })))
     }
 
-    /// What the token that was sent proves. How long this takes tells nothing about the tokens that are accepted.
+    /// What the token that was sent proves. How long this takes may tell which ids there are; it tells
+    /// nothing about their secrets.
     ///
     /// # Errors
     /// If it is unknown or has expired.
@@ -168,14 +173,14 @@ impl Tokens {
         if !bool::from(hash(sent).ct_eq(&known.hash)) {
             return Err(TokenRefused::Unknown);
         }
-        match known.grant.expires {
+        match known.expires {
             Some(expires) if expires <= now => Err(TokenRefused::Expired),
-            Some(_) | None => Ok(Arc::clone(&known.grant)),
+            Some(_) | None => Ok(Arc::clone(known)),
         }
     }
 
-    /// Ends once this grant counts no more, because its token was revoked or has expired: what was opened with it is to be
-    /// closed then.
+    /// Ends once this grant counts no more, because its token was revoked, was replaced, or has expired: what was opened with
+    /// it is to be closed then.
     pub async fn until_refused(&self, grant: Arc<Grant>) {
         let mut changes = self.0.changes.subscribe();
         let expiry = async {
@@ -185,7 +190,7 @@ impl Tokens {
             }
         };
         let revoked = async {
-            while self.0.table.load().get(&grant.id).is_some_and(|known| known.grant == grant) {
+            while self.0.table.load().get(&grant.id).is_some_and(|known| *known == grant) {
                 // The sender lives as long as these tokens.
                 let _ = changes.changed().await;
             }
@@ -194,6 +199,12 @@ impl Tokens {
             () = expiry => {}
             () = revoked => {}
         }
+    }
+
+    /// True if this grant counts no more at `now`, because its token was revoked, was replaced, or has expired.
+    pub fn is_refused(&self, grant: &Grant, now: SystemTime) -> bool {
+        let is_known = self.0.table.load().get(&grant.id).is_some_and(|known| **known == *grant);
+        !is_known || grant.expires.is_some_and(|expires| expires <= now)
     }
 
     /// True if text is shaped like a token of a role, rather than like an edit token.
@@ -214,7 +225,7 @@ impl Tokens {
     /// The entities that the workers' tokens name, `*` left out.
     pub fn entities(&self) -> Vec<String> {
         let table = self.0.table.load();
-        let grants = table.values().flat_map(|known| known.grant.entities.iter());
+        let grants = table.values().flat_map(|known| known.entities.iter());
         grants.filter(|entity| *entity != ALL).cloned().collect()
     }
 
@@ -223,58 +234,18 @@ impl Tokens {
         self.0.changes.subscribe()
     }
 
-    /// Follows the file: what is written there is accepted within about a second, what is removed is refused. A file that
-    /// is gone holds nothing; while it cannot be read, what it held last stays. Runs until it is dropped.
+    /// Follows the file: what is added there is accepted within about a second, what is removed is refused within about two.
+    /// A file that is gone holds nothing; while it cannot be read, what it held last stays. Runs until it is dropped.
     pub async fn follow(self) {
         let Some(path) = self.0.path.clone() else { return std::future::pending().await };
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        let mut following = Following::default();
+        let mut looks = Looks::by(move || TokensFile::at(&path).read());
+        let mut following = Following::from(self.0.loaded.clone());
         loop {
-            looks.tick().await;
-            let path = path.clone();
-            let read = tokio::task::spawn_blocking(move || TokensFile::at(&path).read()).await;
-            if let Ok(read) = read
-                && let Some(lines) = following.next(read)
-            {
+            if let Some(lines) = following.next(looks.next().await) {
                 self.0.table.store(Arc::new(table(&self.0.own, lines)));
                 self.0.changes.send_replace(());
             }
         }
-    }
-}
-
-/// What the looks at the file have shown.
-#[derive(Debug, Default)]
-struct Following {
-    seen: Option<Vec<Line>>,
-    empty: bool,
-    failed: bool,
-}
-
-impl Following {
-    /// The tokens that count from now on, if they are others than before.
-    fn next(&mut self, read: Result<Vec<Line>, TokensFileError>) -> Option<Vec<Line>> {
-        let lines = match read {
-            Ok(lines) => lines,
-            Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    tracing::error!(%error, "the tokens stay as they were: fix the file");
-                }
-                return None;
-            }
-        };
-        self.failed = false;
-        // An editor empties a file before it writes it: to be believed, that has to be seen twice.
-        let was_empty = std::mem::replace(&mut self.empty, lines.is_empty());
-        if self.seen.as_ref() == Some(&lines) || (self.seen.is_some() && lines.is_empty() && !was_empty) {
-            return None;
-        }
-        // The first look finds what was loaded at the start.
-        if self.seen.is_some() {
-            tracing::info!(tokens = lines.len(), "the tokens file has changed");
-        }
-        self.seen = Some(lines.clone());
-        Some(lines)
     }
 }
 
@@ -284,9 +255,9 @@ impl fmt::Debug for Tokens {
     }
 }
 
-fn table(own: &[Known], lines: Vec<Line>) -> Table {
-    let listed = lines.into_iter().map(|line| Known { hash: line.hash, grant: Arc::new(line.grant) });
-    own.iter().cloned().chain(listed).map(|known| (known.grant.id.clone(), known)).collect()
+fn table(own: &[Arc<Grant>], lines: Vec<Line>) -> Table {
+    let listed = lines.into_iter().map(|line| Arc::new(line.grant));
+    own.iter().cloned().chain(listed).map(|known| (known.id.clone(), known)).collect()
 }
 
 fn hash(token: &str) -> [u8; 32] {

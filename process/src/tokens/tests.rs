@@ -1,9 +1,12 @@
 //! Tokens: what is accepted, until when, and what the file holds.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::followed::LOOK_EVERY;
 
 fn draw(role: Role, entities: &[&str], expires: Option<SystemTime>) -> NewToken {
     let entities: Vec<String> = entities.iter().map(|entity| (*entity).to_owned()).collect();
@@ -131,23 +134,19 @@ async fn a_running_service_learns_of_new_and_of_revoked_tokens_and_keeps_them_ov
     TokensFile::at(&path).revoke(&first.grant.id).unwrap();
     becomes([false, true]).await;
     first_is_refused.await.unwrap();
+    let kept = tokens.authenticate(second.secret.reveal(), at(0)).unwrap();
+    assert!(!tokens.is_refused(&kept, at(0)));
+    // Another secret under the same id, with the same rights.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let hash = hex::encode(hash(second.secret.reveal()));
+    assert!(text.contains(&hash));
+    std::fs::write(&path, text.replace(&hash, &"0".repeat(64))).unwrap();
+    becomes([false, false]).await;
+    assert!(tokens.is_refused(&kept, at(0)), "what was opened with the old one ends");
+    tokens.until_refused(kept).await;
     std::fs::remove_file(&path).unwrap();
     becomes([false, false]).await;
     following.abort();
-}
-
-#[test]
-fn a_file_that_is_empty_for_a_moment_takes_no_token_away() {
-    let (_folder, path) = kept(&[&draw(Role::Operator, &[], None)]);
-    let lines = || TokensFile::at(&path).read();
-    let mut following = Following::default();
-    assert!(following.next(lines()).is_some(), "the first look");
-    assert!(following.next(Ok(Vec::new())).is_none());
-    assert!(following.next(lines()).is_none(), "it is as it was");
-    assert!(following.next(Ok(Vec::new())).is_none());
-    assert_eq!(following.next(Ok(Vec::new())), Some(Vec::new()), "it stays empty");
-    assert!(following.next(Ok(Vec::new())).is_none());
-    assert!(following.next(lines()).is_some());
 }
 
 proptest! {

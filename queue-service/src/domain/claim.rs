@@ -1,38 +1,79 @@
 //! Claiming a message, and what the holder of a claim may do with its lease.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{
-    At, ChangeKind, Claim, Millis, Queue, Record, Rejection, Status, Token, Work,
+    At, AttemptEnd, ChangeKind, Claim, Millis, OwnName, Queue, Record, Rejection, Status, Token, Work,
     queue::{Term, entity},
 };
 
-/// Longest lease until its first renew: a delivery that was lost on its way is handed out again soon.
+/// Longest lease until its first renew, unless its worker asked for a length by itself: a delivery that was lost on its way
+/// is handed out again soon.
 const FIRST_LEASE_MS: Millis = 10_000;
 
 /// No claim outlives this, however often it is renewed.
-const CLAIM_LIMIT_MS: Millis = 15 * 60 * 1_000;
+pub(super) const CLAIM_LIMIT_MS: Millis = 15 * 60 * 1_000;
+
+/// So many claims that ended in an outage count as no attempt, for each attempt that a message may have, since its post or
+/// the last retry by an operator: an outage costs a message nothing, but nobody claims and releases for ever.
+const OUTAGES_AN_ATTEMPT: u32 = 5;
 
 /// Who claims, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimBy {
-    /// Name of the worker.
-    pub worker_id: String,
+    /// The worker.
+    pub worker: OwnName,
     /// Its session, where it claims through a stream.
-    pub session_id: Option<String>,
+    pub session: Option<OwnName>,
     /// Length of the lease from the first renew on, in milliseconds.
     pub lease_ms: Millis,
+    /// Its length until then.
+    pub first_ms: Millis,
 }
 
-/// What names a claim: the token, or in its place the worker id.
+impl ClaimBy {
+    /// Length of a lease whose worker asked for none, in milliseconds.
+    const LEASE_MS: Millis = 30_000;
+
+    /// A claim with leases of the length that was asked for, in milliseconds: they have it from the start. If none was asked
+    /// for, leases are short until they are renewed. It is made under no worker's token.
+    pub fn new(worker_id: String, session_id: Option<String>, asked_ms: Option<Millis>) -> Self {
+        let lease_ms = asked_ms.unwrap_or(Self::LEASE_MS);
+        let (worker, session) = (OwnName::of_nobody(worker_id), session_id.map(OwnName::of_nobody));
+        Self { worker, session, lease_ms, first_ms: asked_ms.unwrap_or(FIRST_LEASE_MS) }
+    }
+
+    /// The same under a worker's token; under none if this is absent.
+    #[must_use]
+    pub fn under(mut self, token_id: Option<&str>) -> Self {
+        let token_id = token_id.map(Arc::from);
+        if let Some(session) = &mut self.session {
+            session.token_id.clone_from(&token_id);
+        }
+        self.worker.token_id = token_id;
+        self
+    }
+}
+
+/// A claim, and what proves that the caller made it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseRef {
     /// The message.
     pub id: Uuid,
-    /// The token; a claim without a token is named by its worker.
-    pub token: Option<Token>,
-    /// Name of the worker; matters only without a token.
-    pub worker_id: String,
+    /// The proof.
+    pub proof: Proof,
+}
+
+/// What proves that a claim is the caller's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Proof {
+    /// The token of the lease, which only its worker was given. It counts under any token of a role: a worker's may be
+    /// replaced while it works.
+    Lease(Token),
+    /// The name of the worker, together with the token of a role under which it calls: a name alone is public.
+    Worker(OwnName),
 }
 
 impl LeaseRef {
@@ -65,9 +106,9 @@ impl LeaseRef {
     }
 
     fn names(&self, claim: &Claim) -> bool {
-        match self.token {
-            Some(token) => token == claim.token,
-            None => self.worker_id == claim.worker_id,
+        match &self.proof {
+            Proof::Lease(token) => *token == claim.token,
+            Proof::Worker(worker) => *worker == claim.worker,
         }
     }
 }
@@ -93,13 +134,13 @@ pub struct Leased {
 
 impl Leased {
     /// The session that claimed it, where it was claimed through a stream.
-    pub fn session_id(&self) -> Option<&str> {
-        self.record.state.work.as_ref()?.claim.as_ref()?.session_id.as_deref()
+    pub fn session(&self) -> Option<&OwnName> {
+        self.record.state.work.as_ref()?.claim.as_ref()?.session.as_ref()
     }
 
     /// What names this claim.
     pub fn lease(&self) -> LeaseRef {
-        LeaseRef { id: self.record.content.id, token: Some(self.token), worker_id: String::new() }
+        LeaseRef { id: self.record.content.id, proof: Proof::Lease(self.token) }
     }
 }
 
@@ -116,7 +157,12 @@ pub(super) enum Standing {
 impl Claim {
     /// The end of the first lease of a claim that was made at `since`.
     pub(super) fn first_end(&self, since: Millis) -> Millis {
-        since.saturating_add(self.lease_ms.min(FIRST_LEASE_MS))
+        since.saturating_add(self.first_ms)
+    }
+
+    /// The first length of a claim that was stored before that was a field of its own.
+    pub fn short_first_ms(lease_ms: Millis) -> Millis {
+        lease_ms.min(FIRST_LEASE_MS)
     }
 }
 
@@ -129,8 +175,8 @@ impl Queue {
     /// Claims one pending message; allowed whatever its place in line, and while it waits for a retry.
     ///
     /// # Errors
-    /// `NotFound`, `NotPending`, `NotDue` on one that was posted for later, `EntityPaused`, `EntityLimit`, `WrongStatus` on a
-    /// message that is no work.
+    /// `NotFound`, `NotPending`, `NotDue` on one that was posted for later, `EntityPaused`, `EntityLimit`, `WorkerPaused`,
+    /// `TooManyClaims`, `WrongStatus` on a message that is no work.
     pub fn claim(&mut self, id: Uuid, by: &ClaimBy, at: &mut At<'_>) -> Result<Leased, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
@@ -139,6 +185,7 @@ impl Queue {
                     return Err(Rejection::NotDue { due: self.shown(due) });
                 }
                 self.check_open(entity(&record), at.now)?;
+                self.check_worker(by, at.now)?;
                 Ok(self.claimed(record, by, at))
             }
             status @ (Status::Processing | Status::Complete | Status::Failed) => {
@@ -149,18 +196,21 @@ impl Queue {
 
     /// Makes the claim on a message that is known to be pending.
     pub(super) fn claimed(&mut self, mut record: Record, by: &ClaimBy, at: &mut At<'_>) -> Leased {
+        self.measure_wait(&record);
         let claim = Claim {
             token: Token((at.fresh)()),
-            worker_id: by.worker_id.clone(),
-            session_id: by.session_id.clone(),
+            worker: by.worker.clone(),
+            session: by.session.clone(),
             at: at.wall,
             lease_ms: by.lease_ms,
+            first_ms: by.first_ms,
         };
         let (token, ends) = (claim.token, claim.first_end(at.wall));
         if let Some(work) = &mut record.state.work {
             work.status = Status::Processing;
             work.claims = work.claims.saturating_add(1);
             work.not_before = None;
+            work.lost_at = None;
             work.claim = Some(claim);
         }
         let record = self.change(ChangeKind::Claimed, record.content, record.state);
@@ -190,13 +240,34 @@ impl Queue {
     }
 
     /// Gives a claimed message back. No failure is counted, but the attempt is: a message that every worker gives back is
-    /// given up in the end.
+    /// given up in the end. What one worker gives back again and again counts as one attempt, and against that worker, as a
+    /// lost lease does: it brings no result either.
     ///
     /// # Errors
     /// `LeaseLost`, or what ended the work.
-    pub fn release(&mut self, lease: &LeaseRef) -> Result<Record, Rejection> {
-        let (record, _) = self.held(lease)?;
-        Ok(self.released(record))
+    pub fn release(&mut self, lease: &LeaseRef, now: Millis) -> Result<Record, Rejection> {
+        let (mut record, _) = self.held(lease)?;
+        let again = record.state.work.as_mut().is_some_and(|work| work.give_back());
+        Ok(self.given_back(record, AttemptEnd::Released, again, now))
+    }
+
+    /// What is given back waits again; `counts`: that is held against who held it.
+    fn given_back(&mut self, record: Record, end: AttemptEnd, counts: bool, now: Millis) -> Record {
+        let claim = record.state.work.as_ref().and_then(|work| work.claim.clone());
+        let term = self.live(record.content.posted).and_then(|live| live.term.as_ref());
+        let since = term.map_or(now, |term| term.since);
+        let record = self.released(record, end);
+        if let Some(claim) = claim.filter(|_| counts) {
+            self.takers.note_loss(&claim, since, now);
+        }
+        record
+    }
+
+    /// The holder of a claim has brought a result, whatever it is.
+    pub(super) fn note_result(&mut self, work: &Work) {
+        if let Some(claim) = &work.claim {
+            self.takers.note_result(claim);
+        }
     }
 
     /// Gives a message back that no worker saw: its claim counts as no attempt.
@@ -208,10 +279,32 @@ impl Queue {
         if let Some(work) = &mut record.state.work {
             work.uncounted = work.uncounted.saturating_add(1);
         }
-        Ok(self.released(record))
+        Ok(self.released(record, AttemptEnd::Undelivered))
     }
 
-    pub(super) fn released(&mut self, mut record: Record) -> Record {
+    /// Gives a message back that this worker cannot answer for reasons that lie outside of it: an outage. The claim counts
+    /// as no attempt, within a bound, and the session that made it is given nothing until it says that it takes work again. A
+    /// worker without a session cannot say that: what it gives back again is held against it, as with [`Self::release`].
+    ///
+    /// # Errors
+    /// `LeaseLost`, or what ended the work.
+    pub fn hold_back(&mut self, lease: &LeaseRef, why: String, now: Millis) -> Result<Record, Rejection> {
+        let (mut record, _) = self.held(lease)?;
+        let most = self.rules.max_attempts.saturating_mul(OUTAGES_AN_ATTEMPT);
+        let mut counts = false;
+        if let Some(work) = &mut record.state.work {
+            let again = if work.outages < most { work.give_back_uncounted() } else { work.give_back() };
+            work.outages = work.outages.saturating_add(1);
+            match work.claim.as_ref().and_then(|claim| claim.session.as_ref()) {
+                Some(session) => self.takers.hold_back(session, why),
+                None => counts = again,
+            }
+        }
+        Ok(self.given_back(record, AttemptEnd::HeldBack, counts, now))
+    }
+
+    pub(super) fn released(&mut self, mut record: Record, end: AttemptEnd) -> Record {
+        record.end_attempt(end, self.wall());
         if let Some(work) = &mut record.state.work {
             work.claim = None;
         }

@@ -1,18 +1,29 @@
 //! Handing out work: streams and claims that wait take from the same index, in turn.
 
-use super::{At, Event, Leased, Millis, Queue, Record, SessionView, SessionsAfter, Taker, TakerId};
+use super::{
+    At, ClaimBy, Event, Leased, Millis, OwnName, Queue, Record, SessionView, SessionsAfter, Taker, TakerId,
+    queue::entity,
+};
 
 impl Queue {
     /// Lets a taker take work from now on. What its session holds and no other stream of it has is sent again, with
     /// the same token and a fresh lease. A stream that its session opens again supersedes the older one, which may be
-    /// dead without anybody having noticed: what that one holds is sent again too.
-    pub fn join(&mut self, id: TakerId, taker: Taker, now: Millis) {
-        let session_id = taker.by.session_id.clone();
+    /// dead without anybody having noticed: what that one holds is sent again too. A claim that waits is refused at once if
+    /// its worker may not claim more.
+    pub fn join(&mut self, id: TakerId, mut taker: Taker, now: Millis) {
+        if taker.until.is_some() {
+            if let Err(refusal) = self.check_worker(&taker.by, now) {
+                self.events.push(Event::Refused(id, refusal));
+                return;
+            }
+            taker.max_in_flight = self.rules.max_worker_claims;
+        }
+        let session = taker.by.session.clone();
         for posted in self.takers.add(id, taker) {
             self.set_taker(posted, None);
         }
-        if let Some(session_id) = session_id {
-            self.adopt(&session_id, id, Some(now));
+        if let Some(session) = session {
+            self.adopt(&session, id, Some(now));
         }
     }
 
@@ -21,16 +32,15 @@ impl Queue {
         let Some(seat) = self.takers.remove(id) else { return };
         for posted in seat.held {
             self.set_taker(posted, None);
-            if seat.taker.by.session_id.is_some() {
+            if seat.taker.by.session.is_some() {
                 self.cut_lease(posted, now);
             }
         }
-        let Some(session_id) = seat.taker.by.session_id else { return };
-        let newest =
-            self.takers.sessions.get(&session_id).and_then(|session| session.streams.last()).copied();
+        let Some(session) = seat.taker.by.session else { return };
+        let newest = self.takers.sessions.get(&session).and_then(|session| session.streams.last()).copied();
         if let Some(other) = newest {
             // Nobody came back: the other stream may be as dead, so the leases stay as short as they are.
-            self.adopt(&session_id, other, None);
+            self.adopt(&session, other, None);
         }
     }
 
@@ -72,9 +82,13 @@ impl Queue {
         let Some(seat) = self.takers.seats.get(&id).filter(|seat| self.takers.has_room(seat)) else {
             return false;
         };
-        let Some(record) = self.lines.first(&seat.taker.entities).and_then(|posted| self.live(posted)) else {
+        let by = &seat.taker.by;
+        let may_have = |posted| self.live(posted).is_some_and(|live| !self.lost_it(&live.record, by, at.now));
+        let first = self.lines.first_that(&seat.taker.entities, may_have);
+        let Some(record) = first.and_then(|posted| self.live(posted)) else { return false };
+        if self.others_come_first(&record.record, by) {
             return false;
-        };
+        }
         let (record, by, once) = (record.record.clone(), seat.taker.by.clone(), seat.taker.until.is_some());
         let leased = self.claimed(record, &by, at);
         if once {
@@ -87,10 +101,27 @@ impl Queue {
         true
     }
 
+    /// True while a message is kept from somebody who lost it last: from the same session, or the same worker without one; after
+    /// the second loss also from a session of the same worker that has brought no result yet.
+    fn lost_it(&self, record: &Record, by: &ClaimBy, now: Millis) -> bool {
+        let Some(work) = &record.state.work else { return false };
+        let (Some(claim), Some(returns_at)) = (&work.claim, work.returns_at()) else { return false };
+        let same_worker = claim.worker == by.worker;
+        let same_holder = claim.session == by.session && (by.session.is_some() || same_worker);
+        now < returns_at && (same_holder || (same_worker && work.expiries > 1 && !self.takers.is_proved(by)))
+    }
+
+    /// True if somebody of another worker may take a message that a worker of this name lost last: they come first.
+    fn others_come_first(&self, record: &Record, by: &ClaimBy) -> bool {
+        let work = record.state.work.as_ref().filter(|work| work.lost_at.is_some());
+        let lost_by = work.and_then(|work| work.claim.as_ref()).map(|claim| &claim.worker);
+        lost_by == Some(&by.worker) && self.takers.has_others(&by.worker, entity(record))
+    }
+
     /// Gives the leases of a session that count against no stream to one of its streams. They are renewed where the
     /// session came back at a time.
-    fn adopt(&mut self, session_id: &str, id: TakerId, back: Option<Millis>) {
-        let Some(session) = self.takers.sessions.get(session_id) else { return };
+    fn adopt(&mut self, session: &OwnName, id: TakerId, back: Option<Millis>) {
+        let Some(session) = self.takers.sessions.get(session) else { return };
         for posted in session.leases.clone() {
             let orphan = self.live(posted).filter(|l| l.term.as_ref().is_some_and(|t| t.taker.is_none()));
             let Some(record) = orphan.map(|live| live.record.clone()) else { continue };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Address, At, Author, Change, ChangeKind, Content, GivenUp, LeaseRef, Millis, Queue, Record, Rejection,
-    State, Status, Work, backoff, claim::Standing,
+    Address, At, AttemptEnd, Author, Change, ChangeKind, Content, GivenUp, LeaseRef, Millis, Origin, Queue,
+    Record, Rejection, State, Status, Work, claim::Standing,
 };
 
 /// How many messages expire in one commit at the most: it holds them in memory until it is durable.
@@ -19,6 +19,8 @@ pub struct Reply {
     pub text: String,
     /// The site's score.
     pub eq_score: i32,
+    /// The request that completes the work; none if that came without a name.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// What a completion answers.
@@ -57,6 +59,8 @@ pub struct Failed {
 impl Queue {
     /// Finishes a message, and stores the reply with it. Repeating it answers the same.
     ///
+    /// A claim that finished the message without a reply cannot add one: an answer is stored, or refused.
+    ///
     /// # Errors
     /// See the `complete` table of the wire contract: `LeaseLost`, `AlreadyCompleted`, `Cancelled`, `Failed`.
     pub fn complete(
@@ -69,10 +73,14 @@ impl Queue {
         let late = match standing {
             Standing::Current => false,
             Standing::Lapsed => true,
+            Standing::Finished if reply.is_some() && work.reply.is_none() => {
+                return Err(Rejection::AlreadyCompleted);
+            }
             Standing::Finished => {
                 return Ok(Completed { record, reply: work.reply, late: false, already_completed: true });
             }
         };
+        self.note_result(&work);
         let reply = reply.map(|reply| self.post_reply(&record, reply, at));
         let record = self.completed(record, reply, at.wall);
         Ok(Completed { record, reply, late, already_completed: false })
@@ -94,8 +102,10 @@ impl Queue {
     /// `LeaseLost`, or what ended the work.
     pub fn fail(&mut self, lease: &LeaseRef, failure: Failure, at: &mut At<'_>) -> Result<Failed, Rejection> {
         let (mut record, mut work) = self.held(lease)?;
+        self.note_result(&work);
         work.failures = work.failures.saturating_add(1);
         work.remember_error(failure.error);
+        work.end_attempt(AttemptEnd::Failed, at.wall);
         if !failure.retryable || work.failures >= self.rules.max_failures {
             work.status = Status::Failed;
             record.state.work = Some(Box::new(work));
@@ -103,7 +113,7 @@ impl Queue {
             return Ok(Failed { record, retry_at: None });
         }
         let random = u128::from_be_bytes((at.fresh)()) as u64;
-        let wait = failure.retry_after_ms.unwrap_or_else(|| backoff::after(work.failures, random));
+        let wait = failure.retry_after_ms.unwrap_or_else(|| self.rules.backoff.after(work.failures, random));
         let retry_at = at.now.saturating_add(wait);
         work.not_before = Some(retry_at);
         work.claim = None;
@@ -129,25 +139,37 @@ impl Queue {
     /// Lets time pass: ends the leases that are over, gives up what has expired, offers what is due, and dismisses claims
     /// that waited long enough.
     pub fn advance(&mut self, now: Millis) {
+        self.takers.resume_workers(now);
         while let Some(posted) = self.lapsed(now) {
-            self.end_lease(posted);
+            self.end_lease(posted, now);
         }
+        self.let_return(now);
         self.give_up_expired(now);
+        self.end_blocks(now);
         self.lines.wake(now);
         self.reopen(now);
         self.dismiss_waiting(now);
     }
 
-    fn end_lease(&mut self, posted: u64) {
+    /// A lease has ended without a result. That counts against who lost it; the message is given up only once two different
+    /// workers have lost it.
+    fn end_lease(&mut self, posted: u64, now: Millis) {
+        let wall = self.wall();
         let Some(live) = self.live(posted) else { return };
+        let since = live.term.as_ref().map_or(now, |term| term.since);
         let mut record = live.record.clone();
         let Some(work) = &mut record.state.work else { return };
-        work.expiries = work.expiries.saturating_add(1);
-        if work.expiries >= self.rules.max_expiries {
+        let claim = work.claim.clone();
+        work.end_attempt(AttemptEnd::LeaseLost, wall);
+        work.lose(now);
+        if work.expiries >= self.rules.max_expiries && work.lost_by.len() > 1 {
             work.give_up(GivenUp::Leases(work.expiries));
             self.change(ChangeKind::Failed, record.content, record.state);
         } else {
             self.put_back(record, ChangeKind::Expired);
+        }
+        if let Some(claim) = claim {
+            self.takers.note_loss(&claim, since, now);
         }
     }
 
@@ -190,15 +212,18 @@ impl Queue {
             conversation: asked.conversation,
             address: None,
             sender: None,
+            // Of a worker that knows no traces, the reply is a part of the question's.
+            origin: reply.origin.or_else(|| asked.origin.clone().filter(|origin| origin.trace().is_some())),
         };
-        let state = State { seq: posted, eq_score: reply.eq_score, deleted: false, edits: 0, work: None };
+        let state = State { seq: posted, eq_score: reply.eq_score, work: None, ..State::default() };
         let record = Record { content: Arc::new(content), state };
         self.commit(Change { kind: ChangeKind::Posted, record, request: None });
         id
     }
 
     /// Work that an operator or an author takes out of the queue.
-    pub(super) fn call_off(work: &mut Work) {
+    pub(super) fn call_off(work: &mut Work, wall: Millis) {
+        work.end_attempt(AttemptEnd::CalledOff, wall);
         work.status = Status::Failed;
         work.cancelled = true;
         work.not_before = None;

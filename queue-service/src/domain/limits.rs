@@ -2,29 +2,33 @@
 
 use std::borrow::Cow;
 
-use repartee_process::names::{self, Fault};
+use repartee_process::{
+    Size,
+    names::{self, Fault},
+};
 use serde::Serialize;
 
 /// The limits of what is stored.
 #[derive(Debug, Clone, Serialize, clap::Args)]
 pub struct Limits {
-    /// Longest text of a message, in bytes of UTF-8.
-    #[arg(long, env = "REPARTEE_MAX_TEXT_BYTES", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=49_152))]
-    pub max_text_bytes: u32,
+    /// Longest text of a message in UTF-8, as 16KiB, at most 48KiB.
+    #[arg(long, env = "REPARTEE_MAX_TEXT_BYTES", value_name = "SIZE", default_value = "16KiB", value_parser = Size::within(1..=49_152))]
+    pub max_text_bytes: Size,
     /// Longest name (username, entity, worker id, God Mode session), in characters.
-    #[arg(long, env = "REPARTEE_MAX_NAME_CHARS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=1_024))]
+    #[arg(long, env = "REPARTEE_MAX_NAME_CHARS", default_value_t = names::NAME_CHARS, value_parser = clap::value_parser!(u32).range(16..=1_024))]
     pub max_name_chars: u32,
-    /// Longest color, in characters.
-    #[arg(long, env = "REPARTEE_MAX_COLOR_CHARS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_024))]
-    pub max_color_chars: u32,
     /// Longest domain, in characters.
-    #[arg(long, env = "REPARTEE_MAX_DOMAIN_CHARS", default_value_t = 255, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    #[arg(long, env = "REPARTEE_MAX_DOMAIN_CHARS", default_value_t = names::DOMAIN_CHARS, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub max_domain_chars: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_text_bytes: 16_384, max_name_chars: 64, max_color_chars: 64, max_domain_chars: 255 }
+        Self {
+            max_text_bytes: Size(16_384),
+            max_name_chars: names::NAME_CHARS,
+            max_domain_chars: names::DOMAIN_CHARS,
+        }
     }
 }
 
@@ -36,6 +40,10 @@ pub struct Violation {
     /// The limit and the value.
     pub description: String,
 }
+
+/// Most fields of one request that a refusal names: it travels in the head of an answer, which has room for so much, and a
+/// list of ids or entities may be wrong from end to end.
+const TOLD: usize = 16;
 
 /// Checks the fields of one request and collects what is wrong with them.
 #[derive(Debug)]
@@ -58,16 +66,18 @@ impl<'a> Checks<'a> {
         if self.violations.is_empty() { Ok(()) } else { Err(super::Rejection::Invalid(self.violations)) }
     }
 
-    /// Refuses a field.
+    /// Refuses a field. Of many, the first [`TOLD`] are named.
     pub fn refuse(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.violations.push(Violation { field: field.into(), description: description.into() });
+        if self.violations.len() < TOLD {
+            self.violations.push(Violation { field: field.into(), description: description.into() });
+        }
     }
 
     /// A text: 1 byte to the limit, something that can be seen, no NUL. It is kept as it was written.
     pub fn text(&mut self, field: &str, value: &str) {
         self.draft(field, value);
         if value.is_empty() {
-            self.refuse(field, format!("must be 1 to {} bytes, is 0", self.limits.max_text_bytes));
+            self.refuse(field, format!("must be 1 to {} bytes, is 0", self.limits.max_text_bytes.0));
         } else if !names::has_visible(value) {
             self.refuse(
                 field,
@@ -78,7 +88,7 @@ impl<'a> Checks<'a> {
 
     /// The beginning of a text: at most the limit, no NUL. It may be empty or have nothing yet that can be seen.
     pub fn draft(&mut self, field: &str, value: &str) {
-        let limit = self.limits.max_text_bytes as usize;
+        let limit = self.limits.max_text_bytes.in_memory();
         if value.len() > limit {
             self.refuse(field, format!("must be 1 to {limit} bytes, is {}", value.len()));
         }
@@ -92,14 +102,17 @@ impl<'a> Checks<'a> {
         self.named(field, value, 1, self.limits.max_name_chars);
     }
 
-    /// A color, likewise: at most the limit; it may be empty.
-    pub fn color(&mut self, field: &str, value: &mut String) {
-        self.named(field, value, 0, self.limits.max_color_chars);
-    }
-
     /// A domain, likewise: 1 character to the limit.
     pub fn domain(&mut self, field: &str, value: &mut String) {
         self.named(field, value, 1, self.limits.max_domain_chars);
+    }
+
+    /// A color in its one form ([`names::is_color`]); it may be empty.
+    pub fn color(&mut self, field: &str, value: &str) {
+        if !names::is_color(value) {
+            let shown: String = value.chars().take(40).collect();
+            self.refuse(field, format!("must be {}, is {shown:?}", names::COLOR_FORM));
+        }
     }
 
     /// What is stored or compared as a name, of `from` to `to` characters: brings it into its form.
@@ -183,13 +196,36 @@ mod tests {
     }
 
     #[test]
+    fn of_many_wrong_fields_the_first_are_named() {
+        let refusal = refused(|checks| {
+            for at in 0..1_000 {
+                checks.range(&format!("ids[{at}]"), 2, 0, 1);
+            }
+        });
+        assert!(
+            refusal.starts_with("ids[0]: ") && refusal.ends_with("ids[15]: must be 0 to 1, is 2"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
     fn limits_count_the_characters_of_the_form_not_bytes() {
         let mut name = "u\u{308}".repeat(64);
         assert_eq!(refused(|checks| checks.name("username", &mut name)), "");
         assert_eq!(name, "ü".repeat(64));
-        let mut color = String::new();
-        assert_eq!(refused(|checks| checks.color("color", &mut color)), "");
         assert_eq!(refused(|checks| checks.text("text", "line\nline\ttab \u{202e}")), "");
+    }
+
+    #[test]
+    fn a_color_is_refused_with_its_form_and_what_was_sent() {
+        for color in ["", "default", "169080199"] {
+            assert_eq!(refused(|checks| checks.color("color", color)), "");
+        }
+        assert_eq!(
+            refused(|checks| checks.color("message.color", &"#a950c7".repeat(10))),
+            "message.color: must be nine digits, three each for red, green and blue from 000 to 255, such as 200120040, or \
+             \"default\", is \"#a950c7#a950c7#a950c7#a950c7#a950c7#a950\""
+        );
     }
 
     #[test]

@@ -164,6 +164,25 @@ impl Lines {
         first.map(|place| place.posted)
     }
 
+    /// The message that is served next of all, or of these entities, among those that somebody may have. Behind the first one
+    /// it looks at so many of each entity only.
+    pub(super) fn first_that(&self, entities: &[String], may_have: impl Fn(u64) -> bool) -> Option<u64> {
+        const LOOKED_AT: usize = 64;
+        let first = self.first(entities)?;
+        if may_have(first) {
+            return Some(first);
+        }
+        let of = |places: &BTreeSet<Place>| {
+            places.iter().take(LOOKED_AT).find(|place| may_have(place.posted)).copied()
+        };
+        let first = if entities.is_empty() {
+            self.by_entity.values().filter_map(of).min()
+        } else {
+            entities.iter().filter_map(|entity| of(self.by_entity.get(entity)?)).min()
+        };
+        first.map(|place| place.posted)
+    }
+
     /// What is offered, by entity.
     pub(super) fn offered(&self) -> &HashMap<String, BTreeSet<Place>> {
         &self.by_entity

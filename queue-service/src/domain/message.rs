@@ -1,11 +1,10 @@
 //! A message as the rules see it: what was said ([`Content`]), where it stands ([`State`]), and the changes between.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{ConversationId, Millis, Requested, Sender};
+use super::{ConversationId, Millis, Origin, Requested, Sender, Status, Work};
 
 /// A message at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,14 +23,18 @@ impl Record {
     /// What this message takes in memory while it is unfinished, in bytes, by estimate. The memory allocator gives a text
     /// up to a quarter more than it asks for.
     pub fn unfinished_bytes(&self) -> usize {
-        let Content { domain, text, username, color, address, .. } = &*self.content;
+        let Content { domain, text, username, color, address, origin, .. } = &*self.content;
         let address = address.as_deref().map_or(0, |address| {
             let session = address.session_id.as_ref().map_or(0, String::len);
             // The indexes by entity have copies of its name.
-            3 * address.entity.len() + address.ai_username.len() + address.ai_color.len() + session
+            4 * address.entity.len() + address.ai_username.len() + address.ai_color.len() + session
         });
-        let errors = self.state.work.as_ref().map_or(0, |work| work.errors.iter().map(String::len).sum());
-        let texts = domain.len() + text.len() + username.len() + color.len() + address + errors;
+        let errors = self.state.work.as_ref().map_or(0, |work| {
+            let lost_by = work.lost_by.iter().chain(&work.released_by).map(|worker| &worker.name);
+            work.attempts_bytes() + work.errors.iter().chain(lost_by).map(String::len).sum::<usize>()
+        });
+        let origin = origin.as_ref().map_or(0, |origin| origin.bytes());
+        let texts = domain.len() + text.len() + username.len() + color.len() + origin + address + errors;
         Self::UNFINISHED_BYTES + texts + texts / 4
     }
 
@@ -69,6 +72,8 @@ pub struct Content {
     pub address: Option<Box<Address>>,
     /// Who sent it; none on replies and on messages of callers without a share.
     pub sender: Option<Sender>,
+    /// The request that posted it; none if that came without a name.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Who wrote a message.
@@ -98,7 +103,7 @@ pub struct Address {
 }
 
 /// Where a message stands after its last change.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// Number of the last change.
     pub seq: u64,
@@ -106,6 +111,8 @@ pub struct State {
     pub eq_score: i32,
     /// True for a tombstone.
     pub deleted: bool,
+    /// True while an operator hides it: to all but operators it looks deleted.
+    pub hidden: bool,
     /// How many times others than operators edited it.
     pub edits: u32,
     /// The work in it, where it is addressed to a bot.
@@ -113,197 +120,17 @@ pub struct State {
 }
 
 impl State {
-    /// Makes this state of a message that was deleted later fit to be shown: an error may quote the text.
-    pub fn deleted_since(&mut self) {
-        if !self.deleted {
+    /// Makes this earlier state of a message fit to be shown, now that the message is as `present` says. Of one that was
+    /// deleted nothing is told any more: an error may quote the text. One that is hidden was hidden always, and one that is
+    /// shown again was hidden only as long as it was.
+    pub fn seen_from(&mut self, present: &Self) {
+        self.hidden |= present.hidden;
+        if present.deleted && !self.deleted {
             self.deleted = true;
             if let Some(work) = &mut self.work {
                 work.errors.clear();
             }
         }
-    }
-}
-
-/// The work in a message. See the lifecycle in ARCHITECTURE.md.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Work {
-    /// Where the work stands.
-    pub status: Status,
-    /// 0 to 99; higher is served first.
-    pub priority: u32,
-    /// The time from which it counts as waiting; with the priority it is its place in the order. See `shares.rs`.
-    pub base: Millis,
-    /// How many times it was claimed.
-    pub claims: u32,
-    /// Of these, the claims that count as no attempt: those before the last retry by an operator, and those that no
-    /// worker saw.
-    pub uncounted: u32,
-    /// How many attempts failed since the last retry by an operator.
-    pub failures: u32,
-    /// How many leases ended without a result since then.
-    pub expiries: u32,
-    /// True where it was cancelled, also after it had been given up.
-    pub cancelled: bool,
-    /// The last errors, oldest first, at most [`Work::ERRORS_KEPT`].
-    pub errors: Vec<String>,
-    /// Not to be handed out before this time, in service time.
-    pub not_before: Option<Millis>,
-    /// To be given up if it waits at this time or later, in service time.
-    pub expires_at: Option<Millis>,
-    /// The last claim. It outlives its lease, so that a late finish that nobody overtook is accepted.
-    pub claim: Option<Claim>,
-    /// When it was finished.
-    pub completed_at: Option<Millis>,
-    /// The reply that was stored with the completion.
-    pub reply: Option<Uuid>,
-}
-
-impl Work {
-    /// How many errors are kept with a message.
-    pub const ERRORS_KEPT: usize = 5;
-
-    /// Work that waits for its first claim.
-    pub fn pending(priority: u32, base: Millis) -> Self {
-        Self {
-            status: Status::Pending,
-            priority,
-            base,
-            claims: 0,
-            uncounted: 0,
-            failures: 0,
-            expiries: 0,
-            cancelled: false,
-            errors: Vec::new(),
-            not_before: None,
-            expires_at: None,
-            claim: None,
-            completed_at: None,
-            reply: None,
-        }
-    }
-
-    /// How many attempts count: claims since the post or the last retry by an operator.
-    pub fn attempts(&self) -> u32 {
-        self.claims.saturating_sub(self.uncounted)
-    }
-
-    /// True if it was posted for later and nobody has taken it since; until then it is in nobody's way.
-    pub fn is_for_later(&self) -> bool {
-        self.claims == 0 && self.not_before.is_some()
-    }
-
-    /// Gives it up.
-    pub(super) fn give_up(&mut self, why: GivenUp) {
-        self.status = Status::Failed;
-        self.not_before = None;
-        self.remember_error(why.to_string());
-    }
-
-    /// Keeps an error, and forgets the oldest where there are too many.
-    pub fn remember_error(&mut self, error: String) {
-        self.errors.push(error);
-        let surplus = self.errors.len().saturating_sub(Self::ERRORS_KEPT);
-        self.errors.drain(..surplus);
-    }
-}
-
-/// Why the queue gave a message up by itself: the last error that is kept with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GivenUp {
-    /// Nobody had taken it when its time was over.
-    Expired,
-    /// It was claimed this many times.
-    Attempts(u32),
-    /// This many leases ended without a result.
-    Leases(u32),
-}
-
-impl GivenUp {
-    /// Why the work in a failed message was given up, if the queue did that by itself.
-    pub fn of(work: &Work) -> Option<Self> {
-        let error = work.errors.last()?;
-        [Self::Expired, Self::Attempts(work.attempts()), Self::Leases(work.expiries)]
-            .into_iter()
-            .find(|why| *error == why.to_string())
-    }
-}
-
-impl fmt::Display for GivenUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Expired => f.write_str("expired"),
-            Self::Attempts(attempts) => write!(f, "given up after {attempts} attempts"),
-            Self::Leases(leases) => write!(f, "{leases} leases ended without a result"),
-        }
-    }
-}
-
-/// Where work stands: `pending → processing → complete`, or `failed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Waits for a worker.
-    Pending,
-    /// Held by a worker under a lease.
-    Processing,
-    /// Finished.
-    Complete,
-    /// Given up or cancelled.
-    Failed,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Complete => "complete",
-            Self::Failed => "failed",
-        })
-    }
-}
-
-/// One worker's hold on a message. The end of its lease is not part of it: renewals are not changes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claim {
-    /// What the worker has to show at every later step.
-    pub token: Token,
-    /// Name of the worker.
-    pub worker_id: String,
-    /// The worker's session, where it claimed through a stream.
-    pub session_id: Option<String>,
-    /// When the claim was made.
-    pub at: Millis,
-    /// Length of the lease from the first renew on, in milliseconds.
-    pub lease_ms: Millis,
-}
-
-/// A lease token: 128 random bits. It is compared in constant time and prints only where it is asked to.
-#[derive(Clone, Copy, Eq)]
-pub struct Token(pub [u8; 16]);
-
-impl Token {
-    /// The form that goes over the wire: lower-case hex.
-    pub fn to_hex(self) -> String {
-        hex::encode(self.0)
-    }
-
-    /// Reads the form that goes over the wire; `None` where it is not 32 hex digits.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let mut token = [0; 16];
-        hex::decode_to_slice(text, &mut token).ok()?;
-        Some(Self(token))
-    }
-}
-
-impl PartialEq for Token {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(***)")
     }
 }
 
@@ -351,4 +178,8 @@ pub enum ChangeKind {
     Edited,
     /// It was deleted.
     Deleted,
+    /// An operator hid it.
+    Hidden,
+    /// An operator shows it again.
+    Restored,
 }

@@ -1,19 +1,22 @@
-//! What authors and operators do with a message: edit it, delete it, retry it, cancel it.
+//! What authors and operators do with a message: edit it, delete it, hide it, retry it, cancel it.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{At, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, State, Status, Work, queue::entity};
+use super::{
+    At, AttemptEnd, ChangeKind, ClaimBy, Millis, Queue, Record, Rejection, Sender, Source, State, Status,
+    Work, queue::entity,
+};
 
-/// Worker id and lease of a message that was set to processing by hand.
-const BY_HAND: (&str, Millis) = ("operator", 30_000);
+/// Worker id of a message that was set to processing by hand.
+const BY_HAND: &str = "operator";
 
 /// Who edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Editor {
-    /// The author, by the edit token: a message has so many edits.
-    Author,
+    /// The author, by the edit token: a message has so many edits. Who sent the edit, if that is known.
+    Author(Option<Sender>),
     /// An operator, who may edit without end.
     Operator,
 }
@@ -35,7 +38,7 @@ impl Queue {
     /// Changes a message.
     ///
     /// # Errors
-    /// `NotFound`; `WrongStatus` on a tombstone, for a priority where the message does not wait, and for a status that
+    /// `NotFound`; `Blocked`; `Hidden`; `WrongStatus` on a tombstone, for a priority where the message does not wait, and for a status that
     /// does not lead on from the present one; `QueueFull` where a failed one is to wait again; `TooManyEdits`. Then nothing
     /// is changed.
     pub fn update(
@@ -46,8 +49,18 @@ impl Queue {
         at: &mut At<'_>,
     ) -> Result<Record, Rejection> {
         let mut record = self.record(id).ok_or(Rejection::NotFound(id))?.clone();
+        if let Editor::Author(sender) = editor {
+            self.check_blocked(sender, at.now)?;
+            // The token proves that they are its author, whatever secret they bring now.
+            if let Some(author) = record.content.sender.map(|sender| sender.author) {
+                self.check_source(Source::Author(author), at.now)?;
+            }
+        }
         if record.state.deleted {
             return Err(Rejection::WrongStatus(format!("the message {id} is deleted; it cannot be changed")));
+        }
+        if record.state.hidden {
+            return Err(Rejection::Hidden(id));
         }
         let step = update.status.map(|to| step(&record, to)).transpose()?.flatten();
         if let Some(Step::Retry) = step {
@@ -73,7 +86,7 @@ impl Queue {
             }
         }
         if record != before {
-            if editor == Editor::Author {
+            if let Editor::Author(_) = editor {
                 self.count_edit(&mut record.state)?;
             }
             if let Some(work) = &mut record.state.work {
@@ -85,17 +98,21 @@ impl Queue {
         Ok(match step {
             None => record,
             Some(Step::Claim) => {
-                let (worker_id, lease_ms) = BY_HAND;
-                let by = ClaimBy { worker_id: worker_id.to_owned(), session_id: None, lease_ms };
+                let by = ClaimBy::new(BY_HAND.to_owned(), None, None);
                 self.claimed(record, &by, at).record
             }
             Some(Step::Complete) => {
                 self.tell_holder(&record);
+                // The claim did not finish it: an answer that its worker still brings is refused, not taken for a repeat.
+                record.end_attempt(AttemptEnd::CalledOff, at.wall);
+                if let Some(work) = &mut record.state.work {
+                    work.claim = None;
+                }
                 self.completed(record, None, at.wall)
             }
             Some(Step::Release) => {
                 self.tell_holder(&record);
-                self.released(record)
+                self.released(record, AttemptEnd::CalledOff)
             }
             Some(Step::Retry) => self.retried(record, at.now),
             Some(Step::Cancel) => self.cancelled(record),
@@ -121,28 +138,76 @@ impl Queue {
             return Ok(record);
         }
         self.tell_holder(&record);
+        let wall = self.wall();
         Arc::make_mut(&mut record.content).text.clear();
         record.state.deleted = true;
         if let Some(work) = &mut record.state.work {
             // An error may quote the text.
-            work.errors.clear();
+            work.forget_errors();
             if matches!(work.status, Status::Pending | Status::Processing) {
-                Self::call_off(work);
+                Self::call_off(work, wall);
             }
         }
         Ok(self.change(ChangeKind::Deleted, record.content, record.state))
+    }
+
+    /// Hides a message: to all but operators it looks deleted, and its text stays stored. Live work is called off, as by a
+    /// cancellation. Hiding twice changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus` on a tombstone.
+    pub fn hide(&mut self, id: Uuid) -> Result<Record, Rejection> {
+        let mut record = self.present(id)?;
+        if record.state.hidden {
+            return Ok(record);
+        }
+        self.tell_holder(&record);
+        let wall = self.wall();
+        record.state.hidden = true;
+        if let Some(work) = &mut record.state.work
+            && matches!(work.status, Status::Pending | Status::Processing)
+        {
+            Self::call_off(work, wall);
+        }
+        Ok(self.change(ChangeKind::Hidden, record.content, record.state))
+    }
+
+    /// Shows a hidden message again, at its place. Work that was called off stays so; a retry puts it back. Nothing happens
+    /// to one that is not hidden.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus` on a tombstone.
+    pub fn unhide(&mut self, id: Uuid) -> Result<Record, Rejection> {
+        let mut record = self.present(id)?;
+        if !record.state.hidden {
+            return Ok(record);
+        }
+        record.state.hidden = false;
+        Ok(self.change(ChangeKind::Restored, record.content, record.state))
+    }
+
+    /// A message that was not deleted.
+    fn present(&self, id: Uuid) -> Result<Record, Rejection> {
+        let record = self.record(id).ok_or(Rejection::NotFound(id))?;
+        if record.state.deleted {
+            let gone = format!("the message {id} is deleted: its text is gone");
+            return Err(Rejection::WrongStatus(gone));
+        }
+        Ok(record.clone())
     }
 
     /// Puts a failed message back to pending with fresh counters; when its author wanted it to expire counts no more. A message that waits already is left as it is. It has
     /// to find room as a new one has; only what was not given up goes back to pending however many wait.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyCompleted`, `WrongStatus` where a worker holds it or it is deleted, `QueueFull`.
+    /// `NotFound`, `AlreadyCompleted`, `Cancelled` if it is deleted, `Hidden`, `WrongStatus` where a worker holds it,
+    /// `QueueFull`.
     pub fn retry(&mut self, id: Uuid, now: Millis) -> Result<Record, Rejection> {
         let (record, work) = self.work(id)?;
         match work.status {
             Status::Pending => Ok(record),
             Status::Failed if record.state.deleted => Err(Rejection::Cancelled),
+            Status::Failed if record.state.hidden => Err(Rejection::Hidden(id)),
             Status::Failed => {
                 self.check_room(entity(&record))?;
                 self.check_bytes(record.unfinished_bytes())?;
@@ -176,6 +241,8 @@ impl Queue {
                 claims: work.claims,
                 uncounted: work.claims,
                 errors: std::mem::take(&mut work.errors),
+                errors_forgotten: work.errors_forgotten,
+                past_attempts: std::mem::take(&mut work.past_attempts),
                 expires_at,
                 ..Work::pending(work.priority, work.base)
             };
@@ -183,10 +250,11 @@ impl Queue {
         self.change(ChangeKind::Retried, record.content, record.state)
     }
 
-    fn cancelled(&mut self, mut record: Record) -> Record {
+    pub(super) fn cancelled(&mut self, mut record: Record) -> Record {
         self.tell_holder(&record);
+        let wall = self.wall();
         if let Some(work) = &mut record.state.work {
-            Self::call_off(work);
+            Self::call_off(work, wall);
         }
         self.change(ChangeKind::Cancelled, record.content, record.state)
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Address, At, Author, Change, ChangeKind, Claimant, Content, ConversationId, Millis, Queue, Record,
-    Rejection, Sender, State, Violation, Work,
+    Address, At, Author, Change, ChangeKind, Claimant, Content, ConversationId, Millis, Origin, Queue,
+    Record, Rejection, Sender, State, Violation, Work,
 };
 
 /// How long an idempotency key answers for the first request that used it: 24 h.
@@ -48,6 +48,8 @@ pub struct NewMessage {
     pub session_id: Option<String>,
     /// Who sent it; none if the caller has no share.
     pub sender: Option<Sender>,
+    /// The request; none if it came without a name.
+    pub origin: Option<Box<Origin>>,
     /// Who asks for its conversation; none if conversations are nobody's, or the caller has a role.
     pub claimant: Option<Claimant>,
 }
@@ -63,6 +65,8 @@ pub struct Request {
     pub key: RequestKey,
     /// What tells this request from another with the same key.
     pub fingerprint: [u8; 16],
+    /// The key that it had before its visitor was handed the secret that it brings: that of their address.
+    pub before: Option<RequestKey>,
 }
 
 /// A request with an idempotency key that stored a message.
@@ -96,13 +100,15 @@ pub struct Posted {
     pub record: Record,
     /// True where an earlier request with the same key had stored it.
     pub replayed: bool,
+    /// True if its conversation belongs to the secret of its visitor, brought or made for the answer.
+    pub owns_conversation: bool,
 }
 
 impl Queue {
     /// Stores a message, or answers what the first request with the same key was answered.
     ///
     /// # Errors
-    /// `Invalid` where `reply_to` names no message or a time is out of range, `IdempotencyConflict`, `ConversationTaken`, `QueueFull`.
+    /// `Invalid` where `reply_to` names no message or a time is out of range, `IdempotencyConflict`, `Blocked`, `ConversationTaken`, `QueueFull`.
     pub fn post(
         &mut self,
         new: NewMessage,
@@ -111,19 +117,22 @@ impl Queue {
     ) -> Result<Posted, Rejection> {
         let conversation = self.conversation_of(&new);
         if let Some(request) = &request
-            && let Some(first) = self.request(request.key).filter(|first| !first.is_over(at.now))
+            && let Some(first) = self.first_of(request, &new, at.now)
         {
             if first.fingerprint != request.fingerprint {
                 return Err(Rejection::IdempotencyConflict);
             }
             // The request says all that the first answer said; only what the server had chosen is looked up. The
             // message that it answers may be gone by now.
+            let (id, posted, at, stamp) = (first.id, first.posted, first.at, first.timestamp);
             let conversation = conversation.unwrap_or_default();
-            let work = self.new_work(&new, first.at);
-            let record = record_of(new, conversation, first.id, first.posted, first.timestamp, work);
-            return Ok(Posted { record, replayed: true });
+            let owns_conversation = self.owns_conversation(&new);
+            let work = self.new_work(&new, at);
+            let record = record_of(new, conversation, id, posted, stamp, work);
+            return Ok(Posted { record, replayed: true, owns_conversation });
         }
         let conversation = conversation?;
+        self.check_blocked(new.sender, at.now)?;
         self.check_owner(&new)?;
         if let Some(address) = &new.address {
             check_times(address, at.wall)?;
@@ -137,7 +146,7 @@ impl Queue {
         if record.is_unfinished() {
             self.check_bytes(record.unfinished_bytes())?;
         }
-        let request = request.map(|Request { key, fingerprint }| Requested {
+        let request = request.map(|Request { key, fingerprint, .. }| Requested {
             key,
             fingerprint,
             id,
@@ -145,9 +154,20 @@ impl Queue {
             timestamp: at.stamp,
             at: at.now,
         });
-        self.take_conversation(record.content.conversation, claimant);
+        let owns_conversation = self.take_conversation(record.content.conversation, claimant);
         self.commit(Change { kind: ChangeKind::Posted, record: record.clone(), request });
-        Ok(Posted { record, replayed: false })
+        Ok(Posted { record, replayed: false, owns_conversation })
+    }
+
+    /// The request that came first with this key, if that still counts. A visitor who was handed a secret by it, and repeats it
+    /// because the rest of the answer was lost, brings that secret now; their request was one of their address before.
+    fn first_of(&mut self, request: &Request, new: &NewMessage, now: Millis) -> Option<Requested> {
+        let brings_back = request.before.is_some() && self.brings_secret_back(new);
+        let known = |key| self.request(key).filter(|first| !first.is_over(now)).cloned();
+        known(request.key).or_else(|| {
+            let first = known(request.before.filter(|_| brings_back)?)?;
+            (first.fingerprint == request.fingerprint).then_some(first)
+        })
     }
 
     /// The work in a message that is posted at `now`. Its times are service time: authors know only the wall clock, and
@@ -157,7 +177,7 @@ impl Queue {
         let not_before = address.not_before.map(|due| self.heard(due)).filter(|due| *due > now);
         let start = not_before.unwrap_or(now);
         let for_later = not_before.is_some();
-        let base = new.sender.map_or(start, |sender| self.shares.base(sender.author, for_later, start));
+        let base = new.sender.map_or(start, |sender| self.shares.base(sender, for_later, start));
         let wanted = address.expires_at.map(|end| self.heard(end));
         let expires_at = self.expiry(start).into_iter().chain(wanted).min();
         Some(Box::new(Work { not_before, expires_at, ..Work::pending(new.priority, base) }))
@@ -221,7 +241,7 @@ fn record_of(
     work: Option<Box<Work>>,
 ) -> Record {
     let is_for_later = work.as_ref().is_some_and(|work| work.is_for_later());
-    let state = State { seq: posted, eq_score: new.eq_score, deleted: false, edits: 0, work };
+    let state = State { seq: posted, eq_score: new.eq_score, work, ..State::default() };
     // What was due when it was posted was not posted for later.
     let address = new.address.map(|address| {
         let not_before = address.not_before.filter(|_| is_for_later);
@@ -240,6 +260,7 @@ fn record_of(
         conversation,
         address,
         sender: new.sender,
+        origin: new.origin,
     };
     Record { content: Arc::new(content), state }
 }

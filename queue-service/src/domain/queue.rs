@@ -3,6 +3,8 @@
 //! One writer owns it. A rule reads it, decides, and calls [`Queue::change`]; nothing else changes a message. Leases'
 //! ends and the takers of work live here too, in memory only: they are not changes.
 
+mod live;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -11,105 +13,13 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, ChangeKind, Content, EntityLimits, Event, Ids, Pause, Record, Rejection, RequestKey, Requested,
-    State, Status, TakerId, Work, lines::Lines, owner::Owners, post::FULL_RETRY_MS, shares::Shares,
-    takers::Takers, throttle::Throttle,
+    Change, ChangeKind, Content, Event, Ids, Measured, Millis, Moment, Pause, QueueRules, Record, Rejection,
+    RequestKey, Requested, State, acts::ActLog, blocks::Blocks, lines::Lines, owner::Owners,
+    post::FULL_RETRY_MS, selection::Selections, shares::Shares, takers::Takers, throttle::Throttle,
 };
+use live::goes_on;
 
-/// Milliseconds: a point in time since the Unix epoch, or a span.
-pub type Millis = i64;
-
-/// A moment as the service tells it, both in Unix milliseconds. See `writer/clock.rs`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moment {
-    /// Service time: spans begin and end by it. It runs by the monotonic clock, and no step of the wall clock moves it.
-    pub now: Millis,
-    /// The wall clock: what clients are shown, and what stamps are taken from.
-    pub wall: Millis,
-}
-
-impl Moment {
-    /// A moment of a clock that is right: both times are the same.
-    pub fn of(time: Millis) -> Self {
-        Self { now: time, wall: time }
-    }
-}
-
-/// The moment in which a command is decided, and the randomness that it may use.
-pub struct At<'a> {
-    /// Service time: spans begin and end by it.
-    pub now: Millis,
-    /// The wall clock: what clients are shown.
-    pub wall: Millis,
-    /// The time stamp of messages posted in this commit; greater than that of the commit before.
-    pub stamp: Millis,
-    /// 128 fresh random bits a call.
-    pub fresh: &'a mut dyn FnMut() -> [u8; 16],
-}
-
-/// The settings of the queue's rules.
-#[derive(Debug, Clone)]
-pub struct QueueRules {
-    /// Time waited that counts as one level of priority; 0 makes priority strict.
-    pub aging_ms: Millis,
-    /// Hand out one message at a time per conversation.
-    pub one_per_conversation: bool,
-    /// Most messages that may wait in all.
-    pub max_pending: usize,
-    /// Most messages that may wait for one entity.
-    pub max_pending_per_entity: usize,
-    /// Most bytes that unfinished messages may hold in memory, by estimate.
-    pub max_pending_bytes: usize,
-    /// Give up after this many failures.
-    pub max_failures: u32,
-    /// Give up after this many leases that ended without a result.
-    pub max_expiries: u32,
-    /// Give up after this many claims in all, however they ended; an operator's retry begins again.
-    pub max_attempts: u32,
-    /// How many times a message may be edited; operators may go on.
-    pub max_edits: u32,
-    /// By how much an author's next message counts as younger than the last one that waits; 0 gives all the same.
-    pub fair_share_ms: Millis,
-    /// Give up what has waited this long.
-    pub pending_expiry_ms: Option<Millis>,
-    /// How much of an entity's work is handed out.
-    pub entity_limits: EntityLimits,
-}
-
-impl Default for QueueRules {
-    fn default() -> Self {
-        Self {
-            aging_ms: 60_000,
-            one_per_conversation: true,
-            max_pending: 100_000,
-            max_pending_per_entity: 10_000,
-            max_pending_bytes: 256 * 1024 * 1024,
-            max_failures: 5,
-            max_expiries: 3,
-            max_attempts: 20,
-            max_edits: 100,
-            fair_share_ms: 10_000,
-            pending_expiry_ms: None,
-            entity_limits: EntityLimits::default(),
-        }
-    }
-}
-
-/// A lease's end, in service time: in memory only, so that a renewal costs no write.
-#[derive(Debug)]
-pub(super) struct Term {
-    pub(super) ends: Millis,
-    /// When the message was claimed.
-    pub(super) since: Millis,
-    pub(super) taker: Option<TakerId>,
-}
-
-#[derive(Debug)]
-pub(super) struct Live {
-    pub(super) record: Record,
-    /// Set while it is processing.
-    pub(super) term: Option<Term>,
-}
+pub(super) use live::{Live, Term};
 
 /// The state of the queue.
 #[derive(Debug)]
@@ -131,6 +41,9 @@ pub struct Queue {
     pub(super) shares: Shares,
     pub(super) throttle: Throttle,
     pub(super) pauses: Vec<Pause>,
+    pub(super) acts: ActLog,
+    pub(super) blocks: Blocks,
+    pub(super) selections: Selections,
     /// What waits and is to be given up at a time.
     expiring: BTreeSet<(Millis, u64)>,
     waiting: HashMap<String, usize>,
@@ -138,9 +51,12 @@ pub struct Queue {
     /// Bytes of all live messages.
     live_bytes: usize,
     leases: BTreeSet<(Millis, u64)>,
+    /// When what waits may be handed out again to who lost it last.
+    returning: BTreeSet<(Millis, u64)>,
     pub(super) takers: Takers,
     changes: Vec<Change>,
     pub(super) events: Vec<Event>,
+    pub(super) measured: Measured,
 }
 
 impl Queue {
@@ -153,11 +69,15 @@ impl Queue {
         live: Vec<Record>,
         moment: Moment,
     ) -> Self {
+        let max_worker_claims = rules.max_worker_claims;
         let mut queue = Self {
             lines: Lines::new(rules.aging_ms, rules.one_per_conversation),
-            shares: Shares::new(rules.fair_share_ms),
+            shares: Shares::new(rules.fair_share_ms, rules.address_share_ms),
             throttle: Throttle::new(rules.entity_limits.clone()),
             pauses: Vec::new(),
+            acts: ActLog::new(rules.max_acts),
+            blocks: Blocks::new(rules.max_blocks),
+            selections: Selections::default(),
             expiring: BTreeSet::new(),
             rules,
             ids,
@@ -173,9 +93,11 @@ impl Queue {
             waiting_in_all: 0,
             live_bytes: 0,
             leases: BTreeSet::new(),
-            takers: Takers::default(),
+            returning: BTreeSet::new(),
+            takers: Takers::new(max_worker_claims),
             changes: Vec::new(),
             events: Vec::new(),
+            measured: Measured::default(),
         };
         for record in live {
             let posted = record.content.posted;
@@ -308,6 +230,7 @@ impl Queue {
     }
 
     pub(super) fn commit(&mut self, change: Change) {
+        self.measure(&change);
         self.apply(&change);
         self.changes.push(change);
     }
@@ -335,12 +258,14 @@ impl Queue {
     }
 
     /// When the queue has to be looked at again: the end of a lease or of a waiting claim, a message that is due or expires,
-    /// an entity that may be handed out again.
+    /// an entity that may be handed out again, a block that ends.
     pub fn next_deadline(&self) -> Option<Millis> {
         let lease = self.leases.first().map(|(ends, _)| *ends);
         let expiry = self.expiring.first().map(|(due, _)| *due);
+        let returning = self.returning.first().map(|(due, _)| *due);
         let others = [self.lines.next_wake(), self.takers.next_deadline(), self.throttle.next_deadline()];
-        others.into_iter().chain([lease, expiry]).flatten().min()
+        let deadlines = [lease, expiry, returning, self.blocks.next_deadline()];
+        others.into_iter().chain(deadlines).flatten().min()
     }
 
     /// The first message that waits and whose time is over at `now`.
@@ -353,106 +278,11 @@ impl Queue {
         self.leases.first().filter(|(ends, _)| *ends <= now).map(|(_, posted)| *posted)
     }
 
-    /// Moves the end of a lease, and returns it.
-    pub(super) fn set_term(&mut self, posted: u64, ends: Millis) -> Millis {
-        if let Some(term) = self.live.get_mut(&posted).and_then(|live| live.term.as_mut()) {
-            self.leases.remove(&(term.ends, posted));
-            self.leases.insert((ends, posted));
-            term.ends = ends;
+    /// Forgets the times at which messages may be handed out again to who lost them, once they have come.
+    pub(super) fn let_return(&mut self, now: Millis) {
+        while self.returning.first().is_some_and(|(due, _)| *due <= now) {
+            self.returning.pop_first();
         }
-        ends
-    }
-
-    /// Notes which taker a lease counts against.
-    pub(super) fn set_taker(&mut self, posted: u64, taker: Option<TakerId>) {
-        if let Some(term) = self.live.get_mut(&posted).and_then(|live| live.term.as_mut()) {
-            self.takers.unhold(term.taker, posted);
-            term.taker = taker;
-            self.takers.hold(taker, posted);
-        }
-    }
-
-    fn index(&mut self, record: Record) {
-        let (id, posted) = (record.content.id, record.content.posted);
-        let Some(work) = record.state.work.clone() else {
-            self.visiting.insert(id, record);
-            return;
-        };
-        let term = match work.status {
-            Status::Pending => {
-                self.lines.enter(&record, &work);
-                self.shares.enter(&record, &work);
-                self.expiring.extend(work.expires_at.map(|due| (due, posted)));
-                *self.waiting.entry(entity(&record).to_owned()).or_default() += 1;
-                self.waiting_in_all += 1;
-                None
-            }
-            Status::Processing => Some(self.open_term(&record, &work)),
-            Status::Complete | Status::Failed => {
-                self.visiting.insert(id, record);
-                return;
-            }
-        };
-        self.live_ids.insert(id, posted);
-        self.live_bytes += record.unfinished_bytes();
-        self.live.insert(posted, Live { record, term });
-    }
-
-    fn open_term(&mut self, record: &Record, work: &Work) -> Term {
-        let posted = record.content.posted;
-        let claim = work.claim.as_ref().expect("only a claim makes work processing");
-        let since = self.since(claim.at);
-        let ends = claim.first_end(since);
-        self.lines.begin(record);
-        self.throttle.begin(entity(record));
-        self.reconsider(entity(record));
-        self.leases.insert((ends, posted));
-        self.takers.open_lease(claim, posted);
-        Term { ends, since, taker: None }
-    }
-
-    fn unindex(&mut self, id: Uuid) {
-        let Some(live) = self.live_ids.remove(&id).and_then(|posted| self.live.remove(&posted)) else {
-            return;
-        };
-        let Live { record, term } = live;
-        self.live_bytes -= record.unfinished_bytes();
-        let posted = record.content.posted;
-        let work = record.state.work.as_ref().expect("live messages have work");
-        if let Some(term) = term {
-            self.lines.end(&record);
-            self.throttle.end(entity(&record));
-            self.reconsider(entity(&record));
-            self.leases.remove(&(term.ends, posted));
-            self.takers.unhold(term.taker, posted);
-            self.takers.close_lease(work.claim.as_ref(), posted);
-            return;
-        }
-        self.lines.leave(&record, work);
-        self.shares.leave(&record, work);
-        if let Some(due) = work.expires_at {
-            self.expiring.remove(&(due, posted));
-        }
-        self.waiting_in_all -= 1;
-        let entity = entity(&record);
-        if let Some(count) = self.waiting.get_mut(entity) {
-            *count -= 1;
-            if *count == 0 {
-                self.waiting.remove(entity);
-            }
-        }
-    }
-}
-
-/// True where a change leaves the claim on a message as it was: an edit in the middle of the work.
-fn goes_on(before: &Record, after: &Record) -> bool {
-    match (&before.state.work, &after.state.work) {
-        (Some(before), Some(after)) => {
-            before.status == Status::Processing
-                && after.status == Status::Processing
-                && before.claim.as_ref().map(|c| c.token) == after.claim.as_ref().map(|c| c.token)
-        }
-        _ => false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a command was refused. A refused command changes nothing.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use uuid::Uuid;
 
 use super::{Millis, Status, Violation};
@@ -53,12 +55,57 @@ pub enum Rejection {
         /// When to try again.
         retry_after_ms: Millis,
     },
+    /// A claim by a worker that pauses, because its leases end without results.
+    #[error(
+        "the worker {worker_id:?} has lost {lost} leases in a row without a result and pauses; nothing was claimed, try again \
+         later"
+    )]
+    WorkerPaused {
+        /// The worker.
+        worker_id: String,
+        /// How many leases it has lost in a row.
+        lost: u32,
+        /// When to try again.
+        retry_after_ms: Millis,
+    },
+    /// A claim by a worker that holds as many messages as it may without a session.
+    #[error("the worker {worker_id:?} holds as many messages as it may ({limit}{}); finish or release one first", after_losses(*lost))]
+    TooManyClaims {
+        /// The worker.
+        worker_id: String,
+        /// How many it may hold.
+        limit: usize,
+        /// How many leases it has lost in a row.
+        lost: u32,
+    },
     /// Too many entities are paused.
     #[error("{limit} entities are paused, which is the limit; resume one first")]
     TooManyPaused {
         /// The limit.
         limit: usize,
     },
+    /// The author or their address is blocked.
+    #[error(
+        "an operator has paused posting from here until {}; until then you can read on. Nothing was changed",
+        time(*until)
+    )]
+    Blocked {
+        /// Until when, by the wall clock.
+        until: Millis,
+    },
+    /// Too many authors and addresses are blocked.
+    #[error(
+        "{limit} authors and addresses are blocked, which is the limit (--max-blocks); lift a block first"
+    )]
+    TooManyBlocks {
+        /// The limit.
+        limit: usize,
+    },
+    /// The message is hidden.
+    #[error(
+        "the message {0} is hidden by an operator: it can be removed, and changed or retried once it is shown again"
+    )]
+    Hidden(Uuid),
     /// The message was edited as often as it may be.
     #[error("the message was edited {limit} times, which is the limit; nothing was changed")]
     TooManyEdits {
@@ -68,8 +115,9 @@ pub enum Rejection {
     /// The caller's lease is over: another claim holds the message, or it waits for one.
     #[error("the lease is lost: {0}; stop working on this message")]
     LeaseLost(&'static str),
-    /// Another claim finished the message.
-    #[error("the message was completed under another claim")]
+    /// The message is finished, and not by this completion: another claim or an operator finished it, or this claim did
+    /// without a reply.
+    #[error("the message was completed already, and not with this answer; nothing was stored")]
     AlreadyCompleted,
     /// The message was cancelled or deleted.
     #[error("the message was cancelled")]
@@ -115,6 +163,19 @@ impl Rejection {
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
+}
+
+fn after_losses(lost: u32) -> String {
+    match lost {
+        0 => String::new(),
+        lost => format!(", after {lost} leases in a row without a result"),
+    }
+}
+
+/// A time as people read it, in UTC.
+fn time(at: Millis) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(at.max(0).unsigned_abs());
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 fn place(entity: Option<&str>) -> String {

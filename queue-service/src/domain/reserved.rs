@@ -191,6 +191,7 @@ mod tests {
             human: None,
             session_id: None,
             sender: None,
+            origin: None,
             claimant: None,
         }
     }

@@ -7,13 +7,36 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SenderKey(pub [u8; 16]);
 
+impl SenderKey {
+    /// The form in which operators see it: 32 hex digits.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// Reads that form; `None` if it is not 32 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut key = [0; 16];
+        hex::decode_to_slice(text, &mut key).ok()?;
+        Some(Self(key))
+    }
+}
+
 impl fmt::Debug for SenderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
 }
 
-/// Who sent a message. It is stored with the message and never shown to clients.
+/// Whom an operator names: somebody, or wherever they post from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Somebody, whatever names they type.
+    Author(SenderKey),
+    /// Everybody at an address.
+    Address(SenderKey),
+}
+
+/// Who sent a message. It is stored with the message and shown to operators only.
 ///
 /// A message without a sender came from a caller who has none (a worker or an operator, or a reply that a completion
 /// stored); it has no share of its own and is never blocked.

@@ -1,14 +1,15 @@
 //! Who takes work: streams in mode LEASE, and claims that wait.
 //!
-//! All of it lives in memory: a taker is gone with its connection. A session outlives its streams as long as it holds
-//! leases, so that a worker that reconnects gets back what it was working on.
+//! All of it lives in memory: a taker is gone with its connection; what its session holds is not ([`sessions`]).
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    ops::Bound::{Excluded, Unbounded},
-};
+mod sessions;
 
-use super::{Claim, ClaimBy, LeaseRef, Leased, Millis};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{ClaimBy, LeaseRef, Leased, Millis, OwnName, Rejection, trust::Workers};
+
+pub(super) use sessions::Session;
+pub use sessions::{SessionView, SessionsAfter};
 
 /// Names a taker within one process.
 pub type TakerId = u64;
@@ -20,10 +21,12 @@ pub struct Taker {
     pub by: ClaimBy,
     /// The entities that it answers; all where empty.
     pub entities: Vec<String>,
-    /// How many unfinished messages its session may hold.
+    /// How many unfinished messages its session may hold, or its worker without one.
     pub max_in_flight: usize,
     /// A claim that waits: it takes one message, or none once this time has come.
     pub until: Option<Millis>,
+    /// Why its session takes nothing for now, if it says so.
+    pub holds_back: Option<String>,
 }
 
 /// What a taker is to be told after the commit.
@@ -35,21 +38,23 @@ pub enum Event {
     Cancelled(TakerId, uuid::Uuid),
     /// It waited long enough.
     Nothing(TakerId),
+    /// A claim that waits is refused: its worker may not claim more now.
+    Refused(TakerId, Rejection),
 }
 
 impl Event {
     /// Who is to be told.
     pub fn taker(&self) -> TakerId {
         match self {
-            Self::Work(id, _) | Self::Cancelled(id, _) | Self::Nothing(id) => *id,
+            Self::Work(id, _) | Self::Cancelled(id, _) | Self::Nothing(id) | Self::Refused(id, _) => *id,
         }
     }
 
     /// True where the taker is told nothing more: it was a claim that waited.
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Work(_, leased) => leased.session_id().is_none(),
-            Self::Nothing(_) => true,
+            Self::Work(_, leased) => leased.session().is_none(),
+            Self::Nothing(_) | Self::Refused(..) => true,
             Self::Cancelled(..) => false,
         }
     }
@@ -60,38 +65,9 @@ impl Event {
         match self {
             Self::Work(_, leased) if leased.again => None,
             Self::Work(_, leased) => Some(leased.lease()),
-            Self::Cancelled(..) | Self::Nothing(_) => None,
+            Self::Cancelled(..) | Self::Nothing(_) | Self::Refused(..) => None,
         }
     }
-}
-
-/// One session of a worker, or what a worker holds without one, as statistics show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionView {
-    /// Name of the worker.
-    pub worker_id: String,
-    /// The session; empty for the claims of a worker that were made without one.
-    pub session_id: String,
-    /// Its open streams.
-    pub streams: usize,
-    /// The leases that it holds.
-    pub leases: usize,
-    /// When it claimed last; of what it held at a restart, when that was.
-    pub last_claim_at: Option<Millis>,
-    /// When it renewed last.
-    pub last_renew_at: Option<Millis>,
-}
-
-/// A position in the list of sessions: first come those with an id, in the order of their ids, then the workers that hold
-/// something without one, in the order of their names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionsAfter {
-    /// Before all.
-    Start,
-    /// Behind the session with this id.
-    Session(String),
-    /// Behind the worker with this name.
-    Worker(String),
 }
 
 #[derive(Debug)]
@@ -101,32 +77,6 @@ pub(super) struct Seat {
     pub(super) held: BTreeSet<u64>,
     /// True where its session has opened the same stream again: this one is given nothing more, it may be dead.
     superseded: bool,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Session {
-    worker_id: String,
-    pub(super) streams: BTreeSet<TakerId>,
-    pub(super) leases: BTreeSet<u64>,
-    last_claim_at: Option<Millis>,
-    last_renew_at: Option<Millis>,
-}
-
-impl Session {
-    fn is_gone(&self) -> bool {
-        self.streams.is_empty() && self.leases.is_empty()
-    }
-
-    fn view(&self, session_id: &str) -> SessionView {
-        SessionView {
-            worker_id: self.worker_id.clone(),
-            session_id: session_id.to_owned(),
-            streams: self.streams.len(),
-            leases: self.leases.len(),
-            last_claim_at: self.last_claim_at,
-            last_renew_at: self.last_renew_at,
-        }
-    }
 }
 
 /// All takers.
@@ -141,14 +91,22 @@ pub(super) struct Takers {
     hungry_for_all: usize,
     pub(super) last_served: TakerId,
     pub(super) deadlines: BTreeSet<(Millis, TakerId)>,
-    pub(super) sessions: BTreeMap<String, Session>,
-    /// What workers hold without a session, by their names: to be shown only, nothing is decided by it.
-    alone: BTreeMap<String, Session>,
+    pub(super) sessions: BTreeMap<OwnName, Session>,
+    /// What workers hold without a session, by their names.
+    pub(super) alone: BTreeMap<OwnName, Session>,
+    /// How many messages a worker may hold without a session.
+    pub(super) max_worker_claims: usize,
+    pub(super) workers: Workers,
 }
 
 impl Takers {
+    pub(super) fn new(max_worker_claims: usize) -> Self {
+        Self { max_worker_claims, ..Self::default() }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(until, _)| *until)
+        let waiting = self.deadlines.first().map(|(until, _)| *until);
+        waiting.into_iter().chain(self.workers.next_deadline()).min()
     }
 
     pub(super) fn hold(&mut self, taker: Option<TakerId>, posted: u64) {
@@ -163,23 +121,22 @@ impl Takers {
         }
     }
 
-    /// True where a taker may take one more: what counts is what its whole session holds.
+    /// True where a taker may take one more.
     pub(super) fn has_room(&self, seat: &Seat) -> bool {
-        let session = seat.taker.by.session_id.as_ref().and_then(|id| self.sessions.get(id));
-        !seat.superseded && session.is_none_or(|session| session.leases.len() < seat.taker.max_in_flight)
+        !seat.superseded && self.may_hold_more(&seat.taker.by, seat.taker.max_in_flight)
     }
 
-    /// Notes which streams of a session may take more.
-    fn recount(&mut self, session_id: &str) {
-        let Some(session) = self.sessions.get(session_id) else { return };
-        for id in session.streams.clone() {
-            let has_room = self.seats.get(&id).is_some_and(|seat| self.has_room(seat));
-            self.set_hungry(id, has_room);
-        }
+    /// True if somebody of another worker may take more of this entity.
+    pub(super) fn has_others(&self, worker: &OwnName, entity: &str) -> bool {
+        let answers = |taker: &Taker| {
+            taker.by.worker != *worker
+                && (taker.entities.is_empty() || taker.entities.iter().any(|answered| answered == entity))
+        };
+        self.hungry.iter().filter_map(|id| self.seats.get(id)).any(|seat| answers(&seat.taker))
     }
 
     /// Notes whether a taker may take more.
-    fn set_hungry(&mut self, id: TakerId, is_hungry: bool) {
+    pub(super) fn set_hungry(&mut self, id: TakerId, is_hungry: bool) {
         let changed = if is_hungry { self.hungry.insert(id) } else { self.hungry.remove(&id) };
         let Some(seat) = self.seats.get(&id).filter(|_| changed) else { return };
         let entities = &seat.taker.entities;
@@ -211,117 +168,39 @@ impl Takers {
         }
     }
 
-    /// Those among whom the holder of a claim is, and its name there.
-    fn holders<'a>(&mut self, claim: &'a Claim) -> (&mut BTreeMap<String, Session>, &'a String) {
-        match &claim.session_id {
-            Some(session_id) => (&mut self.sessions, session_id),
-            None => (&mut self.alone, &claim.worker_id),
-        }
-    }
-
-    pub(super) fn open_lease(&mut self, claim: &Claim, posted: u64) {
-        let (holders, name) = self.holders(claim);
-        let holder = holders.entry(name.clone()).or_default();
-        holder.worker_id.clone_from(&claim.worker_id);
-        holder.leases.insert(posted);
-        holder.last_claim_at = holder.last_claim_at.max(Some(claim.at));
-        if let Some(session_id) = &claim.session_id {
-            self.recount(session_id);
-        }
-    }
-
-    pub(super) fn close_lease(&mut self, claim: Option<&Claim>, posted: u64) {
-        let Some(claim) = claim else { return };
-        let (holders, name) = self.holders(claim);
-        if let Some(holder) = holders.get_mut(name) {
-            holder.leases.remove(&posted);
-            if holder.is_gone() {
-                holders.remove(name);
-            }
-        }
-        if let Some(session_id) = &claim.session_id {
-            self.recount(session_id);
-        }
-    }
-
-    pub(super) fn note_renewal(&mut self, claim: &Claim, now: Millis) {
-        let (holders, name) = self.holders(claim);
-        if let Some(holder) = holders.get_mut(name) {
-            holder.last_renew_at = Some(now);
-        }
-    }
-
-    /// After a restart nobody has been heard of, and nobody is silent yet.
-    pub(super) fn begin_again(&mut self, now: Millis) {
-        for holder in self.sessions.values_mut().chain(self.alone.values_mut()) {
-            holder.last_claim_at = Some(now);
-        }
-    }
-
-    fn forget_if_gone(&mut self, session_id: &str) {
-        if self.sessions.get(session_id).is_some_and(Session::is_gone) {
-            self.sessions.remove(session_id);
-        }
-    }
-
     /// Seats a taker. Returns what streams hold that it supersedes.
     pub(super) fn add(&mut self, id: TakerId, taker: Taker) -> Vec<u64> {
         if let Some(until) = taker.until {
             self.deadlines.insert((until, id));
         }
-        let session_id = taker.by.session_id.clone();
-        let superseded = session_id.as_ref().map(|session_id| self.enter_session(session_id, id, &taker));
-        self.seats.insert(id, Seat { taker, held: BTreeSet::new(), superseded: false });
-        self.set_hungry(id, true);
-        if let Some(session_id) = &session_id {
-            self.recount(session_id);
+        let session_name = taker.by.session.clone();
+        let superseded =
+            session_name.as_ref().map(|session_name| self.enter_session(session_name, id, &taker));
+        self.workers.enter(&taker.by.worker, id);
+        let seat = Seat { taker, held: BTreeSet::new(), superseded: false };
+        let may_take = self.has_room(&seat);
+        self.seats.insert(id, seat);
+        self.set_hungry(id, may_take);
+        if let Some(session_name) = &session_name {
+            self.recount(session_name);
         }
         superseded.unwrap_or_default()
-    }
-
-    fn enter_session(&mut self, session_id: &str, id: TakerId, taker: &Taker) -> Vec<u64> {
-        let session = self.sessions.entry(session_id.to_owned()).or_default();
-        session.worker_id.clone_from(&taker.by.worker_id);
-        let mut held = Vec::new();
-        for older in &session.streams {
-            if let Some(seat) = self.seats.get_mut(older).filter(|seat| seat.taker.entities == taker.entities)
-            {
-                seat.superseded = true;
-                held.extend(seat.held.iter().copied());
-            }
-        }
-        session.streams.insert(id);
-        held
     }
 
     /// Takes a seat away. Where it had superseded another stream, the newest such takes work again.
     pub(super) fn remove(&mut self, id: TakerId) -> Option<Seat> {
         self.set_hungry(id, false);
         let seat = self.seats.remove(&id)?;
+        self.workers.leave(&seat.taker.by.worker, id);
         if let Some(until) = seat.taker.until {
             self.deadlines.remove(&(until, id));
         }
-        if let Some(session_id) = &seat.taker.by.session_id {
-            self.leave_session(session_id, id, &seat);
-            self.recount(session_id);
-            self.forget_if_gone(session_id);
+        if let Some(session_name) = &seat.taker.by.session {
+            self.leave_session(session_name, id, &seat);
+            self.recount(session_name);
+            self.forget_if_gone(session_name);
         }
         Some(seat)
-    }
-
-    fn leave_session(&mut self, session_id: &str, id: TakerId, seat: &Seat) {
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
-        session.streams.remove(&id);
-        if seat.superseded {
-            return;
-        }
-        for older in session.streams.iter().rev() {
-            if let Some(older) = self.seats.get_mut(older).filter(|s| s.taker.entities == seat.taker.entities)
-            {
-                older.superseded = false;
-                return;
-            }
-        }
     }
 
     /// The hungry takers, the one after the last served first.
@@ -329,26 +208,5 @@ impl Takers {
         let (after, before) =
             (self.hungry.range(self.last_served + 1..), self.hungry.range(..=self.last_served));
         after.chain(before).copied().collect()
-    }
-
-    /// How many [`Self::views`] there are from the start on.
-    pub(super) fn count(&self) -> usize {
-        self.sessions.len() + self.alone.len()
-    }
-
-    pub(super) fn views<'a>(
-        &'a self,
-        after: &'a SessionsAfter,
-    ) -> impl Iterator<Item = (SessionsAfter, SessionView)> + 'a {
-        let (of_sessions, of_workers) = match after {
-            SessionsAfter::Start => (Some(Unbounded), Unbounded),
-            SessionsAfter::Session(id) => (Some(Excluded(id.as_str())), Unbounded),
-            SessionsAfter::Worker(name) => (None, Excluded(name.as_str())),
-        };
-        let sessions = of_sessions.map(|from| self.sessions.range::<str, _>((from, Unbounded)));
-        let sessions = sessions.into_iter().flatten();
-        let sessions = sessions.map(|(id, session)| (SessionsAfter::Session(id.clone()), session.view(id)));
-        let alone = self.alone.range::<str, _>((of_workers, Unbounded));
-        sessions.chain(alone.map(|(name, alone)| (SessionsAfter::Worker(name.clone()), alone.view(""))))
     }
 }

@@ -4,13 +4,20 @@
 pub(crate) mod history;
 pub(crate) mod world;
 
+mod acts;
 mod attempts;
+mod blocks;
 mod completion;
+mod hiding;
 mod leases;
 mod lifecycle;
+mod losses;
 mod machine;
+mod measured;
 mod model;
 mod order;
+mod owners;
+mod past_attempts;
 mod posts;
 mod shares;
 mod streams;

@@ -3,7 +3,7 @@
 use repartee_process::{Bound, ByteLimit, Fill, refusals};
 
 use super::{QueueGrpc, StreamRules, others::Others};
-use crate::{domain::QueueRules, views::Totals};
+use crate::{disk::DataLimit, domain::QueueRules, views::Totals};
 
 /// Bounds that belong to no part of the service alone.
 #[derive(Debug, Clone)]
@@ -20,6 +20,12 @@ pub(crate) struct Bounds {
     pub(crate) answers: ByteLimit,
     /// Messages that may wait in all, and for one entity; bytes that unfinished ones may hold.
     pub(crate) pending: [usize; 3],
+    /// Entries of the log of operators' acts.
+    pub(crate) acts: usize,
+    /// Authors and addresses that may be blocked.
+    pub(crate) blocks: usize,
+    /// How much may be stored.
+    pub(crate) data: DataLimit,
 }
 
 /// Connections, and those that are kept for gateways.
@@ -42,17 +48,19 @@ impl Bounds {
         answers: ByteLimit,
         (max_calls, max_streams): (u32, u32),
         rules: &QueueRules,
+        data: DataLimit,
     ) -> Self {
         // Counters are there before the first refusal.
-        for name in PENDING.into_iter().chain(["entity_limits", "paused_entities", "edits"]) {
+        for name in
+            PENDING.into_iter().chain(["entity_limits", "paused_entities", "edits", "blocked", "blocks"])
+        {
             refusals(name).increment(0);
         }
-        for name in ["repartee_expired_total", "repartee_attempts_exhausted_total"] {
-            metrics::counter!(name).increment(0);
-        }
+        metrics::counter!("repartee_wrong_tokens_total").increment(0);
         let pending = [rules.max_pending, rules.max_pending_per_entity, rules.max_pending_bytes];
         let (calls, others) = (Bound::new("calls", max_calls), Others::new(max_streams));
-        Self { connections, reserve, calls, others, answers, pending }
+        let (acts, blocks) = (rules.max_acts as usize, rules.max_blocks as usize);
+        Self { connections, reserve, calls, others, answers, pending, acts, blocks, data }
     }
 }
 
@@ -70,7 +78,8 @@ impl QueueGrpc {
     /// How full every bound is.
     pub(crate) fn fills(&self, totals: &Totals) -> Vec<Fill> {
         let waiting = [totals.pending, totals.fullest, totals.bytes];
-        let cache = self.reads.views.fill();
+        let views = &self.reads.views;
+        let cache = views.fill();
         let kept = |name, held: u64, limit: usize| Fill { name, held, limit: limit as u64 };
         let mut fills = Vec::from(self.queue.waiting());
         fills.extend((0..PENDING.len()).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
@@ -79,10 +88,14 @@ impl QueueGrpc {
         let StreamRules { workers, watchers, gateways, drafters, .. } = &self.streams;
         fills.extend([workers, watchers, gateways, drafters].map(Bound::fill));
         fills.push(self.names.fill());
+        fills.push(kept("acts", views.count_acts() as u64, self.bounds.acts));
+        fills.push(kept("blocks", views.count_blocks() as u64, self.bounds.blocks));
         fills.extend([&self.bounds.connections, &self.bounds.calls].map(Bound::fill));
         fills.push(self.bounds.others.fill());
         fills.extend(self.bounds.reserve.as_ref().map(Bound::fill));
         fills.push(self.bounds.answers.fill());
+        let stored = self.reads.store.data_bytes().unwrap_or(0);
+        fills.extend(self.bounds.data.0.map(|limit| Fill { name: "data_bytes", held: stored, limit }));
         fills
     }
 }

@@ -6,8 +6,8 @@ use repartee_process::{Grant, access::Callers};
 use tonic::Request;
 
 use crate::{
-    domain::{Claimant, Sender, SenderKey},
-    journal::EditSecret,
+    domain::{Claimant, OwnName, Sender, SenderKey},
+    journal::{EditSecret, Use},
 };
 
 /// The caller of one call. It is put into the extensions of every request before its handler runs.
@@ -35,13 +35,6 @@ pub(crate) enum Principal {
     Gateway(Arc<Grant>),
     /// An operator's token.
     Operator(Arc<Grant>),
-}
-
-/// What a sender's key is made from: one value never gives the same key in two uses.
-#[derive(Debug, Clone, Copy)]
-enum Use {
-    Visitor = 1,
-    Address = 2,
 }
 
 impl Caller {
@@ -94,12 +87,25 @@ impl Caller {
         }
     }
 
+    /// The id of a worker's token; none for everybody else.
+    pub(super) fn worker_token(&self) -> Option<&str> {
+        match &self.principal {
+            Principal::Worker(grant) => Some(&grant.id),
+            Principal::Operator(_) | Principal::Gateway(_) | Principal::Visitor => None,
+        }
+    }
+
+    /// A name that this caller chose for a worker.
+    pub(super) fn own_name(&self, name: String) -> OwnName {
+        OwnName { token_id: self.worker_token().map(Arc::from), name }
+    }
+
     /// Who stands behind what a visitor sends; none for callers with a role, who have no share of their own.
     pub(super) fn sender(&self, secret: &EditSecret) -> Option<Sender> {
         if !self.is_visitor() {
             return None;
         }
-        let key = |of: Use, value: &[u8]| SenderKey(secret.key(of as u8, value));
+        let key = |of: Use, value: &[u8]| SenderKey(secret.key(of, value));
         let address = self.client.map_or_else(Vec::new, share_of);
         let address = key(Use::Address, &address);
         let brought = self.visitor.as_ref().filter(|_| !self.is_new);
@@ -110,7 +116,7 @@ impl Caller {
     /// Who asks for a conversation; none for callers with a role.
     pub(super) fn claimant(&self, secret: &EditSecret) -> Option<Claimant> {
         let Sender { address, .. } = self.sender(secret)?;
-        let key = |visitor: &str| SenderKey(secret.key(Use::Visitor as u8, visitor.as_bytes()));
+        let key = |visitor: &str| SenderKey(secret.key(Use::Visitor, visitor.as_bytes()));
         let visitor = self.visitor.as_deref().map_or(address, key);
         Some(Claimant { visitor, has_secret: self.visitor.is_some() && !self.is_new, address })
     }
@@ -124,6 +130,12 @@ impl Caller {
             (Principal::Visitor, Some(sender)) => [&b"sender "[..], &sender.author.0].concat(),
             (Principal::Visitor, None) => Vec::new(),
         }
+    }
+
+    /// The same before the visitor was handed the secret that they bring; none if they bring none.
+    pub(super) fn scope_before(&self, sender: Option<Sender>) -> Option<Vec<u8>> {
+        let Sender { author, address } = sender?;
+        (author != address).then(|| [&b"sender "[..], &address.0].concat())
     }
 }
 

@@ -1,21 +1,25 @@
 //! From requests to commands. What breaks a limit is refused here, all fields at once, before anything is queued.
 
+mod act;
 mod post;
+mod work;
 
 use std::collections::BTreeSet;
 
 use prost_types::Duration;
 use repartee_proto::v1;
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
+use super::{caller::Caller, traces};
 use crate::domain::{
-    Checks, Failure, LeaseRef, Limits, Millis, Rejection, Reply, SessionsAfter, Status, Token, Update,
+    Checks, Failure, LeaseRef, Limits, Millis, OwnName, Proof, Rejection, Reply, SessionsAfter, Status,
+    Token, Update,
 };
 
+pub(super) use act::{Which, block, blocks_after, reason, selector, source};
 pub(super) use post::post;
+pub(super) use work::{messages, work};
 
-/// Length of a lease whose worker asked for none.
-const LEASE_MS: Millis = 30_000;
 /// Shortest and longest lease.
 const LEASE_RANGE_MS: (Millis, Millis) = (5_000, 600_000);
 /// Longest wait of a claim.
@@ -24,6 +28,8 @@ const WAIT_MS: Millis = 25_000;
 const RETRY_AFTER_MS: Millis = 86_400_000;
 /// Longest error text, in bytes.
 const ERROR_BYTES: usize = 1_024;
+/// Why a worker holds back.
+const HOLDS_BACK_BYTES: usize = 256;
 /// Most entities of one worker.
 const ENTITIES: usize = 100;
 /// Most items of a batch that is committed together.
@@ -81,29 +87,37 @@ pub(super) fn id(limits: &Limits, field: &str, id: &str) -> Result<Uuid, Rejecti
     Ok(id.unwrap_or_default())
 }
 
-/// An entity.
-pub(super) fn entity(limits: &Limits, mut entity: String) -> Result<String, Rejection> {
+/// An entity, and why an operator acts on it.
+pub(super) fn entity(
+    limits: &Limits,
+    mut entity: String,
+    why: String,
+) -> Result<(String, String), Rejection> {
     let mut checks = Checks::new(limits);
     checks.name("entity", &mut entity);
     checks.done()?;
-    Ok(entity)
+    Ok((entity, reason(limits, why)?))
 }
 
 /// A claim that was made before.
-pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<LeaseRef, Rejection> {
+pub(super) fn lease(
+    limits: &Limits,
+    caller: &Caller,
+    lease: Option<v1::LeaseRef>,
+) -> Result<LeaseRef, Rejection> {
     let Some(mut lease) = lease else {
         return Err(Rejection::field("lease", "is missing"));
     };
     let mut checks = Checks::new(limits);
     let id = uuid(&mut checks, "lease.message_id", &lease.message_id);
-    let token = if lease.lease_token.is_empty() {
+    let proof = if lease.lease_token.is_empty() {
         if lease.worker_id.is_empty() {
             checks
                 .refuse("lease.lease_token", "is missing, and so is worker_id; one of them names the claim");
         } else {
             checks.name("lease.worker_id", &mut lease.worker_id);
         }
-        None
+        Some(Proof::Worker(caller.own_name(lease.worker_id)))
     } else {
         let token = Token::from_hex(&lease.lease_token);
         if token.is_none() {
@@ -112,10 +126,30 @@ pub(super) fn lease(limits: &Limits, lease: Option<v1::LeaseRef>) -> Result<Leas
                 format!("must be 32 hex digits, is {} bytes", lease.lease_token.len()),
             );
         }
-        token
+        token.map(Proof::Lease)
     };
     checks.done()?;
-    Ok(LeaseRef { id: id.unwrap_or_default(), token, worker_id: lease.worker_id })
+    Ok(LeaseRef { id: id.expect("it was checked"), proof: proof.expect("it was checked") })
+}
+
+/// A claim that is given back, and why its worker takes nothing for now, if it says so.
+pub(super) fn release(
+    limits: &Limits,
+    caller: &Caller,
+    request: v1::ReleaseMessageRequest,
+) -> Result<(LeaseRef, Option<String>), Rejection> {
+    let lease = lease(limits, caller, request.lease)?;
+    let mut checks = Checks::new(limits);
+    holds_back(&mut checks, request.holds_back.as_deref());
+    checks.done()?;
+    Ok((lease, request.holds_back))
+}
+
+fn holds_back(checks: &mut Checks<'_>, why: Option<&str>) {
+    let bytes = why.map(str::len).unwrap_or(1);
+    if !(1..=HOLDS_BACK_BYTES).contains(&bytes) {
+        checks.refuse("holds_back", format!("must be 1 to {HOLDS_BACK_BYTES} bytes, is {bytes}"));
+    }
 }
 
 /// What a draft has become: as long as a reply may be.
@@ -128,10 +162,15 @@ pub(super) fn draft(limits: &Limits, field: &str, text: &str) -> Result<(), Reje
 /// A completion.
 pub(super) fn completion(
     limits: &Limits,
+    caller: &Caller,
     request: v1::CompleteMessageRequest,
 ) -> Result<(LeaseRef, Option<Reply>), Rejection> {
-    let lease = lease(limits, request.lease)?;
-    let reply = request.reply.map(|reply| Reply { text: reply.text, eq_score: reply.eq_score });
+    let lease = lease(limits, caller, request.lease)?;
+    let reply = request.reply.map(|reply| Reply {
+        text: reply.text,
+        eq_score: reply.eq_score,
+        origin: traces::origin_of_reply(),
+    });
     let mut checks = Checks::new(limits);
     if let Some(reply) = &reply {
         checks.text("reply.text", &reply.text);
@@ -143,9 +182,10 @@ pub(super) fn completion(
 /// A failure.
 pub(super) fn failure(
     limits: &Limits,
+    caller: &Caller,
     request: v1::FailMessageRequest,
 ) -> Result<(LeaseRef, Failure), Rejection> {
-    let lease = lease(limits, request.lease)?;
+    let lease = lease(limits, caller, request.lease)?;
     let mut checks = Checks::new(limits);
     if request.error.is_empty() || request.error.len() > ERROR_BYTES {
         checks.refuse("error", format!("must be 1 to {ERROR_BYTES} bytes, is {}", request.error.len()));
@@ -160,7 +200,8 @@ pub(super) fn failure(
 pub(super) struct Worker {
     pub(super) worker_id: String,
     pub(super) entities: Vec<String>,
-    pub(super) lease_ms: Millis,
+    /// Length of the leases that it asked for.
+    pub(super) lease_ms: Option<Millis>,
     pub(super) context: usize,
 }
 
@@ -179,7 +220,7 @@ pub(super) fn worker(
     for (index, entity) in entities.iter_mut().enumerate() {
         checks.name(&format!("entities[{index}]"), entity);
     }
-    let lease_ms = lease_ms(&mut checks, lease).unwrap_or(LEASE_MS);
+    let lease_ms = lease_ms(&mut checks, lease);
     // In one order: the same stream opened again is known by them.
     let entities = Vec::from_iter(BTreeSet::from_iter(entities));
     checks.range("context_limit", i64::from(context_limit), 0, i64::from(CONTEXT));
@@ -213,6 +254,7 @@ pub(super) fn stream(limits: &Limits, request: &mut v1::StreamPendingRequest) ->
     let mut checks = Checks::new(limits);
     checks.named("session_id", &mut request.session_id, 1, WORKER_SESSION_CHARS);
     checks.range("max_in_flight", i64::from(request.max_in_flight), 0, 1_000);
+    holds_back(&mut checks, request.holds_back.as_deref());
     if v1::StreamMode::try_from(request.mode).is_err() {
         checks.refuse("mode", format!("must be LEASE or OFFER, is {}", request.mode));
     }
@@ -275,6 +317,10 @@ pub(super) struct StatsPage {
     pub(super) sessions_after: SessionsAfter,
 }
 
+fn own_name(token_id: &str, name: &str) -> OwnName {
+    OwnName { token_id: (!token_id.is_empty()).then(|| token_id.into()), name: name.to_owned() }
+}
+
 /// A page of statistics.
 pub(super) fn stats(request: &v1::GetStatsRequest) -> Result<StatsPage, Rejection> {
     let (most, usual) = STATS_PAGE;
@@ -282,10 +328,11 @@ pub(super) fn stats(request: &v1::GetStatsRequest) -> Result<StatsPage, Rejectio
     if page_size > most {
         return Err(Rejection::field("page_size", format!("must be 0 to {most}, is {page_size}")));
     }
-    let sessions_after = match request.sessions_after.split_at_checked(2) {
-        None if request.sessions_after.is_empty() => SessionsAfter::Start,
-        Some(("s:", id)) => SessionsAfter::Session(id.to_owned()),
-        Some(("w:", name)) => SessionsAfter::Worker(name.to_owned()),
+    let mut position = request.sessions_after.splitn(3, ':');
+    let sessions_after = match (position.next(), position.next(), position.next()) {
+        (Some(""), None, None) => SessionsAfter::Start,
+        (Some("s"), Some(token_id), Some(id)) => SessionsAfter::Session(own_name(token_id, id)),
+        (Some("w"), Some(token_id), Some(name)) => SessionsAfter::Worker(own_name(token_id, name)),
         _ => {
             let shown: String = request.sessions_after.chars().take(80).collect();
             let wanted = "must be next_sessions_after of an earlier answer";
@@ -303,9 +350,9 @@ pub(super) fn conversation(
 ) -> Result<(), Rejection> {
     let mut checks = Checks::new(limits);
     checks.name("human_username", &mut request.human_username);
-    checks.color("human_color", &mut request.human_color);
+    checks.color("human_color", &request.human_color);
     checks.name("ai_username", &mut request.ai_username);
-    checks.color("ai_color", &mut request.ai_color);
+    checks.color("ai_color", &request.ai_color);
     if let Some(session_id) = &mut request.session_id {
         checks.name("session_id", session_id);
     }
@@ -313,7 +360,8 @@ pub(super) fn conversation(
 }
 
 fn uuid(checks: &mut Checks<'_>, field: &str, text: &str) -> Option<Uuid> {
-    let id = Uuid::try_parse(text).ok();
+    // One spelling: the parser would take braces, a URN, and digits without hyphens too.
+    let id = Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH);
     if id.is_none() {
         let shown: String = text.chars().take(40).collect();
         checks.refuse(field, format!("must be the id of a message (a UUID), is {shown:?}"));

@@ -2,28 +2,28 @@
 //!
 //! The port answers HTTP/1 too, and a browser sends simple cross-origin requests without asking first (the Fetch
 //! standard, "CORS protocol"). A page whose name somebody's name server points here (DNS rebinding) is even of the same
-//! origin, and reads the answers. On a port of this machine alone it is refused for the name by which it calls the server;
-//! only a token, which no such page has, makes up for that.
+//! origin, and reads the answers. On a port of this machine alone it is refused for the name by which it calls the server.
+//! A program may come under such a name, through a proxy that passes it on: what makes up for the name is a token of a role,
+//! once it was accepted, for a page can send any header but has none that is right.
 //!
 //! Whoever is refused here is refused before the request is read: under overload that is most of the work.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, HeaderMap, ORIGIN},
+        header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, ORIGIN},
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
-use repartee_process::{Bound, Full, check_host};
+use repartee_process::{Bound, Full, Host, MISDIRECTED, check_head, check_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Bounds, others::Others, status};
+use super::{Bounds, front::own_method, others::Others, status};
 use crate::writer::QueueHandle;
 
 /// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
@@ -34,8 +34,9 @@ const UNTIMED: &str = "StreamDraft";
 /// How long a client waits for an answer, as it says; of no use to it is what comes later.
 const DEADLINE: &str = "grpc-timeout";
 
-/// The path of our own calls; beside them are those for health and reflection.
-const OWN: &str = "/repartee.v1.QueueService/";
+/// Marks a request to a port of this machine alone that calls it by somebody else's name, as an extension.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForeignName;
 
 /// Decides what comes in; cheap to clone.
 #[derive(Clone)]
@@ -74,15 +75,29 @@ impl Door {
 }
 
 /// Lets a request in, or answers it.
-pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, next: Next) -> Response {
+pub(super) async fn admit<A>(
+    Door(rules): &Door,
+    mut request: Request,
+    next: impl FnOnce(Request) -> A,
+) -> Response
+where
+    A: Future<Output = Response>,
+{
     if let Some(refusal) = no_program(request.headers()) {
         return refusal.into_response();
     }
-    if let Err(refusal) = check_host(&request, rules.is_loopback) {
-        return refusal.into_response();
+    match check_head(&request) {
+        Err(fault) => return (fault.status(), fault.to_string()).into_response(),
+        Ok(host) if rules.is_loopback && !host.is_none_or(Host::is_local) => {
+            if !request.headers().contains_key(AUTHORIZATION) {
+                return (StatusCode::MISDIRECTED_REQUEST, MISDIRECTED).into_response();
+            }
+            request.extensions_mut().insert(ForeignName);
+        }
+        Ok(_) => {}
     }
     let limit = deadline(request.headers()).map_or(CALL, |deadline| deadline.min(CALL));
-    let Some(method) = request.uri().path().strip_prefix(OWN) else {
+    let Some(method) = own_method(request.uri().path()) else {
         return rules.others.serve(limit, request, next).await;
     };
     if rules.draining.is_cancelled() {
@@ -94,19 +109,26 @@ pub(crate) async fn admit(State(Door(rules)): State<Door>, request: Request, nex
         return rules.refusal(full);
     }
     if method == UNTIMED {
-        return next.run(request).await;
+        return next(request).await;
     }
     match rules.calls.enter(1) {
         // A stream is no call any more once it is open.
-        Ok(_place) => timed(limit, next.run(request)).await,
+        Ok(_place) => timed(limit, next(request)).await,
         Err(full) => status::too_many_calls(full).into_http(),
     }
 }
 
 /// The same for what is no call: a page of this server's.
-pub(crate) async fn admit_to_page(State(is_loopback): State<bool>, request: Request, next: Next) -> Response {
+pub(super) async fn admit_to_page<A>(
+    is_loopback: bool,
+    request: Request,
+    next: impl FnOnce(Request) -> A,
+) -> Response
+where
+    A: Future<Output = Response>,
+{
     match check_host(&request, is_loopback) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }

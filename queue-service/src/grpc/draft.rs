@@ -1,7 +1,8 @@
 //! StreamDraft: a worker shows what it is writing. The lease is looked up in the views, so that the writer has no work with
-//! it; it is looked at again with each text that is shown, and every second.
+//! it; it is looked at again with each text that is shown, and every second. A draft ends with its
+//! lease, and with the token that it was begun with.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use repartee_proto::v1::{self, stream_draft_request::Content};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -27,7 +28,7 @@ impl QueueGrpc {
         let first =
             first.await.map_err(|_| Status::deadline_exceeded("the draft has not begun in time"))??;
         let first = first.unwrap_or_default();
-        let lease = check::lease(&self.limits, first.lease.clone()).map_err(refused)?;
+        let lease = check::lease(&self.limits, caller, first.lease.clone()).map_err(refused)?;
         self.may_answer(caller, lease.id).await?;
         let (record, _) = self.reads.message(lease.id).await.map_err(status::storage)?;
         let record = record.ok_or_else(|| refused(Rejection::NotFound(lease.id)))?;
@@ -38,6 +39,8 @@ impl QueueGrpc {
         let mut text = String::new();
         let mut is_new = self.take_in(&mut text, first.content)?;
         let (mut next, mut check) = (Instant::now(), interval(CHECK));
+        let standing = self.rights.standing(caller);
+        let mut lost = pin!(standing.lost());
         loop {
             if is_new && Instant::now() >= next {
                 self.still_held(&lease)?;
@@ -54,6 +57,7 @@ impl QueueGrpc {
                 },
                 () = sleep_until(next), if is_new => {}
                 _ = check.tick() => self.still_held(&lease)?,
+                () = &mut lost => return Err(status::token_refused()),
                 () = self.streams.draining.cancelled() => return Err(status::draining()),
             }
         }

@@ -1,69 +1,65 @@
-//! Slows down whoever guesses tokens: after so many wrong ones of a peer none of its tokens is looked at, until it has
-//! waited.
+//! Slows down whoever guesses tokens: after so many wrong ones of a peer, each further one is refused as one too many,
+//! until the peer has waited.
 //!
-//! Tokens that were accepted lately from the same peer go on, so that a guesser beside a gateway does not shut it out. A
-//! wrong token that a gateway passes on is counted by the gateway, which knows whose it is.
+//! Every token is looked at, and only a wrong one is ever refused for others: many come from one address, and a guesser
+//! among them must not shut them out. It tells a guesser nothing: a guess that is let through was right. What a guess costs
+//! is one hash; one too many is answered a second later, so that a connection makes few of them. A wrong token that a gateway passes on is counted by the gateway, which knows
+//! whose it is.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
-        HeaderMap, StatusCode,
+        HeaderValue, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
     },
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use repartee_process::{AcceptedTokens, ClientKey, ClientRate, Rate, RateUsage, SentToken, bearer};
+use repartee_process::{ClientKey, ClientRate, Rate, RateUsage, bearer};
+use tokio::time::sleep;
 use tonic::{Status, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
 
 use super::{Rights, status};
 
+/// How much later one wrong token too many is answered.
+const DELAY: Duration = Duration::from_secs(1);
+
 /// What peers have guessed.
 #[derive(Debug)]
-pub(crate) struct Guesses {
-    wrong: ClientRate,
-    accepted: AcceptedTokens,
-}
+pub(crate) struct Guesses(ClientRate);
 
 impl Guesses {
     /// Nobody has guessed.
     pub(crate) fn new(rate: Rate) -> Self {
-        let wrong = ClientRate::new("peer_wrong_tokens", rate, rate.count);
-        Self { wrong, accepted: AcceptedTokens::default() }
+        Self(ClientRate::new("peer_wrong_tokens", rate, rate.count))
     }
 }
 
-/// Lets a request in unless its peer has sent too many wrong tokens and sends another one.
-pub(crate) async fn slow_guesses(
-    State(rights): State<Arc<Rights>>,
+/// Answers a request; one whose token was wrong is told to wait if its peer has sent too many of those.
+pub(super) async fn slow_guesses<A>(
+    rights: &Rights,
     request: Request,
-    next: Next,
-) -> Response {
+    next: impl FnOnce(Request) -> A,
+) -> Response
+where
+    A: Future<Output = Response>,
+{
     let sent = request.headers().get(AUTHORIZATION).cloned();
     let (Some(guesses), Some(sent), Some(peer)) = (&rights.guesses, sent, peer(&request)) else {
-        return next.run(request).await;
+        return next(request).await;
     };
-    let token = SentToken::of(peer, request.headers());
-    if !token.is_some_and(|token| guesses.accepted.has(&token, Instant::now()))
-        && let Err(usage) = guesses.wrong.look(peer)
-    {
-        return refused(usage, request.headers());
-    }
-    let response = next.run(request).await;
+    let kind = request.headers().get(CONTENT_TYPE).cloned();
+    let response = next(request).await;
     let own = sent.to_str().ok().and_then(bearer).unwrap_or_default();
-    if response.status() == StatusCode::OK && !response.headers().contains_key(Status::GRPC_STATUS) {
-        // The call got as far as its handler. What is no token of a role may be none that is judged.
-        token.inspect(|token| guesses.accepted.accept(*token, Instant::now()));
-    } else if is_refusal(&response) && rights.tokens.authenticate(own, SystemTime::now()).is_err() {
-        // What is used up already is refused at the next request.
-        let _ = guesses.wrong.take(peer, 1);
-        token.inspect(|token| guesses.accepted.refuse(token));
+    // What is no token of a role, but was refused, is an author's.
+    if is_refusal(&response)
+        && rights.tokens.authenticate(own, SystemTime::now()).is_err()
+        && let Err(usage) = guesses.0.take(peer, 1)
+    {
+        sleep(DELAY).await;
+        return refused(usage, kind.as_ref());
     }
     response
 }
@@ -81,9 +77,9 @@ fn is_refusal(response: &Response) -> bool {
         || reason.is_some_and(|info| status::WRONG_TOKEN.contains(&info.reason.as_str()))
 }
 
-fn refused(usage: RateUsage, headers: &HeaderMap) -> Response {
+fn refused(usage: RateUsage, kind: Option<&HeaderValue>) -> Response {
     let refusal = status::too_many_wrong_tokens(usage);
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         return refusal.into_http();
     }
     let wait = [(RETRY_AFTER, (usage.reset.as_secs() + 1).to_string())];

@@ -2,24 +2,35 @@
 //!
 //! Must never decide what the rules decide, and never show anything but what the views show.
 
+mod acts;
 mod answer;
 mod batch;
+mod blocks;
 mod bounds;
 mod caller;
 mod check;
+mod conversation;
 mod door;
 mod draft;
 mod fields;
+mod front;
 mod guesses;
+mod inspect;
+mod leases;
 mod lists;
+mod many;
 mod names;
+mod operate;
 mod others;
 mod outlet;
+mod post;
 mod rights;
 mod service;
 mod stats;
 mod status;
+mod traces;
 mod watch;
+mod while_allowed;
 mod work;
 
 use std::{sync::Arc, time::Duration};
@@ -37,10 +48,11 @@ use crate::{
 };
 
 pub(crate) use bounds::{Bounds, DoorBounds};
-pub(crate) use door::{Door, admit, admit_to_page};
-pub(crate) use guesses::{Guesses, slow_guesses};
+pub(crate) use door::Door;
+pub(crate) use front::{Front, enter, enter_page, enter_route, own_method};
+pub(crate) use guesses::Guesses;
 pub(crate) use names::Names;
-pub(crate) use rights::{Rights, authorize};
+pub(crate) use rights::Rights;
 
 /// QueueService over gRPC; cheap to clone.
 #[derive(Clone)]

@@ -11,7 +11,6 @@ use std::{
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    middleware::Next,
     response::Response,
 };
 use http_body::{Frame, SizeHint};
@@ -48,16 +47,24 @@ impl Others {
 
     /// Answers such a call, whose answer begins within `limit`. A check holds a place until it has arrived, everything else
     /// until its answer has ended.
-    pub(super) async fn serve(&self, limit: Duration, request: Request, next: Next) -> Response {
+    pub(super) async fn serve<A>(
+        &self,
+        limit: Duration,
+        request: Request,
+        next: impl FnOnce(Request) -> A,
+    ) -> Response
+    where
+        A: Future<Output = Response>,
+    {
         if request.uri().path() == CHECK {
             return match self.arrived(request, limit).await {
-                Ok(request) => timed(limit, next.run(request)).await,
+                Ok(request) => timed(limit, next(request)).await,
                 Err(refusal) => refusal.into_http(),
             };
         }
         match self.0.enter(1) {
             Ok(place) => {
-                let answer = timed(limit, next.run(request)).await;
+                let answer = timed(limit, next(request)).await;
                 answer.map(|inner| Body::new(Held { inner, _place: place }))
             }
             Err(full) => status::too_many_streams(full).into_http(),

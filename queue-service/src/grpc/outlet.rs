@@ -1,70 +1,130 @@
-//! The server's end of a stream: bounded, with the last word kept free, so that even a client that does not read is
-//! told why its stream ended.
+//! The server's end of a stream: bounded in events and in bytes, with the last word kept free, so that even a client that
+//! does not read is told why its stream ended.
+//!
+//! What waits here for its connection counts among the answers on their way. A stream holds its place until all of that is
+//! gone, not only until the server has ended it: else whoever opens streams and reads none would be given room again and
+//! again.
 
-use repartee_process::{Bound, Place};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use prost::Message;
+use repartee_process::{Bound, ByteLimit, BytePermit, Place};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
+    sync::{Notify, mpsc},
     time::sleep,
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tonic::Status;
 
-use super::{StreamRules, status};
+use super::{StreamRules, rights::Standing, status};
 
 /// Events that may wait for the connection to take them.
 const ROOM: usize = 64;
+/// Bytes of these, of more than one.
+const BYTES: u64 = 256 * 1024;
 
 /// What clients read from.
-pub(super) type Inlet<T> = ReceiverStream<Result<T, Status>>;
+pub(crate) struct Inlet<T> {
+    waiting: mpsc::Receiver<Waiting<T>>,
+    _place: Arc<Place>,
+}
 
 /// Where events go in.
 pub(super) struct Outlet<T> {
-    sender: mpsc::Sender<Result<T, Status>>,
-    last_word: Option<mpsc::OwnedPermit<Result<T, Status>>>,
+    sender: mpsc::Sender<Waiting<T>>,
+    last_word: Option<mpsc::OwnedPermit<Waiting<T>>>,
+    queued: Arc<Queued>,
+    answers: ByteLimit,
     rules: StreamRules,
-    _place: Place,
+    standing: Standing,
+    _place: Arc<Place>,
 }
 
-/// The stream is over: its client went away, or does not read.
+/// An event, or the error that ends the stream, until the connection takes it.
+struct Waiting<T> {
+    event: Result<T, Status>,
+    _bytes: Option<Bytes>,
+}
+
+/// The bytes of one event.
+struct Bytes {
+    queued: Arc<Queued>,
+    bytes: u64,
+    _permit: BytePermit,
+}
+
+/// What waits of one stream.
+#[derive(Default)]
+struct Queued {
+    bytes: AtomicU64,
+    taken: Notify,
+}
+
+/// The stream is over: its client went away, does not read, or has lost the right to it.
+#[derive(Debug)]
 pub(super) struct Over;
 
-impl<T> Outlet<T> {
-    /// Opens a stream in one of the rooms.
+impl<T: Message> Outlet<T> {
+    /// Opens a stream in one of the rooms, for as long as `standing` says. What waits in it counts among `answers`.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED where too many streams are open.
-    pub(super) fn open(rules: &StreamRules, room: &Bound) -> Result<(Self, Inlet<T>), Status> {
-        let place = rules.enter(room)?;
-        let (sender, receiver) = mpsc::channel(ROOM + 1);
-        let last_word = sender.clone().try_reserve_owned().ok();
-        let outlet = Self { sender, last_word, rules: rules.clone(), _place: place };
-        Ok((outlet, ReceiverStream::new(receiver)))
+    pub(super) fn open(
+        rules: &StreamRules,
+        room: &Bound,
+        answers: &ByteLimit,
+        standing: Standing,
+    ) -> Result<(Self, Inlet<T>), Status> {
+        let place = Arc::new(rules.enter(room)?);
+        let (sender, waiting) = mpsc::channel(ROOM + 1);
+        let outlet = Self {
+            last_word: sender.clone().try_reserve_owned().ok(),
+            sender,
+            queued: Arc::default(),
+            answers: answers.clone(),
+            rules: rules.clone(),
+            standing,
+            _place: Arc::clone(&place),
+        };
+        Ok((outlet, Inlet { waiting, _place: place }))
     }
 
-    /// Sends an event, and waits for room as long as a slow client is given; a service that stops waits for nobody.
+    /// Sends an event, and waits for room as long as a slow client is given; a service that stops waits for nobody, and
+    /// neither does one whose client has lost the right to the stream.
     pub(super) async fn send(&mut self, event: T) -> Result<(), Over> {
-        let why = match self.sender.try_send(Ok(event)) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(Over),
-            Err(TrySendError::Full(event)) => tokio::select! {
-                sent = self.sender.send(event) => return sent.map_err(|_| Over),
-                () = sleep(self.rules.patience) => self.rules.too_slow(),
-                () = self.rules.draining.cancelled() => status::draining(),
-            },
-        };
-        self.end(Err(why));
-        Err(Over)
+        let bytes = event.encoded_len().max(1) as u64;
+        if !self.has_room(bytes) {
+            self.wait_for_room(bytes).await?;
+        }
+        self.put(event, bytes).then_some(()).ok_or(Over)
     }
 
     /// Sends an event that may be dropped: only where the client keeps up. Says whether it was sent.
     pub(super) fn offer(&mut self, event: T) -> bool {
-        self.sender.capacity() > ROOM / 2 && self.sender.try_send(Ok(event)).is_ok()
+        let bytes = event.encoded_len().max(1) as u64;
+        self.sender.capacity() > ROOM / 2 && self.has_room(bytes) && self.put(event, bytes)
+    }
+
+    /// Ends the stream if its client has lost the right to it. To be asked by who sends much at once.
+    pub(super) fn check(&mut self) -> Result<(), Over> {
+        if self.standing.is_lost() {
+            self.end(Err(status::token_refused()));
+            return Err(Over);
+        }
+        Ok(())
     }
 
     /// Sends the last event or error; there is always room for it.
     pub(super) fn end(&mut self, last: Result<T, Status>) {
         if let Some(last_word) = self.last_word.take() {
-            last_word.send(last);
+            last_word.send(Waiting { event: last, _bytes: None });
         }
     }
 
@@ -72,4 +132,59 @@ impl<T> Outlet<T> {
     pub(super) async fn closed(&self) {
         self.sender.closed().await;
     }
+
+    async fn wait_for_room(&mut self, bytes: u64) -> Result<(), Over> {
+        let room = async {
+            loop {
+                let taken = self.queued.taken.notified();
+                if self.has_room(bytes) {
+                    return;
+                }
+                taken.await;
+            }
+        };
+        let why = tokio::select! {
+            () = room => return Ok(()),
+            () = self.sender.closed() => return Err(Over),
+            () = self.standing.lost() => status::token_refused(),
+            () = sleep(self.rules.patience) => self.rules.too_slow(),
+            () = self.rules.draining.cancelled() => status::draining(),
+        };
+        self.end(Err(why));
+        Err(Over)
+    }
+
+    /// One event there is always room for: whoever keeps up is never kept waiting by others.
+    fn has_room(&self, bytes: u64) -> bool {
+        let queued = self.queued.bytes.load(Ordering::Acquire);
+        queued == 0
+            || self.sender.capacity() > 0
+                && queued.saturating_add(bytes) <= BYTES
+                && self.answers.has_room(bytes)
+    }
+
+    /// False if the client is gone.
+    fn put(&self, event: T, bytes: u64) -> bool {
+        self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let counted = Bytes { queued: Arc::clone(&self.queued), bytes, _permit: self.answers.count(bytes) };
+        self.sender.try_send(Waiting { event: Ok(event), _bytes: Some(counted) }).is_ok()
+    }
 }
+
+impl<T> Stream for Inlet<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.waiting.poll_recv(cx).map(|waiting| waiting.map(|waiting| waiting.event))
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.queued.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.queued.taken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,14 @@
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use axum::{
-    extract::{Request, State},
+    body::Body,
+    extract::Request,
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
-    middleware::Next,
     response::Response,
 };
 use metrics::counter;
 use repartee_process::{
-    ConnectionState, Grant, Role, Tokens,
+    ConnectionState, Grant, MISDIRECTED, Role, Tokens,
     access::{self, Callers},
     bearer,
 };
@@ -25,12 +25,19 @@ use uuid::Uuid;
 use super::{
     Guesses,
     caller::{Caller, Principal},
+    door::ForeignName,
+    front::own_method,
     status,
+    while_allowed::WhileAllowed,
 };
 use crate::{domain::Editor, journal::EditSecret};
 
-/// The path of our own calls; beside them are those for health and reflection.
-const OWN: &str = "/repartee.v1.QueueService/";
+/// Services beside our own: whoever may call at all may call them.
+const OTHERS: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
 /// Says whether the service serves; orchestrators ask it and can send no token.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// Longest value that stands for a visitor's secret.
@@ -55,16 +62,56 @@ pub(crate) struct Rights {
     pub(crate) guesses: Option<Guesses>,
 }
 
+/// For how long the right counts by which something was opened: visitors' for good, a token's until it is revoked or
+/// expires. Whatever stays open ends with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    tokens: Tokens,
+    grant: Option<Arc<Grant>>,
+}
+
+impl Standing {
+    /// Returns once it is lost.
+    pub(super) async fn lost(&self) {
+        match &self.grant {
+            Some(grant) => self.tokens.until_refused(Arc::clone(grant)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// True if it is lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.grant.as_ref().is_some_and(|grant| self.tokens.is_refused(grant, SystemTime::now()))
+    }
+
+    /// That of a token that nobody revokes.
+    #[cfg(test)]
+    pub(super) fn of_token(token: repartee_process::NewToken) -> Self {
+        let grant = Some(Arc::new(token.grant.clone()));
+        Self { tokens: Tokens::load(None, &[token]).expect("there is no file"), grant }
+    }
+}
+
 /// Lets a call in that its caller may make, with its [`Caller`] in the extensions, or answers it.
-pub(crate) async fn authorize(
-    State(rights): State<Arc<Rights>>,
+pub(super) async fn authorize<A>(
+    rights: &Rights,
     mut request: Request,
-    next: Next,
-) -> Response {
+    next: impl FnOnce(Request) -> A,
+) -> Response
+where
+    A: Future<Output = Response>,
+{
     match rights.judge(&request) {
         Ok(caller) => {
+            let is_ours = own_method(request.uri().path()).is_some();
+            let standing = (!is_ours && !caller.is_visitor()).then(|| rights.standing(&caller));
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let response = next(request).await;
+            // Our own streams end by themselves, with a word; libraries' know no tokens.
+            match standing {
+                Some(standing) => response.map(|answer| Body::new(WhileAllowed::new(answer, standing))),
+                None => response,
+            }
         }
         Err(refusal) => refusal.into_http(),
     }
@@ -79,18 +126,22 @@ impl Rights {
         {
             connection.keep();
         }
+        if request.extensions().get::<ForeignName>().is_some() && !vouched && caller.is_visitor() {
+            return Err(Status::permission_denied(MISDIRECTED));
+        }
         let kinds = caller.kinds().but_visitors_unless(vouched || self.visitors);
         let path = request.uri().path();
-        let callers = match path.strip_prefix(OWN) {
+        let callers = match own_method(path) {
             Some(method) => access::call(method),
             None if path == HEALTH_CHECK => return Ok(caller),
-            // Health's streams and reflection are for everybody who may call at all.
-            None => Some(Callers::ANYONE),
+            None => OTHERS.iter().any(|service| path.starts_with(service)).then_some(Callers::ANYONE),
         };
-        // What is no call of ours is told so by the router, to those who may call something.
+        let is_there = callers.is_some();
         let callers = callers.unwrap_or(Callers::ANYONE);
         if kinds.meet(callers) {
-            return Ok(caller);
+            // Whatever the router knows: what has no line in the table is not there. Those who may call something are told.
+            let not_there = || Status::unimplemented(format!("there is no call {path}"));
+            return is_there.then_some(caller).ok_or_else(not_there);
         }
         let needed = if callers == Callers::ANYONE { "a token" } else { callers.tokens() };
         if caller.is_visitor() && caller.edit_token.is_none() {
@@ -103,7 +154,7 @@ impl Rights {
     /// Finds out who calls.
     ///
     /// # Errors
-    /// PERMISSION_DENIED for a token that is not accepted.
+    /// PERMISSION_DENIED for a token that is not accepted, and for one of another role than a gateway's that asks for a client.
     fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Identified, Status> {
         let visitor = text(headers, access::VISITOR).filter(|text| (1..=VISITOR_BYTES).contains(&text.len()));
         let caller = |principal, sent, client| {
@@ -112,7 +163,15 @@ impl Rights {
             Caller { principal, edit_token, visitor: visitor.map(Box::from), is_new, client }
         };
         let own = sent(headers, AUTHORIZATION.as_str());
-        let direct = self.proved(own)?;
+        let asks_for_client = headers.contains_key(access::CLIENT);
+        let direct = match self.proved(own) {
+            Err(refusal) if asks_for_client => return Err(status::gateway_refused(refusal.message())),
+            proved => proved?,
+        };
+        if asks_for_client && matches!(direct, Principal::Worker(_) | Principal::Operator(_)) {
+            // Its clients would have the rights of that role.
+            return Err(status::gateway_refused("it is of another role"));
+        }
         let for_client = text(headers, access::CLIENT).filter(|_| matches!(direct, Principal::Gateway(_)));
         let Some(client) = for_client else {
             return Ok(Identified { caller: caller(direct, own, peer), vouched: false });
@@ -160,14 +219,13 @@ impl Rights {
         is_one.then_some(()).ok_or((StatusCode::FORBIDDEN, "this is no operator's token\n"))
     }
 
-    /// Ends once what this caller proved counts no more; never for visitors.
-    pub(super) async fn until_refused(&self, caller: &Caller) {
-        match &caller.principal {
-            Principal::Visitor => std::future::pending().await,
-            Principal::Worker(grant) | Principal::Gateway(grant) | Principal::Operator(grant) => {
-                self.tokens.until_refused(Arc::clone(grant)).await;
-            }
-        }
+    /// What this caller may keep open, and for how long.
+    pub(super) fn standing(&self, caller: &Caller) -> Standing {
+        let grant = match &caller.principal {
+            Principal::Visitor => None,
+            Principal::Worker(grant) | Principal::Gateway(grant) | Principal::Operator(grant) => Some(grant),
+        };
+        Standing { tokens: self.tokens.clone(), grant: grant.cloned() }
     }
 
     /// Checks that the caller may change this message: its author by the edit token, or an operator.
@@ -177,7 +235,7 @@ impl Rights {
         }
         let token = caller.edit_token.as_deref().unwrap_or_default();
         if self.edits.accepts(id, token) {
-            return Ok(Editor::Author);
+            return Ok(Editor::Author(caller.sender(&self.edits)));
         }
         counter!("repartee_wrong_tokens_total").increment(1);
         Err(status::wrong_edit_token())

@@ -1,4 +1,11 @@
-//! The calls of QueueService: each checks its request, does one thing, and says the outcome.
+//! The calls of QueueService, one sentence each: who asks, what is asked, and the file that carries it out.
+//!
+//! | file | calls |
+//! |---|---|
+//! | `post.rs` | posts, edits, deletions |
+//! | `lists.rs`, `conversation.rs`, `watch.rs` | what is read |
+//! | `work.rs`, `leases.rs`, `draft.rs` | what workers do |
+//! | `operate.rs`, `many.rs`, `inspect.rs`, `blocks.rs`, `acts.rs`, `stats.rs` | what operators do and see |
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +15,8 @@ use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{QueueGrpc, answer, batch::batch, caller::Caller, check, fields, lists, outlet::Inlet, status};
-use crate::{
-    domain::{ClaimBy, Claimant, Completed, ConversationId, Posted, Rejection},
-    writer::{Clock as _, Post},
-};
-
-/// Messages of a conversation whose reader did not say.
-const CONVERSATION: u32 = 100;
+use super::{QueueGrpc, answer, caller::Caller, check, outlet::Inlet, status};
+use crate::domain::{Claimant, Rejection};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -28,63 +29,37 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Answer<v1::PostMessageResponse> {
-        let caller = Caller::of(&request);
-        let post = self.checked_post(&caller, request.into_inner()).await?.map_err(refused)?;
-        let mut outcomes = self.queue.post("PostMessage", vec![post]).await.map_err(status::command)?;
-        let posted = outcomes.pop().expect("one outcome an item").map_err(refused)?;
-        Ok(Response::new(self.posted(&posted)))
+        let (caller, request) = asked(request);
+        self.post(&caller, request).await.map(Response::new)
     }
 
     async fn post_messages(
         &self,
         request: Request<v1::PostMessagesRequest>,
     ) -> Answer<v1::PostMessagesResponse> {
-        let caller = Caller::of(&request);
-        let items = request.into_inner().items;
-        let texts = items.iter().map(|item| item.message.as_ref().map_or(0, |message| message.text.len()));
-        check::batch(&self.limits, texts).map_err(refused)?;
-        let mut checked = Vec::with_capacity(items.len());
-        for item in items {
-            checked.push(self.checked_post(&caller, item).await?);
-        }
-        let outcomes = batch(checked, |posts| self.queue.post("PostMessages", posts)).await?;
-        let outcome = |outcome: Result<Posted, Rejection>| v1::PostOutcome {
-            outcome: Some(match outcome {
-                Ok(posted) => v1::post_outcome::Outcome::Posted(self.posted(&posted)),
-                Err(rejection) => v1::post_outcome::Outcome::Rejection(status::rejection(&rejection)),
-            }),
-        };
-        Ok(Response::new(v1::PostMessagesResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
+        let (caller, request) = asked(request);
+        self.post_each(&caller, request).await.map(Response::new)
     }
 
     async fn get_message(&self, request: Request<v1::GetMessageRequest>) -> Answer<v1::GetMessageResponse> {
-        let id = self.id(&request.get_ref().message_id)?;
-        let (record, reads) = self.reads.message(id).await.map_err(status::storage)?;
-        let record = record.ok_or_else(|| refused(Rejection::NotFound(id)))?;
-        let message = Some(answer::message(&record));
-        Ok(Response::new(v1::GetMessageResponse { message, kv_stats: answer::kv_stats(reads) }))
+        let (caller, request) = asked(request);
+        self.get(&caller, request).await.map(Response::new)
     }
 
     async fn update_message(
         &self,
         request: Request<v1::UpdateMessageRequest>,
     ) -> Answer<v1::UpdateMessageResponse> {
-        let (caller, id) = (Caller::of(&request), self.id(&request.get_ref().message_id)?);
-        let editor = self.rights.change(&caller, id)?;
-        fields::update(&caller, request.get_ref()).map_err(refused)?;
-        let (id, update) = check::update(&self.limits, request.into_inner()).map_err(refused)?;
-        let record = self.queue.update(id, update, editor).await.map_err(status::command)?;
-        Ok(Response::new(v1::UpdateMessageResponse { message: Some(answer::message(&record)) }))
+        let (caller, request) = asked(request);
+        self.update(&caller, request).await.map(Response::new)
     }
 
     async fn delete_message(
         &self,
         request: Request<v1::DeleteMessageRequest>,
     ) -> Answer<v1::DeleteMessageResponse> {
-        let id = self.id(&request.get_ref().message_id)?;
-        self.rights.change(&Caller::of(&request), id)?;
-        let record = self.queue.delete(id).await.map_err(status::command)?;
-        Ok(Response::new(v1::DeleteMessageResponse { message: Some(answer::message(&record)) }))
+        let (caller, request) = asked(request);
+        self.delete(&caller, request).await.map(Response::new)
     }
 
     async fn list_messages(
@@ -95,54 +70,34 @@ impl QueueService for QueueGrpc {
         held(connection, self.list(request.into_inner()).await?)
     }
 
+    async fn list_rooms(&self, request: Request<v1::ListRoomsRequest>) -> Answer<v1::ListRoomsResponse> {
+        held(connection(&request), self.list_of_rooms(request.get_ref())?)
+    }
+
     async fn watch_messages(
         &self,
         request: Request<v1::WatchMessagesRequest>,
     ) -> Answer<Self::WatchMessagesStream> {
-        let caller = Caller::of(&request);
-        self.watch(caller, request.into_inner()).map(Response::new)
+        let (caller, request) = asked(request);
+        self.watch(caller, request).map(Response::new)
     }
 
     async fn get_conversation(
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Answer<v1::GetConversationResponse> {
-        let caller = Caller::of(&request);
-        let claimant = self.claimant(&caller);
-        let (connection, mut request) = (connection(&request), request.into_inner());
-        check::conversation(&self.limits, &mut request).map_err(refused)?;
-        let (_, limit) =
-            check::page(&self.limits, String::new(), request.limit, CONVERSATION).map_err(refused)?;
-        let human = (request.human_username.as_str(), request.human_color.as_str());
-        let ai = (request.ai_username.as_str(), request.ai_color.as_str());
-        let id = ConversationId::of(human, ai, request.session_id.as_deref());
-        let mut looks = 0;
-        if let Some(claimant) = claimant {
-            let (owner, reads) = self.reads.owner(id).await.map_err(status::storage)?;
-            looks = reads;
-            if owner.is_some_and(|owner| !owner.is(&claimant)) {
-                return Err(status::conversation_of_another());
-            }
-        }
-        let read = self.reads.conversation("GetConversation", id, u64::MAX, limit);
-        let (records, more, reads) = read.await.map_err(status::storage)?;
-        self.may_read(&caller, &records).await?;
-        let reads = reads + looks;
-        let messages = records.iter().map(|record| answer::message(record)).collect();
-        held(connection, v1::GetConversationResponse { messages, kv_stats: answer::kv_stats(reads), more })
+        let connection = connection(&request);
+        let (caller, request) = asked(request);
+        held(connection, self.conversation(&caller, request).await?)
     }
 
     async fn list_pending(
         &self,
         request: Request<v1::ListPendingRequest>,
     ) -> Answer<v1::ListPendingResponse> {
-        let (connection, caller) = (connection(&request), Caller::of(&request));
-        let v1::ListPendingRequest { entity, limit } = request.into_inner();
-        let (entity, limit) = check::pending(&self.limits, entity, limit, lists::PAGE).map_err(refused)?;
-        let entities = Self::granted(&caller, entity.into_iter().collect()).map_err(refused)?;
-        let (pending, more) = self.reads.pending(&entities, limit, self.clock.read().now);
-        let messages = pending.iter().map(|record| answer::message_for_worker(record)).collect();
-        held(connection, v1::ListPendingResponse { messages, kv_stats: answer::kv_stats(0), more })
+        let connection = connection(&request);
+        let (caller, request) = asked(request);
+        held(connection, self.list_of_pending(&caller, request)?)
     }
 
     async fn list_failed(&self, request: Request<v1::ListFailedRequest>) -> Answer<v1::ListFailedResponse> {
@@ -154,29 +109,21 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::StreamPendingRequest>,
     ) -> Answer<Self::StreamPendingStream> {
-        let caller = Caller::of(&request);
-        self.stream_work(&caller, request.into_inner()).map(Response::new)
+        let (caller, request) = asked(request);
+        self.stream_work(&caller, request).map(Response::new)
     }
 
     async fn claim_message(
         &self,
         request: Request<v1::ClaimMessageRequest>,
     ) -> Answer<v1::ClaimMessageResponse> {
-        let caller = Caller::of(&request);
-        let v1::ClaimMessageRequest { message_id, worker_id, lease } = request.into_inner();
-        let id = self.id(&message_id)?;
-        self.may_answer(&caller, id).await?;
-        let worker = check::worker(&self.limits, worker_id, Vec::new(), lease, 0).map_err(refused)?;
-        let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
-        let leased = self.queue.claim(id, by).await.map_err(status::command)?.accept();
-        let (message, lease) =
-            (Some(answer::message_for_worker(&leased.record)), Some(answer::lease(&leased)));
-        Ok(Response::new(v1::ClaimMessageResponse { message, lease }))
+        let (caller, request) = asked(request);
+        self.claim(&caller, request).await.map(Response::new)
     }
 
     async fn claim_next(&self, request: Request<v1::ClaimNextRequest>) -> Answer<v1::ClaimNextResponse> {
-        let caller = Caller::of(&request);
-        let work = self.next_work(&caller, request.into_inner()).await?;
+        let (caller, request) = asked(request);
+        let work = self.next_work(&caller, request).await?;
         Ok(Response::new(v1::ClaimNextResponse { work }))
     }
 
@@ -184,27 +131,16 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::RenewLeasesRequest>,
     ) -> Answer<v1::RenewLeasesResponse> {
-        let caller = Caller::of(&request);
-        let v1::RenewLeasesRequest { leases, lease } = request.into_inner();
-        let lease_ms = check::renewal(&self.limits, leases.len(), lease).map_err(refused)?;
-        let checked = leases.into_iter().map(|lease| check::lease(&self.limits, Some(lease))).collect();
-        let checked = self.may_answer_each(&caller, checked, |lease| lease.id).await?;
-        let outcomes = batch(checked, |leases| self.queue.renew(leases, lease_ms)).await?;
-        let outcome = |outcome: Result<i64, Rejection>| v1::RenewOutcome {
-            outcome: Some(match outcome {
-                Ok(expires_at) => v1::renew_outcome::Outcome::ExpiresAt(expires_at),
-                Err(rejection) => v1::renew_outcome::Outcome::Rejection(status::rejection(&rejection)),
-            }),
-        };
-        Ok(Response::new(v1::RenewLeasesResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
+        let (caller, request) = asked(request);
+        self.renew(&caller, request).await.map(Response::new)
     }
 
     async fn stream_draft(
         &self,
         request: Request<Streaming<v1::StreamDraftRequest>>,
     ) -> Answer<v1::StreamDraftResponse> {
-        let caller = Caller::of(&request);
-        self.draft(&caller, request.into_inner()).await?;
+        let (caller, texts) = asked(request);
+        self.draft(&caller, texts).await?;
         Ok(Response::new(v1::StreamDraftResponse {}))
     }
 
@@ -212,95 +148,148 @@ impl QueueService for QueueGrpc {
         &self,
         request: Request<v1::ReleaseMessageRequest>,
     ) -> Answer<v1::ReleaseMessageResponse> {
-        let caller = Caller::of(&request);
-        let lease = check::lease(&self.limits, request.into_inner().lease).map_err(refused)?;
-        self.may_answer(&caller, lease.id).await?;
-        let record = self.queue.release(lease).await.map_err(status::command)?;
-        Ok(Response::new(v1::ReleaseMessageResponse { message: Some(answer::message(&record)) }))
+        let (caller, request) = asked(request);
+        self.release(&caller, request).await.map(Response::new)
     }
 
     async fn complete_message(
         &self,
         request: Request<v1::CompleteMessageRequest>,
     ) -> Answer<v1::CompleteMessageResponse> {
-        let caller = Caller::of(&request);
-        let item = check::completion(&self.limits, request.into_inner()).map_err(refused)?;
-        self.may_answer(&caller, item.0.id).await?;
-        let mut outcomes =
-            self.queue.complete("CompleteMessage", vec![item]).await.map_err(status::command)?;
-        let completed = outcomes.pop().expect("one outcome an item").map_err(refused)?;
-        Ok(Response::new(completion(&completed)))
+        let (caller, request) = asked(request);
+        self.complete(&caller, request).await.map(Response::new)
     }
 
     async fn complete_messages(
         &self,
         request: Request<v1::CompleteMessagesRequest>,
     ) -> Answer<v1::CompleteMessagesResponse> {
-        let caller = Caller::of(&request);
-        let items = request.into_inner().items;
-        let texts = items.iter().map(|item| item.reply.as_ref().map_or(0, |reply| reply.text.len()));
-        check::batch(&self.limits, texts).map_err(refused)?;
-        let checked = items.into_iter().map(|item| check::completion(&self.limits, item)).collect();
-        let checked = self.may_answer_each(&caller, checked, |(lease, _)| lease.id).await?;
-        let outcomes = batch(checked, |items| self.queue.complete("CompleteMessages", items)).await?;
-        let outcome = |outcome: Result<Completed, Rejection>| v1::CompleteOutcome {
-            outcome: Some(match outcome {
-                Ok(completed) => v1::complete_outcome::Outcome::Completed(completion(&completed)),
-                Err(rejection) => v1::complete_outcome::Outcome::Rejection(status::rejection(&rejection)),
-            }),
-        };
-        Ok(Response::new(v1::CompleteMessagesResponse {
-            outcomes: outcomes.into_iter().map(outcome).collect(),
-        }))
+        let (caller, request) = asked(request);
+        self.complete_each(&caller, request).await.map(Response::new)
     }
 
     async fn fail_message(
         &self,
         request: Request<v1::FailMessageRequest>,
     ) -> Answer<v1::FailMessageResponse> {
-        let caller = Caller::of(&request);
-        let (lease, failure) = check::failure(&self.limits, request.into_inner()).map_err(refused)?;
-        self.may_answer(&caller, lease.id).await?;
-        let failed = self.queue.fail(lease, failure).await.map_err(status::command)?;
-        let message = Some(answer::message(&failed.record));
-        Ok(Response::new(v1::FailMessageResponse { message, retry_at: failed.retry_at }))
+        let (caller, request) = asked(request);
+        self.fail(&caller, request).await.map(Response::new)
     }
 
     async fn retry_message(
         &self,
         request: Request<v1::RetryMessageRequest>,
     ) -> Answer<v1::RetryMessageResponse> {
-        let id = self.id(&request.get_ref().message_id)?;
-        let record = self.queue.retry(id).await.map_err(status::command)?;
-        Ok(Response::new(v1::RetryMessageResponse { message: Some(answer::message(&record)) }))
+        let (caller, request) = asked(request);
+        self.retry(&caller, request).await.map(Response::new)
     }
 
     async fn cancel_message(
         &self,
         request: Request<v1::CancelMessageRequest>,
     ) -> Answer<v1::CancelMessageResponse> {
-        let id = self.id(&request.get_ref().message_id)?;
-        self.rights.change(&Caller::of(&request), id)?;
-        let record = self.queue.cancel(id).await.map_err(status::command)?;
-        Ok(Response::new(v1::CancelMessageResponse { message: Some(answer::message(&record)) }))
+        let (caller, request) = asked(request);
+        self.cancel(&caller, request).await.map(Response::new)
+    }
+
+    async fn hide_message(
+        &self,
+        request: Request<v1::HideMessageRequest>,
+    ) -> Answer<v1::HideMessageResponse> {
+        let (caller, request) = asked(request);
+        self.hide(&caller, request).await.map(Response::new)
+    }
+
+    async fn restore_message(
+        &self,
+        request: Request<v1::RestoreMessageRequest>,
+    ) -> Answer<v1::RestoreMessageResponse> {
+        let (caller, request) = asked(request);
+        self.restore(&caller, request).await.map(Response::new)
+    }
+
+    async fn list_hidden(&self, request: Request<v1::ListHiddenRequest>) -> Answer<v1::ListHiddenResponse> {
+        let connection = connection(&request);
+        held(connection, self.list_of_hidden(request.into_inner()).await?)
+    }
+
+    async fn list_work(&self, request: Request<v1::ListWorkRequest>) -> Answer<v1::ListWorkResponse> {
+        let connection = connection(&request);
+        held(connection, self.list_of_work(request.into_inner()).await?)
+    }
+
+    async fn inspect_message(
+        &self,
+        request: Request<v1::InspectMessageRequest>,
+    ) -> Answer<v1::InspectMessageResponse> {
+        let connection = connection(&request);
+        held(connection, self.inspect(request.into_inner()).await?)
+    }
+
+    async fn retry_messages(
+        &self,
+        request: Request<v1::RetryMessagesRequest>,
+    ) -> Answer<v1::RetryMessagesResponse> {
+        let (caller, request) = asked(request);
+        self.retry_each(&caller, request).await.map(Response::new)
+    }
+
+    async fn cancel_messages(
+        &self,
+        request: Request<v1::CancelMessagesRequest>,
+    ) -> Answer<v1::CancelMessagesResponse> {
+        let (caller, request) = asked(request);
+        self.cancel_each(&caller, request).await.map(Response::new)
+    }
+
+    async fn cancel_pending(
+        &self,
+        request: Request<v1::CancelPendingRequest>,
+    ) -> Answer<v1::CancelPendingResponse> {
+        let (caller, request) = asked(request);
+        self.cancel_all(&caller, request).await.map(Response::new)
+    }
+
+    async fn block_sender(
+        &self,
+        request: Request<v1::BlockSenderRequest>,
+    ) -> Answer<v1::BlockSenderResponse> {
+        let (caller, request) = asked(request);
+        self.block(&caller, request).await.map(Response::new)
+    }
+
+    async fn unblock_sender(
+        &self,
+        request: Request<v1::UnblockSenderRequest>,
+    ) -> Answer<v1::UnblockSenderResponse> {
+        let (caller, request) = asked(request);
+        self.unblock(&caller, request).await.map(Response::new)
+    }
+
+    async fn list_blocks(&self, request: Request<v1::ListBlocksRequest>) -> Answer<v1::ListBlocksResponse> {
+        let connection = connection(&request);
+        held(connection, self.list_of_blocks(request.into_inner())?)
+    }
+
+    async fn list_acts(&self, request: Request<v1::ListActsRequest>) -> Answer<v1::ListActsResponse> {
+        let connection = connection(&request);
+        held(connection, self.list_of_acts(request.into_inner())?)
     }
 
     async fn pause_entity(
         &self,
         request: Request<v1::PauseEntityRequest>,
     ) -> Answer<v1::PauseEntityResponse> {
-        let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
-        let paused_since = self.queue.pause(entity).await.map_err(status::command)?;
-        Ok(Response::new(v1::PauseEntityResponse { paused_since }))
+        let (caller, request) = asked(request);
+        self.pause(&caller, request).await.map(Response::new)
     }
 
     async fn resume_entity(
         &self,
         request: Request<v1::ResumeEntityRequest>,
     ) -> Answer<v1::ResumeEntityResponse> {
-        let entity = check::entity(&self.limits, request.into_inner().entity).map_err(refused)?;
-        let was_paused = self.queue.resume(entity).await.map_err(status::command)?;
-        Ok(Response::new(v1::ResumeEntityResponse { was_paused }))
+        let (caller, request) = asked(request);
+        self.resume(&caller, request).await.map(Response::new)
     }
 
     async fn authenticate(
@@ -327,47 +316,14 @@ impl QueueGrpc {
     }
 
     /// Who asks for a conversation; none for callers with a role, and if conversations are nobody's.
-    fn claimant(&self, caller: &Caller) -> Option<Claimant> {
+    pub(super) fn claimant(&self, caller: &Caller) -> Option<Claimant> {
         if self.conversation_owners { caller.claimant(&self.rights.edits) } else { None }
-    }
-
-    /// A post, checked against the limits and its caller's rights: the refusal of the item, or of the call.
-    async fn checked_post(
-        &self,
-        caller: &Caller,
-        mut request: v1::PostMessageRequest,
-    ) -> Result<Result<Post, Rejection>, Status> {
-        if let Err(rejection) = fields::post(caller, &mut request, self.visitor_priority) {
-            return Ok(Err(rejection));
-        }
-        let sender = caller.sender(&self.rights.edits);
-        let claimant = self.claimant(caller);
-        let post = match check::post(&self.limits, request, sender, &caller.scope(sender), claimant) {
-            Ok(post) => post,
-            Err(rejection) => return Ok(Err(rejection)),
-        };
-        if let Err(rejection) = self.names.check(&post.0, caller.is_visitor()) {
-            return Ok(Err(rejection));
-        }
-        Ok(self.may_speak(caller, &post.0).await?.map(|()| post))
-    }
-
-    fn posted(&self, posted: &Posted) -> v1::PostMessageResponse {
-        v1::PostMessageResponse {
-            message: Some(answer::message(&posted.record)),
-            edit_token: self.rights.edits.token(posted.record.content.id),
-            replayed: posted.replayed,
-        }
     }
 }
 
-fn completion(completed: &Completed) -> v1::CompleteMessageResponse {
-    v1::CompleteMessageResponse {
-        message: Some(answer::message(&completed.record)),
-        reply_id: completed.reply.map(|id| id.to_string()),
-        late: completed.late,
-        already_completed: completed.already_completed,
-    }
+/// Who asks, and what.
+fn asked<T>(request: Request<T>) -> (Caller, T) {
+    (Caller::of(&request), request.into_inner())
 }
 
 /// The connection that a call came by.

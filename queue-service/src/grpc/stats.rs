@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::{QueueGrpc, answer, check, service::refused, status};
 use crate::{
-    domain::{Millis, Moment, Queue, SessionView, SessionsAfter},
+    domain::{HeldBack, Millis, Moment, OwnName, Queue, SessionView, SessionsAfter},
     journal::CallCost,
     views::{CacheFill, EntityDepth},
     writer::Clock as _,
@@ -18,6 +18,8 @@ use crate::{
 const LIST_BYTES: usize = 320 * 1024;
 /// What a row of a list takes beside its names.
 const ROW_BYTES: usize = 160;
+/// Most workers that are listed as held back.
+const HELD_BACK: usize = 100;
 
 /// A part of a list, and whether there is more.
 struct Part<T> {
@@ -47,14 +49,20 @@ impl QueueGrpc {
             check::stats(&request).map_err(refused)?;
         let Moment { now, wall } = self.clock.read();
         let sessions = move |queue: &Queue| {
-            let names = |(_, view): &(_, SessionView)| view.worker_id.len() + view.session_id.len();
-            (Part::of(queue.sessions(&sessions_after), most, names), queue.count_sessions())
+            let names = |(_, view): &(_, SessionView)| {
+                view.worker_id.len() + view.session_id.len() + view.holds_back.as_ref().map_or(0, String::len)
+            };
+            (
+                Part::of(queue.sessions(&sessions_after), most, names),
+                queue.count_sessions(),
+                queue.held_back(),
+            )
         };
-        let (sessions, sessions_total) =
+        let (sessions, sessions_total, held_back) =
             self.queue.read("Sessions", sessions).await.map_err(status::command)?;
         let failed = match request.only_in_memory {
             true => 0,
-            false => self.reads.count_failed().await.map_err(status::storage)?,
+            false => self.reads.count_failed("GetStats").await.map_err(status::storage)?,
         };
         let views = &self.reads.views;
         let totals = views.totals(now);
@@ -82,6 +90,12 @@ impl QueueGrpc {
             next_entities_after: next_entity.map(|depth| depth.entity.clone()).unwrap_or_default(),
             sessions_total: sessions_total as u64,
             next_sessions_after: next_session.map(|(at, _)| written(at)).unwrap_or_default(),
+            held_back_total: held_back.len() as u64,
+            held_back: held_back
+                .into_iter()
+                .take(HELD_BACK)
+                .map(|worker| one_held_back(worker, now, wall))
+                .collect(),
             sessions: sessions.rows.into_iter().map(|(_, view)| session(view)).collect(),
             cache: Some(cache(views.fill())),
             watchers: u64::from(self.streams.watchers.held()) + u64::from(self.streams.gateways.held()),
@@ -95,9 +109,14 @@ impl QueueGrpc {
 fn written(at: &SessionsAfter) -> String {
     match at {
         SessionsAfter::Start => String::new(),
-        SessionsAfter::Session(id) => format!("s:{id}"),
-        SessionsAfter::Worker(name) => format!("w:{name}"),
+        SessionsAfter::Session(session) => format!("s:{}", own_name(session)),
+        SessionsAfter::Worker(worker) => format!("w:{}", own_name(worker)),
     }
+}
+
+/// The token first: an id of a token has no colon in it.
+fn own_name(OwnName { token_id, name }: &OwnName) -> String {
+    format!("{}:{name}", token_id.as_deref().unwrap_or_default())
 }
 
 /// The entities that have something in the queue, and among them those that are paused without; by name, after this one.
@@ -146,6 +165,15 @@ fn session(session: SessionView) -> v1::SessionStats {
         leases: u32::try_from(session.leases).unwrap_or(u32::MAX),
         last_renew_at: session.last_renew_at,
         last_claim_at: session.last_claim_at,
+        holds_back: session.holds_back,
+    }
+}
+
+fn one_held_back(worker: HeldBack, now: Millis, wall: Millis) -> v1::HeldBackWorker {
+    v1::HeldBackWorker {
+        worker_id: worker.worker_id,
+        lost_leases: worker.lost,
+        paused_until: worker.paused_until.map(|until| until - now + wall),
     }
 }
 

@@ -17,13 +17,14 @@ use crate::{
 /// Domain of `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "repartee.v1";
 
-/// Reasons to refuse a token that may be a guess.
+/// Reasons to refuse a token that may be a guess. GATEWAY_REFUSED is none of them: visitors have sent the calls that bring
+/// a gateway's own token again and again, and the gateway has to be told what is wrong with it each time.
 pub(super) const WRONG_TOKEN: [&str; 3] = ["TOKEN_UNKNOWN", "TOKEN_EXPIRED", "EDIT_TOKEN_WRONG"];
 
 /// A client that finds the writer busy may come back after this.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
-/// A client may come back after this if somebody has to make room first: on the disk, or among the pauses.
+/// A client may come back after this if somebody has to make room first: on the disk, among the pauses or the blocks.
 const OPERATOR_RETRY: Duration = Duration::from_secs(5);
 
 /// One refusal, in the terms of the wire.
@@ -62,6 +63,16 @@ impl Refusal {
                 let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
                 Self { retry_after, ..Self::new(Code::ResourceExhausted, "ENTITY_LIMIT") }
             }
+            Rejection::WorkerPaused { retry_after_ms, .. } => {
+                refusals("worker_pauses").increment(1);
+                let retry_after = Some(Duration::from_millis(retry_after_ms.unsigned_abs()));
+                Self { retry_after, ..Self::new(Code::ResourceExhausted, "WORKER_PAUSED") }
+            }
+            Rejection::TooManyClaims { .. } => {
+                refusals("worker_claims").increment(1);
+                let retry_after = Some(BUSY_RETRY);
+                Self { retry_after, ..Self::new(Code::ResourceExhausted, "TOO_MANY_CLAIMS") }
+            }
             Rejection::TooManyPaused { .. } => {
                 refusals("paused_entities").increment(1);
                 Self {
@@ -69,6 +80,18 @@ impl Refusal {
                     ..Self::new(Code::ResourceExhausted, "TOO_MANY_PAUSED")
                 }
             }
+            Rejection::Blocked { .. } => {
+                refusals("blocked").increment(1);
+                Self::new(Code::PermissionDenied, "BLOCKED")
+            }
+            Rejection::TooManyBlocks { .. } => {
+                refusals("blocks").increment(1);
+                Self {
+                    retry_after: Some(OPERATOR_RETRY),
+                    ..Self::new(Code::ResourceExhausted, "TOO_MANY_BLOCKS")
+                }
+            }
+            Rejection::Hidden(_) => Self::new(Code::FailedPrecondition, "HIDDEN"),
             Rejection::TooManyEdits { .. } => {
                 refusals("edits").increment(1);
                 Self::new(Code::FailedPrecondition, "TOO_MANY_EDITS")
@@ -183,12 +206,19 @@ pub(super) fn wrong_token(refused: TokenRefused) -> Status {
     Refusal::new(Code::PermissionDenied, reason).into_status(refused.to_string())
 }
 
-/// A peer has sent too many of those; this one was not looked at.
+/// A gateway asks for a client with a token of its own that is none of a gateway's: its operator is at fault, not the client.
+pub(super) fn gateway_refused(why: &str) -> Status {
+    Refusal::new(Code::PermissionDenied, "GATEWAY_REFUSED").into_status(format!(
+        "the token of the gateway itself is not accepted ({why}): it needs one of the role gateway"
+    ))
+}
+
+/// A peer has sent too many of those; this one was wrong too.
 pub(super) fn too_many_wrong_tokens(usage: RateUsage) -> Status {
     Refusal { retry_after: Some(usage.reset), ..Refusal::new(Code::ResourceExhausted, "CLIENT_LIMIT") }
         .into_status(format!(
-            "too many wrong tokens came from this address ({} at once, all of them again after {} s); this one was not \
-             looked at, try again in {} s",
+            "this token is wrong, as too many from this address were ({} at once, all of them again after {} s); try again in \
+             {} s",
             usage.burst,
             usage.window.as_secs(),
             usage.reset.as_secs() + 1
@@ -222,6 +252,12 @@ pub(super) fn slow_reader() -> Status {
     Refusal::new(Code::ResourceExhausted, "SLOW_READER").into_status(
         "this stream was not read fast enough and was ended; connect again and read on".to_owned(),
     )
+}
+
+/// A list that this service does not keep.
+pub(super) fn rooms_not_listed() -> Status {
+    Refusal::new(Code::NotFound, "ROOMS_NOT_LISTED")
+        .into_status("this server does not list its rooms: it has to be started with --list-rooms".to_owned())
 }
 
 /// A cursor that is none.

@@ -1,6 +1,6 @@
 //! WatchMessages: the feed as a stream. Each watcher re-reads the views at its own cursor; none is ever skipped.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
 use repartee_process::Bound;
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
@@ -13,13 +13,15 @@ use super::{
     caller::Caller,
     check,
     outlet::{Inlet, Outlet, Over},
+    rights::Standing,
     service::{jittered, refused},
-    status,
+    status, traces,
 };
 use crate::{
     domain::Status,
     journal::JournalError,
     reads::{Cursor, Listed, Lost},
+    writer::Clock as _,
 };
 
 /// Changes read at once.
@@ -30,11 +32,13 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 struct Watcher {
     grpc: QueueGrpc,
-    caller: Caller,
+    standing: Standing,
     domain: Option<String>,
     seq: u64,
     /// The last step of the drafts that the client has; `None` where it wants none.
     drafted: Option<u64>,
+    /// True for a gateway.
+    tells_traces: bool,
     outlet: Outlet<v1::WatchMessagesResponse>,
 }
 
@@ -55,9 +59,12 @@ impl QueueGrpc {
             Some(Ok(seq)) => (seq, WatchMode::Resumed, None),
             Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
         };
-        let (outlet, inlet) = Outlet::open(&self.streams, self.room_for(&caller))?;
+        let standing = self.rights.standing(&caller);
+        let room = self.room_for(&caller);
+        let (outlet, inlet) = Outlet::open(&self.streams, room, &self.bounds.answers, standing.clone())?;
         let drafted = request.drafts.then_some(0);
-        let watcher = Watcher { grpc: self.clone(), caller, domain, seq, drafted, outlet };
+        let tells_traces = caller.is_gateway();
+        let watcher = Watcher { grpc: self.clone(), standing, domain, seq, drafted, tells_traces, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
     }
@@ -75,6 +82,7 @@ impl Watcher {
             epoch: self.grpc.reads.store.epoch().to_string(),
             tail: self.grpc.reads.cursor(tail).to_string(),
             mode: mode.into(),
+            server_time: self.grpc.clock.read().wall,
         };
         let mut opened = self.send(Event::Hello(hello)).await;
         if let (Ok(()), Some(lost)) = (&opened, lost) {
@@ -90,14 +98,20 @@ impl Watcher {
         let mut tail = self.grpc.reads.views.subscribe();
         let mut drafts = self.grpc.drafts.subscribe();
         let draining = self.grpc.streams.draining.clone();
-        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
-        let mut refused = pin!(rights.until_refused(&caller));
+        let standing = self.standing.clone();
+        let mut lost = pin!(standing.lost());
         let end = Instant::now() + jittered(self.grpc.streams.age);
         let heartbeat = self.grpc.streams.heartbeat;
         let mut next_heartbeat = Instant::now() + heartbeat;
         loop {
             tail.borrow_and_update();
-            while self.catch_up().await? {}
+            while self.catch_up().await? {
+                self.outlet.check()?;
+                // Where there is always more to tell, nothing is waited for, and the timer is never looked at.
+                if Instant::now() >= end {
+                    return self.go_away();
+                }
+            }
             drafts.borrow_and_update();
             self.show_drafts();
             tokio::select! {
@@ -107,11 +121,11 @@ impl Watcher {
                 () = sleep_until(next_heartbeat) => {
                     next_heartbeat += heartbeat;
                     let cursor = self.cursor();
-                    self.send(Event::Heartbeat(v1::WatchHeartbeat { cursor })).await?;
+                    self.send(Event::Heartbeat(v1::WatchHeartbeat { cursor, server_time: self.grpc.clock.read().wall })).await?;
                 }
                 () = sleep_until(end) => return self.go_away(),
                 () = draining.cancelled() => return self.go_away(),
-                () = &mut refused => {
+                () = &mut lost => {
                     self.outlet.end(Err(status::token_refused()));
                     return Err(Over);
                 }
@@ -136,7 +150,10 @@ impl Watcher {
         let last = if more { None } else { items.last().map(|change| change.seq()) };
         for change in items {
             let caught_up = last == Some(change.seq());
-            self.send(Event::Change(answer::change(&self.grpc.reads, &change, caught_up))).await?;
+            let message = self.grpc.message(&change.record);
+            let trace = self.tells_traces.then(|| traces::of_post(change.kind, &change.record)).flatten();
+            let change = answer::change(&self.grpc.reads, &change, message, caught_up, trace);
+            self.send(Event::Change(change)).await?;
         }
         self.seq = next;
         Ok(more && !self.grpc.streams.draining.is_cancelled())

@@ -2,7 +2,7 @@
 
 mod offer;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use repartee_proto::v1::{self, StreamMode, stream_pending_response::Event};
 use tokio::time::{Instant, sleep_until};
@@ -13,8 +13,10 @@ use super::{
     caller::Caller,
     check,
     outlet::{Inlet, Outlet, Over},
+    rights::Standing,
     service::{jittered, refused},
     status,
+    traces::{self, HandedOut},
 };
 use crate::{
     domain::{self, ClaimBy, Leased, Record, Taker},
@@ -27,7 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// One stream of work: what both modes share.
 struct WorkStream {
     grpc: QueueGrpc,
-    caller: Caller,
+    standing: Standing,
     entities: Vec<String>,
     outlet: Outlet<v1::StreamPendingResponse>,
     next_heartbeat: Instant,
@@ -42,15 +44,25 @@ impl QueueGrpc {
     ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
         let mode = request.mode();
         let max_in_flight = check::stream(&self.limits, &mut request).map_err(refused)?;
-        let v1::StreamPendingRequest { worker_id, session_id, entities, lease, context_limit, .. } = request;
+        let v1::StreamPendingRequest {
+            worker_id,
+            session_id,
+            entities,
+            lease,
+            context_limit,
+            holds_back,
+            ..
+        } = request;
         let mut worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
         worker.entities = Self::granted(caller, worker.entities).map_err(refused)?;
-        let (outlet, inlet) = Outlet::open(&self.streams, &self.streams.workers)?;
+        let standing = self.rights.standing(caller);
+        let (room, answers) = (&self.streams.workers, &self.bounds.answers);
+        let (outlet, inlet) = Outlet::open(&self.streams, room, answers, standing.clone())?;
         self.names.serve(&worker.entities);
         let stream = WorkStream {
             grpc: self.clone(),
-            caller: caller.clone(),
+            standing,
             entities: worker.entities.clone(),
             outlet,
             next_heartbeat: Instant::now() + self.streams.heartbeat,
@@ -61,8 +73,8 @@ impl QueueGrpc {
             return Ok(inlet);
         }
         let by =
-            ClaimBy { worker_id: worker.worker_id, session_id: Some(session_id), lease_ms: worker.lease_ms };
-        let taker = Taker { by, entities: worker.entities, max_in_flight, until: None };
+            ClaimBy::new(worker.worker_id, Some(session_id), worker.lease_ms).under(caller.worker_token());
+        let taker = Taker { by, entities: worker.entities, max_in_flight, until: None, holds_back };
         // Each message in flight may be delivered and cancelled, and once more after the session came back.
         let seat = self.queue.join(taker, 4 * max_in_flight + 64).map_err(status::command)?;
         tokio::spawn(stream.lease(seat, worker.context));
@@ -80,14 +92,16 @@ impl QueueGrpc {
         let mut worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
         worker.entities = Self::granted(caller, worker.entities).map_err(refused)?;
-        let by = ClaimBy { worker_id: worker.worker_id, session_id: None, lease_ms: worker.lease_ms };
+        let by = ClaimBy::new(worker.worker_id, None, worker.lease_ms).under(caller.worker_token());
         let until = Some(self.clock.read().now.saturating_add(wait_ms));
-        let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until };
+        let taker = Taker { by, entities: worker.entities, max_in_flight: 1, until, holds_back: None };
         let _place = self.streams.enter(&self.streams.workers)?;
         self.names.serve(&taker.entities);
         let mut seat = self.queue.join(taker, 1).map_err(status::command)?;
+        let standing = self.rights.standing(caller);
         let event = tokio::select! {
             event = seat.next() => event,
+            () = standing.lost() => return Err(status::token_refused()),
             () = self.streams.draining.cancelled() => return Err(status::draining()),
         };
         match event {
@@ -96,16 +110,21 @@ impl QueueGrpc {
                 seat.accept();
                 Ok(Some(work))
             }
+            Some(domain::Event::Refused(_, rejection)) => Err(refused(rejection)),
             Some(domain::Event::Nothing(_) | domain::Event::Cancelled(..)) => Ok(None),
             None => Err(status::draining()),
         }
     }
 
     async fn work(&self, leased: &Leased, context: usize) -> Result<v1::Work, Status> {
+        let handed_out = HandedOut::begin(&leased.record);
+        let (traceparent, tracestate) = handed_out.told();
         Ok(v1::Work {
             message: Some(answer::message_for_worker(&leased.record)),
             lease: Some(answer::lease(leased)),
             context: self.context(&leased.record, context).await?,
+            traceparent,
+            tracestate,
         })
     }
 
@@ -129,8 +148,8 @@ impl WorkStream {
     async fn serve_leases(&mut self, seat: &mut Seat, context: usize) -> Result<(), Over> {
         self.hello().await?;
         let draining = self.grpc.streams.draining.clone();
-        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
-        let mut refused = pin!(rights.until_refused(&caller));
+        let standing = self.standing.clone();
+        let mut lost = pin!(standing.lost());
         loop {
             tokio::select! {
                 event = seat.next() => match event {
@@ -143,7 +162,7 @@ impl WorkStream {
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
                 () = draining.cancelled() => return Err(self.go_away()),
-                () = &mut refused => return Err(self.refuse(status::token_refused())),
+                () = &mut lost => return Err(self.refuse(status::token_refused())),
                 () = self.outlet.closed() => return Err(Over),
             }
         }
@@ -158,7 +177,7 @@ impl WorkStream {
             domain::Event::Cancelled(_, id) => {
                 Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })
             }
-            domain::Event::Nothing(_) => return Ok(()),
+            domain::Event::Nothing(_) | domain::Event::Refused(..) => return Ok(()),
         };
         self.send(event).await
     }

@@ -58,7 +58,7 @@ impl HighWater {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
         let (last, marked) = Self::compare(data_dir, store, tally)?;
         if !marked && last > 0 {
-            store.name_anew().map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))?;
+            store.name_anew().map_err(|error| OpenError::reading(data_dir, error))?;
             tracing::warn!(
                 data = %data_dir.display(),
                 last,
@@ -84,8 +84,7 @@ impl HighWater {
     /// Where the log ends before the mark, or is another log; where the file cannot be read.
     pub fn compare(data_dir: &Path, store: &SledStore, tally: &Tally) -> Result<(u64, bool), OpenError> {
         let damaged = |lost: Lost| OpenError::Damaged(data_dir.to_owned(), Box::new(lost));
-        let (last, _) =
-            store.last(tally).map_err(|error| OpenError::Damaged(data_dir.to_owned(), Box::new(error)))?;
+        let (last, _) = store.last(tally).map_err(|error| OpenError::reading(data_dir, error))?;
         let line = match private_file::read(&data_dir.join(FILE)) {
             Ok(line) => line,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((last, false)),

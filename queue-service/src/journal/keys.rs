@@ -1,6 +1,6 @@
 //! The keys of the one tree.
 
-use crate::domain::{ConversationId, RequestKey};
+use crate::domain::{ConversationId, RequestKey, Source};
 use sha2::{Digest, Sha256};
 
 /// Every key that is stored. Integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -15,10 +15,14 @@ use sha2::{Digest, Sha256};
 /// | `Live` | `l` posted:8 | [`super::stored::StoredState`]; while pending or processing |
 /// | `Finished` | `s` posted:8 | [`super::stored::StoredState`]; once complete or failed |
 /// | `Failed` | `f` posted:8 | empty; while failed |
+/// | `Hidden` | `h` posted:8 | empty; while hidden |
 /// | `Commit` | `j` last seq:8 | [`super::stored::StoredCommit`]; one a commit |
 /// | `Domain` | `d` SHA-256(domain):16 last seq:8 | empty: that commit has changes in that domain |
+/// | `Kept` | `b` SHA-256(domain):16 posted:8 | empty: that message of that domain is kept, though the commit that posted it was swept |
 /// | `Pause` | `p` SHA-256(entity):16 | [`super::stored::StoredPause`]; while the entity is paused |
+/// | `Block` | `x` 0 for an author or 1 for an address, its key:16 | [`super::stored::StoredBlock`]; while blocked |
 /// | `Owner` | `o` conversation:16 | [`super::stored::StoredOwner`]: the visitor who began it |
+/// | `Act` | `a` number:8 | [`super::stored::StoredAct`]: what an operator did |
 /// | `Request` | `k` SHA-256(idempotency key):16 | [`super::stored::StoredRequest`] |
 ///
 /// The rows that every message writes stand in the order of the log: sled then works on pages that it has at hand, and
@@ -33,11 +37,15 @@ pub(super) enum Key {
     Live(u64),
     Finished(u64),
     Failed(u64),
+    Hidden(u64),
     Commit(u64),
     Domain(DomainHash, u64),
+    Kept(DomainHash, u64),
     Request(RequestKey),
     Pause(EntityHash),
     Owner(ConversationId),
+    Act(u64),
+    Block(Source),
 }
 
 /// First 128 bits of SHA-256 of an entity.
@@ -83,11 +91,17 @@ impl Key {
             Self::Live(posted) => number(&mut bytes, b'l', posted),
             Self::Finished(posted) => number(&mut bytes, b's', posted),
             Self::Failed(posted) => number(&mut bytes, b'f', posted),
+            Self::Hidden(posted) => number(&mut bytes, b'h', posted),
             Self::Commit(last) => number(&mut bytes, b'j', last),
             Self::Domain(domain, last) => {
                 bytes.push(b'd');
                 bytes.extend(domain.0);
                 bytes.extend(last.to_be_bytes());
+            }
+            Self::Kept(domain, posted) => {
+                bytes.push(b'b');
+                bytes.extend(domain.0);
+                bytes.extend(posted.to_be_bytes());
             }
             Self::Request(key) => {
                 bytes.push(b'k');
@@ -97,6 +111,15 @@ impl Key {
                 bytes.push(b'o');
                 bytes.extend(conversation.0);
             }
+            Self::Block(Source::Author(key)) => {
+                bytes.extend([b'x', 0]);
+                bytes.extend(key.0);
+            }
+            Self::Block(Source::Address(key)) => {
+                bytes.extend([b'x', 1]);
+                bytes.extend(key.0);
+            }
+            Self::Act(act) => number(&mut bytes, b'a', act),
             Self::Pause(entity) => {
                 bytes.push(b'p');
                 bytes.extend(entity.0);

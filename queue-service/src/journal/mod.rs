@@ -4,6 +4,7 @@
 //! writer gives it and reads back what was appended.
 
 mod appended;
+mod data_size;
 mod high_water;
 mod keys;
 mod runs;
@@ -17,12 +18,12 @@ mod tally;
 
 use std::sync::Arc;
 
-use crate::domain::{Change, ConversationId, Millis, Owner, Pause, RequestKey};
+use crate::domain::{ActRows, BlockRow, Change, ConversationId, Millis, Owner, Pause, RequestKey};
 
 pub use high_water::{HighWater, Marked};
-pub use secret::EditSecret;
+pub use secret::{EditSecret, Use};
 pub use served::ServedEntities;
-pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore};
+pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore, WorkRows};
 pub use stored::FormatError;
 pub use sweep::{Beginning, Oldest, Sweep, Sweepable, Swept};
 pub use tally::{CallCost, Costs, Tally};
@@ -46,6 +47,10 @@ pub struct Commit {
     pub pauses: Vec<Pause>,
     /// Conversations that were begun, and whose they are.
     pub owners: Vec<(ConversationId, Owner)>,
+    /// Entries of the log of operators' acts.
+    pub acts: ActRows,
+    /// Authors and addresses that were blocked, or are no more.
+    pub blocks: Vec<BlockRow>,
 }
 
 /// The last commit of a log; zeros where there is none.

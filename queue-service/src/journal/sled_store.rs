@@ -1,12 +1,14 @@
 //! The embedded journal: sled on a local disk.
 
 mod feed;
+mod kept;
 mod read;
+mod work;
 
-#[cfg(test)]
 pub(super) use read::all;
 
 pub use feed::{Changes, Posts};
+pub use work::WorkRows;
 
 use std::{
     fs::{File, TryLockError},
@@ -14,8 +16,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
+use metrics::Histogram;
 use parking_lot::RwLock;
 use repartee_process::private_file;
 use serde::Serialize;
@@ -23,6 +27,7 @@ use sled::{Batch, Db};
 
 use super::{
     Commit, FormatError, Journal, JournalError, Tally, appended,
+    data_size::DataSize,
     keys::Key,
     runs::Gathered,
     sled_log,
@@ -68,12 +73,28 @@ pub enum OpenError {
         "the data directory {0} is in use by another process; stop that one, or choose another --data-dir"
     )]
     InUse(PathBuf),
+    /// The store is sound, and of another version of this program.
+    #[error("the store in {0} was written by another version of this program, and nothing was changed")]
+    OtherVersion(PathBuf, #[source] JournalError),
     /// The store is damaged, or the disk failed.
     #[error(
         "the store in {0} cannot be used; no file was deleted. Check the disk, keep a copy of the directory, \
          and restore a backup or ask for help"
     )]
     Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl OpenError {
+    /// What it means that something in the store of a data directory cannot be read.
+    pub(crate) fn reading(data_dir: &Path, error: JournalError) -> Self {
+        match error {
+            JournalError::Format(FormatError::Version(_)) => Self::OtherVersion(data_dir.to_owned(), error),
+            JournalError::Storage(_)
+            | JournalError::Sync(_)
+            | JournalError::Gap(_)
+            | JournalError::Format(_) => Self::Damaged(data_dir.to_owned(), Box::new(error)),
+        }
+    }
 }
 
 /// The store; cheap to clone. Any clone may read, one writer appends.
@@ -88,6 +109,10 @@ pub struct SledStore {
     pub(super) gathered: Arc<RwLock<Gathered>>,
     /// Shared with readers; only the writer moves it, before the rows go.
     pub(super) begins: Arc<RwLock<Beginning>>,
+    /// Shared with readers; only the writer changes it.
+    pub(super) size: Arc<RwLock<DataSize>>,
+    /// How long commits took to be durable once they were written.
+    sync_seconds: Histogram,
 }
 
 impl SledStore {
@@ -97,7 +122,6 @@ impl SledStore {
     /// See [`OpenError`].
     pub fn open(data_dir: &Path, durability: Durability, tally: &Tally) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Directory(data_dir.to_owned(), error);
-        let damaged = |error| OpenError::Damaged(data_dir.to_owned(), error);
         private_file::create_folder(data_dir).map_err(unusable)?;
         check_privacy(data_dir)?;
         check(data_dir, durability)?;
@@ -107,8 +131,9 @@ impl SledStore {
         log.sync_all().map_err(unusable)?;
         File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(unusable)?;
         sync_parent(data_dir).map_err(unusable)?;
-        let meta = read_or_draw_meta(&db, &log).map_err(|error| damaged(Box::new(error)))?;
-        let key = meta.id_key.try_into().map_err(|_| damaged(Box::new(FormatError::Field("id_key"))))?;
+        let meta = read_or_draw_meta(&db, &log).map_err(|error| OpenError::reading(data_dir, error))?;
+        let key = meta.id_key.try_into();
+        let key = key.map_err(|_| OpenError::reading(data_dir, FormatError::Field("id_key").into()))?;
         let store = Self {
             db,
             log: (durability == Durability::Power).then_some(log),
@@ -116,9 +141,15 @@ impl SledStore {
             ids: Ids::new(key),
             gathered: Arc::default(),
             begins: Arc::default(),
+            size: Arc::default(),
+            sync_seconds: metrics::histogram!("repartee_commit_sync_seconds"),
         };
-        let read = store.read_beginning(tally).and_then(|()| store.gather(tally));
-        read.map_err(|error| damaged(Box::new(error)))?;
+        let read = store
+            .read_beginning(tally)
+            .and_then(|()| store.index_kept(tally))
+            .and_then(|()| store.read_data_size(tally))
+            .and_then(|()| store.gather(tally));
+        read.map_err(|error| OpenError::reading(data_dir, error))?;
         Ok(store)
     }
 
@@ -166,6 +197,12 @@ impl SledStore {
         self.db.insert(key.to_bytes(), &[0xff]).expect("sled takes it");
     }
 
+    /// Writes one row, durably.
+    pub(super) fn put(&self, key: Key, value: Vec<u8>) -> Result<(), JournalError> {
+        self.db.insert(key.to_bytes(), value)?;
+        self.sync()
+    }
+
     fn sync(&self) -> Result<(), JournalError> {
         self.db.flush()?;
         match &self.log {
@@ -182,7 +219,8 @@ impl Journal for SledStore {
             *self.begins.write() = sweep.begins;
             self.gathered.write().forget(&sweep.gone);
         }
-        let mut rows = appended::rows(commit);
+        let (left, mut size) = (self.left_by(commit, tally)?, *self.size.read());
+        let mut rows = appended::rows(commit, left, &mut size);
         let runs = self.gathered.read().next(&commit.changes);
         rows.extend(runs.rows().map(|(key, value)| (key, Some(value))));
         tally.count_writes(rows.len() as u64);
@@ -194,8 +232,11 @@ impl Journal for SledStore {
             }
         }
         self.db.apply_batch(batch)?;
+        let began = Instant::now();
         self.sync()?;
+        self.sync_seconds.record(began.elapsed());
         self.gathered.write().committed(runs, &commit.changes);
+        *self.size.write() = size;
         Ok(())
     }
 }

@@ -3,9 +3,14 @@
 //! Format rule: a value is one version byte and then protobuf. Fields are only ever added, with new tags; a change that
 //! older code would misread gets a new version byte, and the code that reads the old one stays.
 
+mod acts;
+mod blocks;
 mod convert;
 
 use prost::Message;
+
+pub(super) use acts::StoredAct;
+pub(super) use blocks::StoredBlock;
 
 /// The version byte of every value that this code writes.
 const VERSION: u8 = 2;
@@ -78,6 +83,12 @@ pub(super) struct StoredMessage {
     conversation: Option<Vec<u8>>,
     #[prost(message, optional, tag = "12")]
     sender: Option<StoredSender>,
+    /// The request id of its post; in rows of older code also the id of a trace.
+    #[prost(string, optional, tag = "13")]
+    request_id: Option<String>,
+    /// The place of its post in a trace: a version byte and what `TraceContext::to_bytes` says.
+    #[prost(bytes = "vec", optional, tag = "14")]
+    trace: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -116,6 +127,8 @@ pub(super) struct StoredState {
     work: Option<StoredWork>,
     #[prost(uint32, tag = "5")]
     edits: u32,
+    #[prost(bool, tag = "6")]
+    hidden: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -149,6 +162,45 @@ struct StoredWork {
     uncounted: u32,
     #[prost(int64, optional, tag = "14")]
     expires_at: Option<i64>,
+    #[prost(string, repeated, tag = "15")]
+    lost_by: Vec<String>,
+    #[prost(int64, optional, tag = "16")]
+    lost_at: Option<i64>,
+    /// The tokens of those in `lost_by`, in the same order; empty for none. Absent in rows from before they were stored.
+    #[prost(string, repeated, tag = "17")]
+    lost_by_tokens: Vec<String>,
+    #[prost(uint32, tag = "18")]
+    outages: u32,
+    #[prost(message, repeated, tag = "19")]
+    past_attempts: Vec<StoredAttempt>,
+    #[prost(uint32, tag = "20")]
+    errors_forgotten: u32,
+    #[prost(message, optional, tag = "21")]
+    released_by: Option<StoredWorker>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredWorker {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, optional, tag = "2")]
+    token_id: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredAttempt {
+    #[prost(string, tag = "1")]
+    worker: String,
+    #[prost(int64, tag = "2")]
+    began: i64,
+    /// How much later it ended, in milliseconds.
+    #[prost(sint64, tag = "3")]
+    took: i64,
+    /// 0 completed, 1 failed, 2 lease lost, 3 released, 4 held back, 5 undelivered, 6 called off.
+    #[prost(uint32, tag = "4")]
+    end: u32,
+    #[prost(uint32, optional, tag = "5")]
+    error: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -163,6 +215,12 @@ struct StoredClaim {
     at: i64,
     #[prost(int64, tag = "5")]
     lease_ms: i64,
+    /// Absent in rows from before it was stored.
+    #[prost(int64, optional, tag = "6")]
+    first_ms: Option<i64>,
+    /// The token under which it was made; also absent in rows from before it was stored.
+    #[prost(string, optional, tag = "7")]
+    token_id: Option<String>,
 }
 
 /// Some messages of one conversation, by the numbers of their posts, oldest first.
@@ -195,6 +253,15 @@ pub(super) struct StoredBeginning {
     pub(super) seq: u64,
     #[prost(int64, tag = "2")]
     pub(super) stamp: i64,
+    /// Whether the messages that are kept from before have rows by their domains.
+    #[prost(bool, tag = "3")]
+    pub(super) indexed: bool,
+    /// What is stored then, as in a commit; absent if it is not known.
+    #[prost(fixed64, optional, tag = "4")]
+    pub(super) data_bytes: Option<u64>,
+    /// Number of the newest change then: what a later commit notes stands over this.
+    #[prost(uint64, tag = "5")]
+    pub(super) newest: u64,
 }
 
 /// One commit: its changes, each the state of a message from then on. What was said stands in the message's row.
@@ -214,12 +281,16 @@ pub(super) struct StoredCommit {
     /// How far service time was ahead of the wall clock, in milliseconds; below 0 after a jump ahead.
     #[prost(sint64, tag = "5")]
     service_ahead: i64,
+    /// Bytes that are stored after this commit, see `data_size.rs`; absent if that is not known. Of a fixed length, because
+    /// this row is counted too.
+    #[prost(fixed64, optional, tag = "6")]
+    pub(super) data_bytes: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredChange {
     /// 0 posted, 1 claimed, 2 released, 3 expired, 4 retry scheduled, 5 failed, 6 completed, 7 cancelled, 8 retried,
-    /// 9 edited, 10 deleted.
+    /// 9 edited, 10 deleted, 11 hidden, 12 restored.
     #[prost(uint32, tag = "1")]
     kind: u32,
     /// Index into the commit's domains.

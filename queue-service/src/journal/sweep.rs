@@ -1,13 +1,14 @@
 //! Taking away the beginning of the log: which rows go with the oldest commits, and where the log begins afterwards.
 //!
 //! A commit's own rows go with it. A message goes with the commit of its last change, so no change that is kept names a
-//! message that is gone; until then it stays, however old its post is. A run of a conversation may name some for a while.
+//! message that is gone; until then it stays, however old its post is, and an index by domain keeps it in the lists. A run of a conversation may name some for a while.
 //! Who decides how much goes, and when, is the writer.
 
 use std::collections::BTreeMap;
 
 use super::{
     JournalError, SledStore, Tally,
+    data_size::of_row,
     keys::{DomainHash, Key},
     stored::{StoredBeginning, StoredChange, StoredCommit, StoredRun, decode, encode},
 };
@@ -18,7 +19,7 @@ use crate::domain::{Change, ChangeKind, ConversationId, Millis, Record, Status};
 pub struct Beginning {
     /// Number of the last swept change.
     pub seq: u64,
-    /// Time stamp of the last swept commit: every message in the feed has a greater one.
+    /// Time stamp of the last swept commit: every message that was posted by a commit that is kept has a greater one.
     pub stamp: Millis,
 }
 
@@ -31,6 +32,8 @@ pub struct Sweepable<'a> {
     /// The wall clock. A commit that was made later by it is as old as one after it that was not: the clock was ahead when
     /// it was made, but numbers rise with the true time.
     pub now: Millis,
+    /// And, however young they are, until so many bytes are freed.
+    pub free: u64,
     /// Whole commits until there are so many changes.
     pub changes: usize,
     /// Whether the message that was posted under a number stays, whatever the log says: it is live, or about to change.
@@ -55,6 +58,8 @@ pub struct Sweep {
     pub changes: usize,
     /// How many messages go.
     pub messages: u64,
+    /// How many bytes that are counted go.
+    pub freed: u64,
     /// Rows to write (`Some`) or remove (`None`).
     pub(super) rows: BTreeMap<Key, Option<Vec<u8>>>,
     /// The messages that go and belong to a conversation.
@@ -97,8 +102,14 @@ impl SledStore {
     /// Finds what may be swept now. The newest commit stays in any case: it says where the log ends.
     pub fn sweep(&self, may: &Sweepable<'_>, tally: &Tally) -> Result<Swept, JournalError> {
         let begins = self.begins();
-        let mut broom =
-            Broom { store: self, tally, stays: may.stays, sweep: Sweep::nothing(begins), posts: Vec::new() };
+        let mut broom = Broom {
+            store: self,
+            tally,
+            stays: may.stays,
+            sweep: Sweep::nothing(begins),
+            posts: Vec::new(),
+            said: Vec::new(),
+        };
         let mut commits = self.commits(begins.seq, None, tally).peekable();
         // A commit with a time that can be, and that time.
         let mut witness = (0, may.now);
@@ -110,7 +121,8 @@ impl SledStore {
             }
             let at = if commit.time() > may.now { witness.1 } else { commit.time() };
             let oldest = Oldest { last, at };
-            let old = oldest.last <= may.to && oldest.at < may.before;
+            let goes = oldest.at < may.before || broom.sweep.freed < may.free;
+            let old = oldest.last <= may.to && goes;
             if !old || broom.sweep.changes >= may.changes || commits.peek().is_none() {
                 return Ok(Swept { sweep: broom.finish()?, oldest: Some(oldest) });
             }
@@ -135,7 +147,7 @@ impl SledStore {
 
     pub(super) fn read_beginning(&self, tally: &Tally) -> Result<(), JournalError> {
         if let Some(row) = self.get(Key::Begins, tally)? {
-            let StoredBeginning { seq, stamp } = decode(&row)?;
+            let StoredBeginning { seq, stamp, .. } = decode(&row)?;
             *self.begins.write() = Beginning { seq, stamp };
         }
         Ok(())
@@ -144,7 +156,7 @@ impl SledStore {
 
 impl Sweep {
     fn nothing(begins: Beginning) -> Self {
-        Self { begins, changes: 0, messages: 0, rows: BTreeMap::new(), gone: Vec::new() }
+        Self { begins, changes: 0, messages: 0, freed: 0, rows: BTreeMap::new(), gone: Vec::new() }
     }
 }
 
@@ -156,37 +168,58 @@ struct Broom<'a> {
     sweep: Sweep,
     /// The messages of conversations that were posted in these commits.
     posts: Vec<(ConversationId, u64)>,
+    /// All messages that were, with their domains.
+    said: Vec<(DomainHash, u64)>,
 }
 
 impl Broom<'_> {
     fn take(&mut self, commit: &StoredCommit, last: u64) -> Result<(), JournalError> {
-        let rows = &mut self.sweep.rows;
-        rows.insert(Key::Commit(last), None);
-        rows.extend(commit.domains.iter().map(|domain| (Key::Domain(DomainHash::of(domain), last), None)));
+        self.remove(Key::Commit(last), encode(commit).len());
+        for domain in &commit.domains {
+            self.remove(Key::Domain(DomainHash::of(domain), last), 0);
+        }
         self.sweep.begins = Beginning { seq: last, stamp: commit.stamp };
         self.sweep.changes += commit.changes.len();
         for change in &commit.changes {
             self.posts.extend(change.posted_in()?.map(|conversation| (conversation, change.posted)));
-            if let Some(message) = self.finished_by(change)? {
-                self.take_message(&message);
+            if change.is_post()
+                && let Some(domain) = commit.domains.get(change.domain as usize)
+            {
+                self.said.push((DomainHash::of(domain), change.posted));
+            }
+            if let Some((message, bytes)) = self.finished_by(change)? {
+                self.take_message(&message, bytes);
             }
         }
         Ok(())
     }
 
-    /// The message of which this is the last change, where it is not live.
-    fn finished_by(&self, change: &StoredChange) -> Result<Option<Record>, JournalError> {
+    /// Takes away a row that is counted.
+    fn remove(&mut self, key: Key, value: usize) {
+        self.sweep.freed += of_row(key, value);
+        self.sweep.rows.insert(key, None);
+    }
+
+    /// The message of which this is the last change, if it is not live, and the bytes of its rows.
+    fn finished_by(&self, change: &StoredChange) -> Result<Option<(Record, u64)>, JournalError> {
         if change.leaves_work() || (self.stays)(change.posted) {
             return Ok(None);
         }
-        let message = self.store.message(change.posted, self.tally)?;
-        Ok(message.filter(|message| message.state.seq == change.seq()))
+        let message = self.store.message_and_size(change.posted, self.tally)?;
+        Ok(message.filter(|(message, _)| message.state.seq == change.seq()))
     }
 
-    fn take_message(&mut self, message: &Record) {
+    fn take_message(&mut self, message: &Record, bytes: u64) {
         let posted = message.content.posted;
         self.sweep.messages += 1;
+        self.sweep.freed += bytes;
         self.sweep.rows.insert(Key::Message(posted), None);
+        if posted <= self.store.begins().seq {
+            self.sweep.rows.insert(Key::Kept(DomainHash::of(&message.content.domain), posted), None);
+        }
+        if message.state.hidden {
+            self.sweep.rows.insert(Key::Hidden(posted), None);
+        }
         if let Some(work) = &message.state.work {
             self.sweep.rows.insert(Key::Finished(posted), None);
             if work.status == Status::Failed {
@@ -202,14 +235,13 @@ impl Broom<'_> {
         }
         self.sweep.gone.sort_unstable();
         self.keep_survivors();
+        self.index_survivors();
         let gone = std::mem::take(&mut self.sweep.gone);
         for of_one in gone.chunk_by(|(one, _), (other, _)| one == other) {
             self.shorten_runs(of_one)?;
             self.forget_owner(of_one)?;
         }
         self.sweep.gone = gone;
-        let Beginning { seq, stamp } = self.sweep.begins;
-        self.sweep.rows.insert(Key::Begins, Some(encode(&StoredBeginning { seq, stamp })));
         Ok(Some(self.sweep))
     }
 
@@ -222,6 +254,15 @@ impl Broom<'_> {
             if stays && gathered.may_gather_again(posted) {
                 let run = encode(&StoredRun { posted: vec![posted] });
                 self.sweep.rows.insert(Key::Run(conversation, posted), Some(run));
+            }
+        }
+    }
+
+    /// A message that stays, though the commit that posted it goes, is found by its domain from now on.
+    fn index_survivors(&mut self) {
+        for (domain, posted) in self.said.drain(..) {
+            if !self.sweep.rows.contains_key(&Key::Message(posted)) {
+                self.sweep.rows.insert(Key::Kept(domain, posted), Some(Vec::new()));
             }
         }
     }

@@ -60,7 +60,8 @@ impl Kept {
         let world = &mut self.lived.world;
         let touched: HashSet<_> = changes.iter().map(|change| change.record.content.posted).collect();
         let stays = |posted| world.queue.is_live(posted) || touched.contains(&posted);
-        let may = Sweepable { to, before: Millis::MAX, now: Millis::MAX, changes: most, stays: &stays };
+        let may =
+            Sweepable { to, before: Millis::MAX, now: Millis::MAX, free: 0, changes: most, stays: &stays };
         let sweep = self.store.sweep(&may, &Tally::default()).unwrap().sweep;
         let stamp = world.queue.last_stamp();
         let commit = Commit { stamp, at: world.now, changes, sweep, ..Commit::default() };

@@ -119,7 +119,7 @@ impl Reads {
         Ok(listed(self.visible(posts.records, tail).await, posts.more, tail, reads))
     }
 
-    /// Changes after number `seq`, oldest first.
+    /// Changes after number `seq`, oldest first, at most `limit`.
     ///
     /// # Errors
     /// Outside, where the storage fails; inside, where some of them are swept.
@@ -133,7 +133,7 @@ impl Reads {
         let tail = match self.views.changes(domain.as_deref(), seq, limit) {
             Ok(page) => {
                 self.costs.note(call, &Tally::default());
-                return Ok(Ok(changed(page.items, page.more, seq, page.tail, 0)));
+                return Ok(Ok(changed(page.items, page.more, limit, seq, page.tail, 0)));
             }
             Err(BeforeCache { tail, .. }) => tail,
         };
@@ -150,7 +150,7 @@ impl Reads {
             let newest = items.iter().rfind(older).map_or(seq, |change| change.seq());
             self.views.learn(&domain, before, Floor { stamp: before.stamp, seq: newest });
         }
-        Ok(Ok(changed(items, found.more, seq, tail, reads)))
+        Ok(Ok(changed(items, found.more, limit, seq, tail, reads)))
     }
 }
 
@@ -161,9 +161,17 @@ fn newest_of(mut items: Vec<Arc<Record>>, more: bool, tail: u64, reads: u64) -> 
     Listed { items, next: tail, more: more || left_out > 0, reads }
 }
 
-/// The first of these changes that make a page; all of them are after number `seq`.
-fn changed(mut items: Vec<Shown>, more: bool, seq: u64, tail: u64, reads: u64) -> Listed<Shown> {
-    let fitting = at_least_one(items.iter().map(|change| &*change.record));
+/// The first of these changes that make a page of at most `limit`; all of them are after number `seq`. The storage gives
+/// whole commits.
+fn changed(
+    mut items: Vec<Shown>,
+    more: bool,
+    limit: usize,
+    seq: u64,
+    tail: u64,
+    reads: u64,
+) -> Listed<Shown> {
+    let fitting = at_least_one(items.iter().map(|change| &*change.record)).min(limit);
     let more = more || fitting < items.len();
     items.truncate(fitting);
     let next = if more { items.last().map_or(seq, |change| change.seq()) } else { tail };

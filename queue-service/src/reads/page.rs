@@ -4,12 +4,14 @@
 //! 1 MiB of text, so the largest page is one such commit: a little more than 1 MiB over gRPC. What is counted is what a
 //! message takes as JSON, in which a control character takes six bytes.
 
-use crate::domain::Record;
+use crate::{domain::Record, views::Room};
 
 /// Bytes on a page.
 pub(crate) const PAGE_BYTES: usize = 1024 * 1024;
 /// What a message takes beside its texts: ids, numbers, and the names of fields.
 const FIELDS: usize = 640;
+/// What a room takes beside its name.
+const ROOM_FIELDS: usize = 64;
 
 /// What a message takes on a page, in bytes, by estimate.
 pub(crate) fn weight(record: &Record) -> usize {
@@ -21,7 +23,7 @@ pub(crate) fn weight(record: &Record) -> usize {
     });
     let work = record.state.work.as_ref().map_or(0, |work| {
         work.errors.iter().map(|error| written(error)).sum::<usize>()
-            + work.claim.as_ref().map_or(0, |claim| written(&claim.worker_id))
+            + work.claim.as_ref().map_or(0, |claim| written(&claim.worker.name))
     });
     FIELDS + written(&content.text) + names.iter().sum::<usize>() + address + work
 }
@@ -50,6 +52,16 @@ pub(super) fn at_least_one<'a>(records: impl Iterator<Item = &'a Record>) -> usi
         *index == 0 || bytes <= PAGE_BYTES
     };
     records.enumerate().take_while(fits).count()
+}
+
+/// How many of these rooms, from the first on, make a page: at least one.
+pub(super) fn rooms_at_least_one(rooms: &[Room]) -> usize {
+    let mut bytes = 0;
+    let fits = |(index, room): &(usize, &Room)| {
+        bytes += ROOM_FIELDS + written(&room.domain);
+        *index == 0 || bytes <= PAGE_BYTES
+    };
+    rooms.iter().enumerate().take_while(fits).count()
 }
 
 /// The length of a text as JSON, without its quotes.

@@ -113,7 +113,7 @@ fn question(human: &str, text: &str) -> PostMessageRequest {
         domain: "test.example".to_owned(),
         text: text.to_owned(),
         username: human.to_owned(),
-        color: "1".to_owned(),
+        color: "001001001".to_owned(),
         message_type: MessageType::Human.into(),
         bot: Some(BotAddress { entity: "bot".to_owned(), ..BotAddress::default() }),
         ..NewMessage::default()
@@ -150,7 +150,7 @@ async fn shown(client: &Client) -> Vec<Vec<String>> {
     for human in ["ann", "bob"] {
         let conversation = v1::GetConversationRequest {
             human_username: human.to_owned(),
-            human_color: "1".to_owned(),
+            human_color: "001001001".to_owned(),
             ai_username: "bot".to_owned(),
             ai_color: "default".to_owned(),
             ..Default::default()

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
+use repartee_process::QuietMap;
+
 use super::{
     BeforeCache, EntityDepth, Floor, Page, Totals,
-    domains::Domains,
     feed::{Feed, Post, Shown},
     pending::Pending,
+    rooms::{Room, Rooms},
 };
 use crate::domain::{ChangeKind, Millis, Record, State};
 
@@ -20,6 +23,9 @@ const MESSAGE_BYTES: usize = 450;
 /// What a change costs: the state of the message at that moment, its places in the feeds.
 const CHANGE_BYTES: usize = 450;
 
+/// Most domains that are remembered of which nothing is cached but where their newest message stands.
+const QUIET_DOMAINS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+
 /// How much may be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
@@ -27,6 +33,8 @@ pub struct CacheLimits {
     pub messages: usize,
     /// Most bytes, messages and changes together, by estimate.
     pub bytes: usize,
+    /// Whether it is known in which rooms the cached messages are.
+    pub list_rooms: bool,
 }
 
 impl CacheLimits {
@@ -71,8 +79,10 @@ pub(super) struct Cache {
     /// The changes whose numbers are in the feed of all.
     kept: VecDeque<Kept>,
     all: Feed,
-    domains: Domains,
+    domains: QuietMap<Feed>,
     pending: Pending,
+    /// Those of the cached messages, if rooms are listed.
+    rooms: Option<Rooms>,
     counts: BTreeMap<ChangeKind, u64>,
 }
 
@@ -85,8 +95,9 @@ impl Cache {
             records: HashMap::new(),
             kept: VecDeque::new(),
             all: Feed::new(floor),
-            domains: Domains::default(),
+            domains: QuietMap::new(QUIET_DOMAINS, Feed::is_empty),
             pending: Pending::new(aging_ms),
+            rooms: limits.list_rooms.then(Rooms::default),
             counts: BTreeMap::new(),
         }
     }
@@ -101,13 +112,29 @@ impl Cache {
         self.kept.push_back(Kept { kind, posted, state: None });
         self.bytes += CHANGE_BYTES;
         let post = (kind == ChangeKind::Posted).then(|| post(&record));
-        self.domains.add(&record.content.domain, floor, |feed| {
-            feed.changes.push_back(seq);
-            feed.posts.extend(post);
-        });
-        self.show(record);
+        self.domains.enter(
+            &record.content.domain,
+            || Feed::new(floor),
+            |feed| {
+                feed.changes.push_back(seq);
+                feed.posts.extend(post);
+            },
+        );
+        self.show(Arc::clone(&record));
         self.all.posts.extend(post);
+        self.list_room_of(&record);
         self.evict();
+    }
+
+    /// The rooms show a cached message as it is now.
+    fn list_room_of(&mut self, record: &Record) {
+        let is_cached = self.is_cached(record.content.posted);
+        let Some(rooms) = self.rooms.as_mut().filter(|_| is_cached) else { return };
+        if record.state.deleted || record.state.hidden {
+            rooms.hide(&record.content.domain, record.content.posted);
+        } else {
+            rooms.show(&record.content.domain, post(record));
+        }
     }
 
     pub(super) fn restore_live(&mut self, record: Record) {
@@ -122,7 +149,8 @@ impl Cache {
 
     /// Remembers a domain of which nothing may be cached. Returns from where on its feed is complete.
     pub(super) fn pin(&mut self, domain: &str) -> Floor {
-        self.domains.pin(domain, self.all.floor)
+        let floor = self.all.floor;
+        self.domains.enter(domain, || Feed::new(floor), |feed| feed.floor)
     }
 
     pub(super) fn posted(&self, posted: u64) -> Option<Arc<Record>> {
@@ -201,10 +229,18 @@ impl Cache {
         Ok(Page { items: changes.filter_map(|seq| self.change(seq)).collect(), more, tail: self.tail })
     }
 
+    pub(super) fn rooms(&self, before: u64, limit: usize) -> Option<Page<Room>> {
+        let mut rooms = self.rooms.as_ref()?.before(before);
+        let items = rooms.by_ref().take(limit).collect();
+        Some(Page { items, more: rooms.next().is_some(), tail: self.tail })
+    }
+
     pub(super) fn learn(&mut self, domain: &str, before: Floor, floor: Floor) {
-        if let Some(feed) = self.domains.get_mut(domain).filter(|feed| feed.floor == before) {
-            feed.floor = Floor { stamp: floor.stamp.min(before.stamp), seq: floor.seq.min(before.seq) };
-        }
+        self.domains.change(domain, |feed| {
+            if feed.floor == before {
+                feed.floor = Floor { stamp: floor.stamp.min(before.stamp), seq: floor.seq.min(before.seq) };
+            }
+        });
     }
 
     pub(super) fn pending(&mut self, entities: &[String], limit: usize, now: Millis) -> Vec<Arc<Record>> {
@@ -226,6 +262,10 @@ impl Cache {
         read: impl FnOnce(&mut dyn Iterator<Item = EntityDepth>) -> T,
     ) -> T {
         read(&mut self.pending.depths(after))
+    }
+
+    pub(super) fn deepest(&self, most: usize) -> Vec<EntityDepth> {
+        self.pending.deepest(most)
     }
 
     pub(super) fn totals(&mut self, now: Millis) -> Totals {
@@ -254,9 +294,7 @@ impl Cache {
             None => Arc::clone(present),
             Some(state) => {
                 let mut state = state.clone();
-                if present.state.deleted {
-                    state.deleted_since();
-                }
+                state.seen_from(&present.state);
                 Arc::new(Record { content: Arc::clone(&present.content), state })
             }
         };
@@ -325,6 +363,16 @@ impl Cache {
         }
     }
 
+    /// Drops all changes up to this number, and all messages that were posted by then.
+    pub(super) fn evict_to(&mut self, seq: u64) {
+        while self.all.posts.front().is_some_and(|oldest| oldest.posted <= seq) {
+            self.drop_post();
+        }
+        while self.all.changes.front().is_some_and(|oldest| *oldest <= seq) {
+            self.drop_change();
+        }
+    }
+
     /// The oldest post leaves, and the changes before it.
     fn drop_post(&mut self) {
         let Some(oldest) = self.all.posts.front().copied() else { return };
@@ -333,7 +381,10 @@ impl Cache {
         }
         self.all.drop_post();
         let Some(record) = self.records.get(&oldest.posted).cloned() else { return };
-        self.domains.take(&record.content.domain, Feed::drop_post);
+        self.domains.change(&record.content.domain, Feed::drop_post);
+        if let Some(rooms) = &mut self.rooms {
+            rooms.hide(&record.content.domain, oldest.posted);
+        }
         if !self.is_counted(&record) {
             self.forget(&record);
         }
@@ -344,7 +395,7 @@ impl Cache {
         self.all.drop_change();
         self.bytes -= CHANGE_BYTES;
         let Some(record) = self.records.get(&posted).cloned() else { return };
-        self.domains.take(&record.content.domain, Feed::drop_change);
+        self.domains.change(&record.content.domain, Feed::drop_change);
         if record.state.seq == self.all.floor.seq && !self.is_counted(&record) {
             self.forget(&record);
         }
@@ -364,5 +415,11 @@ pub(crate) fn bytes(change: &Shown) -> usize {
 /// What a message takes in memory, by estimate.
 fn message_bytes(record: &Record) -> usize {
     let content = &record.content;
-    MESSAGE_BYTES + content.text.len() + content.username.len() + content.color.len() + content.domain.len()
+    let origin = content.origin.as_ref().map_or(0, |origin| origin.bytes());
+    MESSAGE_BYTES
+        + origin
+        + content.text.len()
+        + content.username.len()
+        + content.color.len()
+        + content.domain.len()
 }

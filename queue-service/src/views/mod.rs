@@ -3,11 +3,13 @@
 //! Owns the memory that polls, lists and watchers read from. Only the writer publishes, and only what is durable;
 //! readers hold a short lock while they copy pointers, and never touch the storage.
 
+mod acts;
+mod blocks;
 mod cache;
-mod domains;
 mod feed;
 mod pauses;
 mod pending;
+mod rooms;
 
 use std::sync::Arc;
 
@@ -20,7 +22,10 @@ pub(crate) use cache::bytes;
 pub use cache::{CacheFill, CacheLimits};
 pub use feed::{Floor, Shown};
 pub use pending::{EntityDepth, Totals};
+pub use rooms::Room;
 
+use acts::Acts;
+use blocks::Blocks;
 use cache::Cache;
 use pauses::Pauses;
 
@@ -30,12 +35,14 @@ pub struct Views {
     cache: RwLock<Cache>,
     tail: watch::Sender<u64>,
     pauses: Pauses,
+    acts: Acts,
+    blocks: Blocks,
 }
 
 /// A part of a feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// What was asked for, oldest first.
+    /// What was asked for, messages and changes oldest first.
     pub items: Vec<T>,
     /// True where more can be read at once.
     pub more: bool,
@@ -67,7 +74,13 @@ impl Views {
         commits.for_each(|change| cache.publish(change));
         live.iter().for_each(|record| cache.restore_live(record.clone()));
         cache.begin_at(tail);
-        Self { cache: RwLock::new(cache), tail: watch::Sender::new(tail), pauses: Pauses::default() }
+        Self {
+            cache: RwLock::new(cache),
+            tail: watch::Sender::new(tail),
+            pauses: Pauses::default(),
+            acts: Acts::default(),
+            blocks: Blocks::default(),
+        }
     }
 
     /// Shows the changes of a durable commit, and wakes those who wait for them.
@@ -126,9 +139,20 @@ impl Views {
         self.cache.read().changes(domain, seq, limit)
     }
 
+    /// The rooms whose newest message that readers can see was posted before number `before`: at most `limit`, the one that
+    /// was spoken in last first. `None` if rooms are not listed.
+    pub fn rooms(&self, before: u64, limit: usize) -> Option<Page<Room>> {
+        self.cache.read().rooms(before, limit)
+    }
+
     /// Number up to which everything has left the cache: every change, and every message that was last changed by then.
     pub fn evicted_to(&self) -> u64 {
         self.cache.read().evicted_to()
+    }
+
+    /// Lets everything up to this number leave the cache: it is about to leave the storage.
+    pub fn evict_to(&self, seq: u64) {
+        self.cache.write().evict_to(seq);
     }
 
     /// Call before looking for a domain in the storage: from then on its floor tells of this domain alone.
@@ -161,6 +185,11 @@ impl Views {
     /// Reads the queues of the entities behind this name, in the order of their names. Short: everybody waits meanwhile.
     pub fn depths<T>(&self, after: &str, read: impl FnOnce(&mut dyn Iterator<Item = EntityDepth>) -> T) -> T {
         self.cache.read().depths(after, read)
+    }
+
+    /// The `most` entities for which the most messages wait, the deepest first.
+    pub fn deepest(&self, most: usize) -> Vec<EntityDepth> {
+        self.cache.read().deepest(most)
     }
 
     /// All queues together. Costs the same however many there are.

@@ -18,7 +18,8 @@ pub struct EntityDepth {
     pub pending: u64,
     /// Messages under a lease.
     pub processing: u64,
-    /// Time stamp of the oldest message that waits.
+    /// Since when the oldest message waits: its time stamp, or the time for which it was posted. In the future if no time has
+    /// come yet.
     pub oldest: Option<Millis>,
 }
 
@@ -35,14 +36,15 @@ pub struct Totals {
     pub processing: u64,
     /// Messages that wait for the entity with the most of them.
     pub fullest: u64,
-    /// Time stamp of the oldest message that waits.
+    /// Since when the oldest message waits, as in [`EntityDepth::oldest`].
     pub oldest: Option<Millis>,
     /// Bytes that all of these messages hold, by estimate.
     pub bytes: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
+    entity: Arc<str>,
     /// What is due.
     places: BTreeMap<Place, Arc<Record>>,
     /// What is due, and what is not.
@@ -59,8 +61,8 @@ pub(super) struct Pending {
     ages: BTreeSet<(Millis, u64)>,
     /// What waits for its time, by when that is; some are due by now.
     delays: BTreeMap<(Millis, u64), Arc<Record>>,
-    /// For how many entities so many messages wait.
-    lengths: BTreeMap<usize, usize>,
+    /// For which entities so many messages wait.
+    lengths: BTreeSet<(usize, Arc<str>)>,
     processing: u64,
     bytes: u64,
 }
@@ -73,7 +75,7 @@ impl Pending {
             lines: BTreeMap::new(),
             ages: BTreeSet::new(),
             delays: BTreeMap::new(),
-            lengths: BTreeMap::new(),
+            lengths: BTreeSet::new(),
             processing: 0,
             bytes: 0,
         }
@@ -86,7 +88,7 @@ impl Pending {
         }
         self.bytes += record.unfinished_bytes() as u64;
         if !self.lines.contains_key(entity) {
-            self.lines.insert(entity.to_owned(), Line::default());
+            self.lines.insert(entity.to_owned(), Line::new(entity));
         }
         let line = self.lines.get_mut(entity).expect("it is there or was just inserted");
         if work.status == Status::Processing {
@@ -94,16 +96,16 @@ impl Pending {
             self.processing += 1;
             return;
         }
-        let age = age(record);
+        let age = age(record, work);
         self.ages.insert(age);
         let before = line.ages.len();
         line.ages.insert(age);
-        let now = line.ages.len();
+        let (now, entity) = (line.ages.len(), Arc::clone(&line.entity));
         match work.not_before {
             Some(due) => drop(self.delays.insert((due, age.1), Arc::clone(record))),
             None => self.offer(Arc::clone(record)),
         }
-        self.grow(before, now);
+        self.grow(&entity, before, now);
     }
 
     /// A message is due.
@@ -133,7 +135,7 @@ impl Pending {
             line.processing = line.processing.saturating_sub(1);
             self.processing = self.processing.saturating_sub(1);
         } else {
-            let (place, age) = (Place::of(record, work, self.aging_ms), age(record));
+            let (place, age) = (Place::of(record, work, self.aging_ms), age(record, work));
             self.all.remove(&place);
             self.ages.remove(&age);
             if let Some(due) = work.not_before {
@@ -143,26 +145,23 @@ impl Pending {
             line.places.remove(&place);
             line.ages.remove(&age);
         }
-        let now = line.ages.len();
+        let (now, name) = (line.ages.len(), Arc::clone(&line.entity));
         if now == 0 && line.processing == 0 {
             self.lines.remove(entity);
         }
-        self.grow(before, now);
+        self.grow(&name, before, now);
     }
 
-    /// For one entity so many messages waited, and now so many do.
-    fn grow(&mut self, before: usize, now: usize) {
+    /// For this entity so many messages waited, and now so many do.
+    fn grow(&mut self, entity: &Arc<str>, before: usize, now: usize) {
         if before == now {
             return;
         }
-        if let Some(entities) = self.lengths.get_mut(&before) {
-            *entities -= 1;
-            if *entities == 0 {
-                self.lengths.remove(&before);
-            }
+        if before > 0 {
+            self.lengths.remove(&(before, Arc::clone(entity)));
         }
         if now > 0 {
-            *self.lengths.entry(now).or_default() += 1;
+            self.lengths.insert((now, Arc::clone(entity)));
         }
     }
 
@@ -199,13 +198,13 @@ impl Pending {
 
     /// The queues of the entities behind this name, in the order of their names.
     pub(super) fn depths(&self, after: &str) -> impl Iterator<Item = EntityDepth> {
-        let depth = |(entity, line): (&String, &Line)| EntityDepth {
-            entity: entity.clone(),
-            pending: line.ages.len() as u64,
-            processing: line.processing,
-            oldest: line.ages.first().map(|(stamp, _)| *stamp),
-        };
-        self.lines.range::<str, _>((Excluded(after), Unbounded)).map(depth)
+        self.lines.range::<str, _>((Excluded(after), Unbounded)).map(|(_, line)| line.depth())
+    }
+
+    /// The entities for which the most messages wait, the deepest first.
+    pub(super) fn deepest(&self, most: usize) -> Vec<EntityDepth> {
+        let deepest = self.lengths.iter().rev().take(most);
+        deepest.filter_map(|(_, entity)| self.lines.get(&**entity).map(Line::depth)).collect()
     }
 
     /// All queues together, as of the last [`Self::wake`].
@@ -215,15 +214,33 @@ impl Pending {
             pending: self.ages.len() as u64,
             delayed: self.delays.len() as u64,
             processing: self.processing,
-            fullest: self.lengths.last_key_value().map_or(0, |(length, _)| *length as u64),
+            fullest: self.lengths.last().map_or(0, |(length, _)| *length as u64),
             oldest: self.ages.first().map(|(stamp, _)| *stamp),
             bytes: self.bytes,
         }
     }
 }
 
-fn age(record: &Record) -> (Millis, u64) {
-    (record.content.timestamp, record.content.posted)
+impl Line {
+    fn new(entity: &str) -> Self {
+        Self { entity: entity.into(), places: BTreeMap::new(), ages: BTreeSet::new(), processing: 0 }
+    }
+
+    fn depth(&self) -> EntityDepth {
+        EntityDepth {
+            entity: (*self.entity).to_owned(),
+            pending: self.ages.len() as u64,
+            processing: self.processing,
+            oldest: self.ages.first().map(|(since, _)| *since),
+        }
+    }
+}
+
+/// Since when a message waits. One that was posted for later waits for nobody before that; the two times differ by no more than
+/// the clock was set.
+fn age(record: &Record, work: &Work) -> (Millis, u64) {
+    let later = work.not_before.filter(|_| work.is_for_later());
+    (later.map_or(record.content.timestamp, |due| due.max(record.content.timestamp)), record.content.posted)
 }
 
 fn entity_and_work(record: &Record) -> Option<(&str, &Work)> {

@@ -1,6 +1,7 @@
 //! Tests of the views: against a walk through the whole history, and of what a poll costs.
 
 mod polls;
+mod rooms;
 mod swept;
 mod walk;
 
@@ -10,7 +11,7 @@ use super::{CacheLimits, Floor, Shown, Views};
 use crate::domain::{QueueRules, Record, tests::history::Lived};
 
 /// A cache in which everything has room.
-const ROOMY: CacheLimits = CacheLimits { messages: 1_000, bytes: 10_000_000 };
+const ROOMY: CacheLimits = CacheLimits { messages: 1_000, bytes: 10_000_000, list_rooms: true };
 
 /// The views of a new log.
 fn empty(limits: CacheLimits) -> Views {

@@ -7,9 +7,11 @@ use super::{
     clock::AHEAD_MS,
     job::{Answer, Command, Job},
 };
+use repartee_process::telemetry::{NewSpan, Span, SpanKind, TraceContext};
+
 use crate::{
     disk::Stored,
-    domain::{At, Change, ChangeKind, GivenUp, Millis, Moment},
+    domain::{At, ChangeKind, Millis, Moment},
     journal::{Commit, Journal, JournalError, Tally},
 };
 
@@ -33,12 +35,14 @@ impl<J: Journal, C: Clock> State<J, C> {
         }
         let mut answers = Vec::with_capacity(group.len());
         let mut costs = Vec::with_capacity(group.len());
+        let mut calls = Vec::new();
         for job in group {
             match job {
                 Job::Command(command) => {
                     let tally = Tally::default();
                     self.show_what_it_touches(&command, &tally)?;
                     costs.push((command.call, tally));
+                    calls.extend(command.call_span);
                     answers.push((command.decide)(&mut self.with.queue, &mut at));
                 }
                 // A seat that was given up before its turn never joins.
@@ -54,7 +58,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         if !self.put_off {
             self.with.queue.dispatch(&mut at);
         }
-        self.commit(moment, stamp)?;
+        self.commit(moment, stamp, answers.len(), calls)?;
         for (call, tally) in costs {
             self.with.costs.note(call, &tally);
         }
@@ -75,17 +79,20 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     /// Loads what the rule will ask for and the queue does not hold: finished messages, posts, idempotency keys.
     fn show_what_it_touches(&mut self, command: &Command, tally: &Tally) -> Result<(), JournalError> {
-        for key in &command.keys {
-            if !self.with.queue.knows_request(*key)
-                && let Some(request) = self.with.store.find_request(*key, tally)?
-            {
-                self.with.queue.visit_request(request);
-            }
-        }
         for conversation in &command.conversations {
             if !self.with.queue.knows_owner(*conversation) {
                 let owner = self.with.store.find_owner(*conversation, tally)?;
                 self.with.queue.visit_owner(*conversation, owner);
+            }
+        }
+        let keys = command.keys.iter().copied();
+        let before = command.keys_before.iter().filter(|(of, _)| self.with.queue.awaits_secret(*of));
+        let keys: Vec<_> = keys.chain(before.map(|(_, key)| *key)).collect();
+        for key in keys {
+            if !self.with.queue.knows_request(key)
+                && let Some(request) = self.with.store.find_request(key, tally)?
+            {
+                self.with.queue.visit_request(request);
             }
         }
         for id in &command.ids {
@@ -98,16 +105,24 @@ impl<J: Journal, C: Clock> State<J, C> {
         Ok(())
     }
 
-    fn commit(&mut self, moment: Moment, stamp: Millis) -> Result<(), JournalError> {
-        let changes = self.with.queue.take_changes();
+    fn commit(
+        &mut self,
+        moment: Moment,
+        stamp: Millis,
+        commands: usize,
+        calls: Vec<TraceContext>,
+    ) -> Result<(), JournalError> {
+        let (changes, measured) = (self.with.queue.take_changes(), self.with.queue.take_measured());
         let (forget, mut sweep) = if self.put_off {
             Default::default()
         } else {
             (self.sweep_keys(moment.now)?, self.sweep_log(moment, &changes))
         };
-        let pauses = self.with.queue.take_pauses();
+        let (pauses, acts) = (self.with.queue.take_pauses(), self.with.queue.take_acts());
+        let blocks = self.with.queue.take_blocks();
         self.with.views.note_throttled(self.with.queue.throttled());
-        if changes.is_empty() && forget.is_empty() && sweep.is_none() && pauses.is_empty() {
+        let is_quiet = pauses.is_empty() && acts.is_empty() && blocks.is_empty();
+        if changes.is_empty() && forget.is_empty() && sweep.is_none() && is_quiet {
             return Ok(());
         }
         if changes.iter().any(|change| change.kind == ChangeKind::Posted) {
@@ -119,19 +134,33 @@ impl<J: Journal, C: Clock> State<J, C> {
         let last_stamp = self.with.queue.last_stamp();
         let (at, service_time) = (moment.wall, moment.now);
         let owners = self.with.queue.take_owners();
-        let commit = Commit { stamp: last_stamp, at, service_time, changes, forget, sweep, pauses, owners };
+        let commit = Commit {
+            stamp: last_stamp,
+            at,
+            service_time,
+            changes,
+            forget,
+            sweep,
+            pauses,
+            owners,
+            acts,
+            blocks,
+        };
         let tally = Tally::default();
         let began = Instant::now();
+        let span = span_of_commit(calls, commit.changes.len());
         self.with.journal.append(&commit, &tally)?;
-        metrics::histogram!("repartee_commit_seconds").record(began.elapsed());
+        drop(span);
+        self.measures.note_commit(began.elapsed(), commands, &commit);
+        self.measures.note(&measured);
         self.with.costs.note("Commit", &tally);
-        metrics::histogram!("repartee_commit_changes").record(commit.changes.len() as f64);
+        self.with.disk.note_data(self.with.store.data_bytes().unwrap_or(0));
         if let Some(sweep) = &commit.sweep {
-            metrics::counter!("repartee_swept_messages_total").increment(sweep.messages);
             sweep.ownerless().for_each(|conversation| self.with.queue.forget_owner(conversation));
         }
-        commit.changes.iter().for_each(note_given_up);
         self.with.views.show_pauses(commit.pauses);
+        self.with.views.show_acts(commit.acts);
+        self.with.views.show_blocks(commit.blocks);
         self.with.views.publish(commit.changes);
         Ok(())
     }
@@ -188,14 +217,15 @@ impl<J: Journal, C: Clock> State<J, C> {
     }
 }
 
-/// Counts what the queue gave up by itself.
-fn note_given_up(change: &Change) {
-    if change.kind != ChangeKind::Failed {
-        return;
+/// A commit serves many calls: it is a trace of its own, linked to the spans of those that wait for it.
+fn span_of_commit(calls: Vec<TraceContext>, changes: usize) -> Span {
+    if calls.is_empty() {
+        return Span::default();
     }
-    match change.record.state.work.as_deref().and_then(GivenUp::of) {
-        Some(GivenUp::Expired) => metrics::counter!("repartee_expired_total").increment(1),
-        Some(GivenUp::Attempts(_)) => metrics::counter!("repartee_attempts_exhausted_total").increment(1),
-        Some(GivenUp::Leases(_)) | None => {}
-    }
+    let count = calls.len();
+    let new = NewSpan { links: calls, ..NewSpan::of(SpanKind::Internal, None) };
+    let mut span = new.begin(|| "commit");
+    span.set("messaging.batch.message_count", || (count as i64).into());
+    span.set("repartee.changes", || (changes as i64).into());
+    span
 }

@@ -20,10 +20,14 @@ use crate::domain::{SessionView, SessionsAfter};
 use crate::{
     disk::{DiskFull, DiskRoom, Stored},
     domain::{
-        At, ClaimBy, Completed, Editor, EntityLimits, Failed, Failure, LeaseRef, Millis, NewMessage, Posted,
-        Queue, Record, Rejection, Reply, Request, Taker, Update,
+        Act, At, Block, Cancelled, ClaimBy, Completed, Deed, Editor, EntityLimits, Failed, Failure, LeaseRef,
+        Millis, NewMessage, Posted, Queue, Record, Rejection, Reply, Request, Selector, Source, Taker,
+        Target, Update,
     },
 };
+
+/// Most messages that are cancelled in one commit: as many as a group of commands has.
+const PIECE: usize = 256;
 
 /// Sends commands to the writer; cheap to clone.
 #[derive(Clone)]
@@ -51,6 +55,9 @@ pub enum CommandError {
     #[error("the service is stopping; repeat the call once it is back")]
     Stopped,
 }
+
+/// A message that a step is to be taken on, and the deed that it is.
+pub(crate) type Step = (Uuid, Option<Deed>);
 
 /// A post, with its idempotency key.
 pub type Post = (NewMessage, Option<Request>);
@@ -87,6 +94,8 @@ impl QueueHandle {
         let ids = posts.iter().filter_map(|(new, _)| new.reply_to).collect();
         let keys =
             posts.iter().filter_map(|(_, request)| request.as_ref()).map(|request| request.key).collect();
+        let before = |(new, request): &Post| Some((new.claims()?, request.as_ref()?.before?));
+        let keys_before = posts.iter().filter_map(before).collect();
         let conversations = posts.iter().filter_map(|(new, _)| new.claims()).collect();
         let bytes = posts.iter().map(|(new, _)| new.text.len()).sum();
         let weight = Weight { items: posts.len(), bytes };
@@ -95,23 +104,43 @@ impl QueueHandle {
             posts.into_iter().map(|(new, request)| queue.post(new, request, at)).collect()
         };
         let (reply, outcome) = oneshot::channel();
-        self.command(Command { ids, keys, conversations, weight, ..Command::new(call, reply, rule) }, held)?;
+        let command = Command::new(call, reply, rule);
+        self.command(Command { ids, keys, keys_before, conversations, weight, ..command }, held)?;
         outcome.await.map_err(|_| CommandError::Stopped)
     }
 
-    /// Changes a message. See [`Queue::update`].
-    pub async fn update(&self, id: Uuid, update: Update, editor: Editor) -> Result<Record, CommandError> {
+    /// Changes a message. See [`Queue::update`]. A deed is what an operator does, here and below: it is entered into the log
+    /// if it changes something.
+    pub async fn update(
+        &self,
+        id: Uuid,
+        update: Update,
+        editor: Editor,
+        deed: Option<Deed>,
+    ) -> Result<Record, CommandError> {
         let stored = if update.text.is_some() { Stored::NewText } else { Stored::Progress };
         self.disk.check(stored)?;
         let held = of_update(&update);
-        self.decide("UpdateMessage", vec![id], held, move |queue, at| queue.update(id, update, editor, at))
+        self.act("UpdateMessage", vec![id], held, deed, move |queue, at| queue.update(id, update, editor, at))
             .await
     }
 
     /// Deletes a message. See [`Queue::delete`].
-    pub async fn delete(&self, id: Uuid) -> Result<Record, CommandError> {
+    pub async fn delete(&self, id: Uuid, deed: Option<Deed>) -> Result<Record, CommandError> {
         self.disk.check(Stored::Progress)?;
-        self.decide("DeleteMessage", vec![id], 0, move |queue, _| queue.delete(id)).await
+        self.act("DeleteMessage", vec![id], 0, deed, move |queue, _| queue.delete(id)).await
+    }
+
+    /// Hides a message. See [`Queue::hide`].
+    pub async fn hide(&self, id: Uuid, deed: Option<Deed>) -> Result<Record, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        self.act("HideMessage", vec![id], 0, deed, move |queue, _| queue.hide(id)).await
+    }
+
+    /// Shows a hidden message again. See [`Queue::unhide`].
+    pub async fn unhide(&self, id: Uuid, deed: Option<Deed>) -> Result<Record, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        self.act("RestoreMessage", vec![id], 0, deed, move |queue, _| queue.unhide(id)).await
     }
 
     /// Claims one message. See [`Queue::claim`]. It is given back where its caller has gone away before the answer.
@@ -141,11 +170,16 @@ impl QueueHandle {
         .await
     }
 
-    /// Gives a message back. See [`Queue::release`].
-    pub async fn release(&self, lease: LeaseRef) -> Result<Record, CommandError> {
+    /// Gives a message back; `holds_back` says why the worker takes nothing for now. See [`Queue::release`] and
+    /// [`Queue::hold_back`].
+    pub async fn release(&self, lease: LeaseRef, holds_back: Option<String>) -> Result<Record, CommandError> {
         self.disk.check(Stored::Progress)?;
         let held = of_lease(&lease);
-        self.decide("ReleaseMessage", vec![lease.id], held, move |queue, _| queue.release(&lease)).await
+        self.decide("ReleaseMessage", vec![lease.id], held, move |queue, at| match holds_back {
+            Some(why) => queue.hold_back(&lease, why, at.now),
+            None => queue.release(&lease, at.now),
+        })
+        .await
     }
 
     /// Finishes messages in one commit; one outcome each, in their order. See [`Queue::complete`].
@@ -177,29 +211,87 @@ impl QueueHandle {
     }
 
     /// Puts a failed message back. See [`Queue::retry`].
-    pub async fn retry(&self, id: Uuid) -> Result<Record, CommandError> {
+    pub async fn retry(&self, id: Uuid, deed: Option<Deed>) -> Result<Record, CommandError> {
         self.disk.check(Stored::Progress)?;
-        self.decide("RetryMessage", vec![id], 0, move |queue, at| queue.retry(id, at.now)).await
+        self.act("RetryMessage", vec![id], 0, deed, move |queue, at| queue.retry(id, at.now)).await
     }
 
     /// Takes a message out of the queue. See [`Queue::cancel`].
-    pub async fn cancel(&self, id: Uuid) -> Result<Record, CommandError> {
+    pub async fn cancel(&self, id: Uuid, deed: Option<Deed>) -> Result<Record, CommandError> {
         self.disk.check(Stored::Progress)?;
-        self.decide("CancelMessage", vec![id], 0, move |queue, _| queue.cancel(id)).await
+        self.act("CancelMessage", vec![id], 0, deed, move |queue, _| queue.cancel(id)).await
+    }
+
+    /// Puts failed messages back in one commit; one outcome each, in their order. See [`Queue::retry`].
+    ///
+    /// # Errors
+    /// `Busy`, `DiskFull` and `Stopped`, for all of them.
+    pub async fn retry_each(&self, steps: Vec<Step>) -> Result<Vec<Result<Record, Rejection>>, CommandError> {
+        self.act_on_each("RetryMessages", steps, |queue, id, at| queue.retry(id, at.now)).await
+    }
+
+    /// Takes messages out of the queue in one commit; one outcome each, in their order. See [`Queue::cancel`].
+    ///
+    /// # Errors
+    /// `Busy`, `DiskFull` and `Stopped`, for all of them.
+    pub async fn cancel_each(
+        &self,
+        steps: Vec<Step>,
+    ) -> Result<Vec<Result<Record, Rejection>>, CommandError> {
+        self.act_on_each("CancelMessages", steps, |queue, id, _| queue.cancel(id)).await
+    }
+
+    /// Cancels a piece of what waits, and with `in_work` of what workers hold. See [`Queue::cancel_all`]. `before` is the
+    /// piece before this one.
+    pub async fn cancel_all(
+        &self,
+        which: Selector,
+        in_work: bool,
+        before: Option<Act>,
+        deed: Deed,
+    ) -> Result<Cancelled, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        let message = which.message();
+        let held = deed.held() + before.as_ref().map_or(0, |act| act.deed.held());
+        let weight = Weight { items: PIECE, bytes: 0 };
+        let rule = move |queue: &mut Queue, at: &mut At<'_>| {
+            let which = queue.select(&which)?;
+            Ok(queue.cancel_all(which, in_work, PIECE, (before, deed), at.wall))
+        };
+        self.decide_weighing(weight, "CancelPending", Vec::from_iter(message), held, rule).await
+    }
+
+    /// Blocks somebody for a span. See [`Queue::block`].
+    pub async fn block(&self, who: Selector, span: Millis, deed: Deed) -> Result<Block, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        let (message, held) = (who.message(), deed.held());
+        let rule = move |queue: &mut Queue, at: &mut At<'_>| {
+            let which = queue.select(&who)?;
+            let Some(source) = which.source() else { return Err(Rejection::field("author", "is missing")) };
+            let (deed, reason) = (Deed { on: Target::All(which), ..deed.clone() }, deed.reason);
+            queue.acting(Some(deed), at, |queue, at| queue.block(source, span, reason, at))
+        };
+        self.decide("BlockSender", Vec::from_iter(message), held, rule).await
+    }
+
+    /// Lifts a block; false if there was none.
+    pub async fn unblock(&self, who: Source, deed: Option<Deed>) -> Result<bool, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        self.act("UnblockSender", vec![], 0, deed, move |queue, _| Ok(queue.unblock(who))).await
     }
 
     /// Pauses an entity. See [`Queue::pause`].
-    pub async fn pause(&self, entity: String) -> Result<Millis, CommandError> {
+    pub async fn pause(&self, entity: String, deed: Option<Deed>) -> Result<Millis, CommandError> {
         self.disk.check(Stored::Progress)?;
         let held = entity.len();
-        self.decide("PauseEntity", vec![], held, move |queue, at| queue.pause(&entity, at.wall)).await
+        self.act("PauseEntity", vec![], held, deed, move |queue, at| queue.pause(&entity, at.wall)).await
     }
 
     /// Lets a paused entity go on; false if it was not paused.
-    pub async fn resume(&self, entity: String) -> Result<bool, CommandError> {
+    pub async fn resume(&self, entity: String, deed: Option<Deed>) -> Result<bool, CommandError> {
         self.disk.check(Stored::Progress)?;
         let held = entity.len();
-        self.decide("ResumeEntity", vec![], held, move |queue, _| Ok(queue.resume(&entity))).await
+        self.act("ResumeEntity", vec![], held, deed, move |queue, _| Ok(queue.resume(&entity))).await
     }
 
     /// Gives entities other limits. It stores nothing.
@@ -248,6 +340,37 @@ impl QueueHandle {
         let (sender, events) = mpsc::channel(room);
         self.send(Job::Join(id, taker, sender))?;
         Ok(Seat::new(id, events, self.returns.clone()))
+    }
+
+    /// Lets a rule decide for an operator, if there is a deed.
+    async fn act<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        ids: Vec<Uuid>,
+        held: usize,
+        deed: Option<Deed>,
+        rule: impl FnOnce(&mut Queue, &mut At<'_>) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let held = held + deed.as_ref().map_or(0, Deed::held);
+        self.decide(call, ids, held, move |queue, at| queue.acting(deed, at, rule)).await
+    }
+
+    /// Lets a rule decide about many messages, each for itself.
+    async fn act_on_each(
+        &self,
+        call: &'static str,
+        steps: Vec<Step>,
+        rule: impl Fn(&mut Queue, Uuid, &mut At<'_>) -> Result<Record, Rejection> + Send + 'static,
+    ) -> Result<Vec<Result<Record, Rejection>>, CommandError> {
+        self.disk.check(Stored::Progress)?;
+        let ids = steps.iter().map(|(id, _)| *id).collect();
+        let held = steps.iter().filter_map(|(_, deed)| deed.as_ref()).map(Deed::held).sum();
+        let weight = Weight { items: steps.len(), bytes: 0 };
+        self.decide_weighing(weight, call, ids, held, move |queue, at| {
+            let each = |(id, deed)| queue.acting(deed, at, |queue, at| rule(queue, id, at));
+            Ok(steps.into_iter().map(each).collect())
+        })
+        .await
     }
 
     async fn decide<T: Send + 'static>(

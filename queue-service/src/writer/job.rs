@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use repartee_process::telemetry::{self, TraceContext};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -31,12 +32,16 @@ pub(super) struct Command {
     pub(super) ids: Vec<Uuid>,
     /// Idempotency keys that it asks for.
     pub(super) keys: Vec<RequestKey>,
+    /// The same, asked for only if the secret that this conversation handed out has not come back.
+    pub(super) keys_before: Vec<(ConversationId, RequestKey)>,
     /// Conversations whose owners it asks for.
     pub(super) conversations: Vec<ConversationId>,
     /// How many items it has and how many bytes of texts: a group of commands has a bound in both.
     pub(super) weight: Weight,
     /// Its part of the room before the writer, given back once it is decided.
     pub(super) taken: Option<Taken>,
+    /// The span of the call that it is of, if that is recorded.
+    pub(super) call_span: Option<TraceContext>,
     pub(super) decide: Decide,
 }
 
@@ -83,9 +88,11 @@ impl Command {
             call,
             ids: Vec::new(),
             keys: Vec::new(),
+            keys_before: Vec::new(),
             conversations: Vec::new(),
             weight: Weight { items: 1, bytes: 0 },
             taken: None,
+            call_span: telemetry::recorded_trace(),
             decide: Box::new(decide),
         }
     }

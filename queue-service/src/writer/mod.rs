@@ -8,6 +8,7 @@ mod clock;
 mod group;
 mod handle;
 mod job;
+mod measures;
 mod room;
 mod seat;
 mod sweep;
@@ -40,6 +41,7 @@ pub use room::Room;
 pub use seat::{Claimed, Seat};
 
 use job::{Job, Parted};
+use measures::Measures;
 use room::Waiting;
 use sweep::{KeySweep, LogSweep};
 
@@ -122,13 +124,17 @@ struct State<J, C> {
     log_sweep: Option<LogSweep>,
     /// When the last commit with new messages was made, in service time.
     stamped_at: Millis,
+    measures: Measures,
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
     fn new(with: Writer<J, C>, parted: Parted, callers: Handle) -> Self {
         // Before that nothing is over for its age.
         let from = with.clock.read().now.max(with.ages_from);
-        let log_sweep = with.retention.map(|keep_ms| LogSweep::new(keep_ms, from));
+        let limit = with.disk.data_limit();
+        let sweeps = with.retention.is_some() || limit.0.is_some();
+        let log_sweep = sweeps.then(|| LogSweep::new(with.retention, limit, from));
+        with.disk.note_data(with.store.data_bytes().unwrap_or(0));
         Self {
             with,
             callers,
@@ -139,6 +145,7 @@ impl<J: Journal, C: Clock> State<J, C> {
             key_sweep: KeySweep::new(from),
             log_sweep,
             stamped_at: Millis::MIN,
+            measures: Measures::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use repartee_process::{Bound, Fill, Full, Place};
 
-use crate::domain::{Address, LeaseRef, NewMessage, Reply, Update};
+use crate::domain::{Address, LeaseRef, NewMessage, OwnName, Proof, Reply, Update};
 
 /// What every command takes, whatever it says: itself, its rule, the way back. By estimate.
 const COMMAND_BYTES: usize = 512;
@@ -76,7 +76,11 @@ pub(super) fn of_post(new: &NewMessage) -> usize {
 
 /// Bytes of a claim's name.
 pub(super) fn of_lease(lease: &LeaseRef) -> usize {
-    size_of::<LeaseRef>() + lease.worker_id.len()
+    let worker = match &lease.proof {
+        Proof::Lease(_) => 0,
+        Proof::Worker(OwnName { token_id, name }) => name.len() + token_id.as_ref().map_or(0, |id| id.len()),
+    };
+    size_of::<LeaseRef>() + worker
 }
 
 /// Bytes of a completion.

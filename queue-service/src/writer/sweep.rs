@@ -1,4 +1,5 @@
-//! Taking away what is over: idempotency keys after a day and, where retention is set, the oldest commits of the log.
+//! Taking away what is over: idempotency keys after a day and the oldest commits of the log, if they are older than
+//! retention keeps them, or more is stored than may be.
 //!
 //! Both go in small steps with commits that are written anyway, and by themselves while nothing is asked for. Time comes
 //! in as an argument; when to look again comes out. Steps and pauses, and the age of keys, are spans of service time; how
@@ -10,6 +11,7 @@ use metrics::gauge;
 
 use super::{Clock, State};
 use crate::{
+    disk::DataLimit,
     domain::{Change, Millis, Moment, RequestKey},
     journal::{Journal, JournalError, Oldest, Sweep, Sweepable, Swept, Tally},
 };
@@ -43,10 +45,11 @@ impl KeySweep {
     }
 }
 
-/// The sweep of the log: what is old, and how fast it goes.
+/// The sweep of the log: what is old or too much, and how fast it goes.
 #[derive(Debug)]
 pub(super) struct LogSweep {
-    keep_ms: Millis,
+    /// How long finished messages are kept; for ever if absent.
+    keep_ms: Option<Millis>,
     /// The oldest commit that stays; `None` where it has to be looked up.
     oldest: Option<Oldest>,
     /// While nothing is asked for, not before this.
@@ -59,57 +62,67 @@ pub(super) struct LogSweep {
 }
 
 impl LogSweep {
-    /// Sweeps nothing before `from`, in service time.
-    pub(super) fn new(keep_ms: Millis, from: Millis) -> Self {
-        Self { keep_ms, oldest: None, next: from, from, saved: CHANGES_AT_ONCE, saved_at: from }
+    /// Sweeps nothing for its age before `from`, in service time.
+    pub(super) fn new(keep_ms: Option<Millis>, limit: DataLimit, from: Millis) -> Self {
+        let next = if limit.0.is_some() { Millis::MIN } else { from };
+        Self { keep_ms, oldest: None, next, from, saved: CHANGES_AT_ONCE, saved_at: from }
     }
 
     /// Commits that were made before this, by the wall clock, are old.
-    fn horizon(&self, wall: Millis) -> Millis {
-        wall.saturating_sub(self.keep_ms)
+    fn horizon(&self, Moment { now, wall }: Moment) -> Millis {
+        let keep_ms = self.keep_ms.filter(|_| now >= self.from);
+        keep_ms.map_or(Millis::MIN, |keep_ms| wall.saturating_sub(keep_ms))
     }
 
-    /// How many changes may be swept with a commit that stores so many; `None` where none may, or none is old. `left` is
-    /// the number up to which nothing is cached.
-    fn budget(&mut self, Moment { now, wall }: Moment, left: u64, stored: usize) -> Option<usize> {
+    /// How many changes may be swept with a commit that stores so many; `None` if none may, or none has to go. `left` is
+    /// the number up to which nothing is cached, `excess` how many bytes are too many.
+    fn budget(&mut self, moment: Moment, left: u64, stored: usize, excess: u64) -> Option<usize> {
+        let now = moment.now;
         let passed = now.saturating_sub(self.saved_at).clamp(0, 1_000);
         self.saved = (self.saved + passed * CHANGES_A_SECOND / 1_000).min(CHANGES_AT_ONCE);
         self.saved_at = now;
         self.saved += CHANGES_FOR_ONE * i64::try_from(stored).unwrap_or(i64::MAX / CHANGES_FOR_ONE);
-        if now < self.from || stored == 0 && now < self.next {
+        if stored == 0 && now < self.next {
             return None;
         }
-        let horizon = self.horizon(wall);
-        let old = self.oldest.is_none_or(|oldest| oldest.last <= left && oldest.at < horizon);
-        usize::try_from(self.saved).ok().filter(|budget| old && *budget > 0)
+        let horizon = self.horizon(moment);
+        let goes = |oldest: Oldest| oldest.last <= left && (oldest.at < horizon || excess > 0);
+        let goes = self.oldest.is_none_or(goes);
+        usize::try_from(self.saved).ok().filter(|budget| goes && *budget > 0)
     }
 
-    /// So many changes were swept, and this is the oldest commit now.
-    fn swept(&mut self, Moment { now, wall }: Moment, left: u64, changes: usize, oldest: Option<Oldest>) {
+    /// So many changes were swept, this is the oldest commit now, and so many bytes are still too many.
+    fn swept(&mut self, moment: Moment, left: u64, changes: usize, oldest: Option<Oldest>, excess: u64) {
         self.saved -= i64::try_from(changes).unwrap_or(i64::MAX);
         self.oldest = oldest;
-        let more = oldest.is_some_and(|oldest| oldest.last <= left && oldest.at < self.horizon(wall));
+        let horizon = self.horizon(moment);
+        let more = oldest.is_some_and(|oldest| oldest.last <= left && (oldest.at < horizon || excess > 0));
         let short = (CHANGES_AT_ONCE - self.saved).max(0);
         let pause = if more { short * 1_000 / CHANGES_A_SECOND } else { LOG_PAUSE_MS };
-        self.next = now.saturating_add(pause);
+        self.next = moment.now.saturating_add(pause);
     }
 
     /// When the log has to be looked at unless a commit comes before; `None` where only a commit can make something old.
-    fn next(&self, Moment { now, wall }: Moment, left: u64) -> Option<Millis> {
+    fn next(&self, Moment { now, wall }: Moment, left: u64, excess: u64) -> Option<Millis> {
         let oldest = match self.oldest {
             None => return Some(self.next),
             Some(oldest) if oldest.last > left => return None,
             Some(oldest) => oldest,
         };
-        let old_in = oldest.at.saturating_add(self.keep_ms).saturating_add(1).saturating_sub(wall);
-        Some(self.next.max(now.saturating_add(old_in)))
+        if excess > 0 {
+            return Some(self.next);
+        }
+        let old_in = oldest.at.saturating_add(self.keep_ms?).saturating_add(1).saturating_sub(wall);
+        Some(self.next.max(self.from).max(now.saturating_add(old_in)))
     }
 }
 
 impl<J: Journal, C: Clock> State<J, C> {
     /// When something has to be swept unless a commit comes before.
     pub(super) fn next_sweep(&self, moment: Moment) -> Millis {
-        let log = self.log_sweep.as_ref().and_then(|sweep| sweep.next(moment, self.evicted_to()));
+        let log = self.log_sweep.as_ref();
+        let excess = self.excess();
+        let log = log.and_then(|sweep| sweep.next(moment, self.sweepable_to(excess), excess));
         log.map_or(self.key_sweep.next, |log| log.min(self.key_sweep.next))
     }
 
@@ -148,24 +161,36 @@ impl<J: Journal, C: Clock> State<J, C> {
         moment: Moment,
         changes: &[Change],
     ) -> Result<Option<Sweep>, JournalError> {
-        let left = self.evicted_to();
+        let excess = self.excess();
+        let left = self.sweepable_to(excess);
         let Some(log) = &mut self.log_sweep else { return Ok(None) };
-        let Some(budget) = log.budget(moment, left, changes.len()) else { return Ok(None) };
+        let Some(budget) = log.budget(moment, left, changes.len(), excess) else { return Ok(None) };
         let touched = changes.iter().map(|change| change.record.content.posted).collect::<HashSet<_>>();
         let queue = &self.with.queue;
         let stays = |posted| queue.is_live(posted) || touched.contains(&posted);
-        let (before, now) = (log.horizon(moment.wall), moment.wall);
-        let may = Sweepable { to: left, before, now, changes: budget, stays: &stays };
+        let (before, now) = (log.horizon(moment), moment.wall);
+        let may = Sweepable { to: left, before, now, free: excess, changes: budget, stays: &stays };
         let tally = Tally::default();
         let Swept { sweep, oldest } = self.with.store.sweep(&may, &tally)?;
-        log.swept(moment, left, sweep.as_ref().map_or(0, |sweep| sweep.changes), oldest);
+        let (gone, freed) = sweep.as_ref().map_or((0, 0), |sweep| (sweep.changes, sweep.freed));
+        log.swept(moment, left, gone, oldest, excess.saturating_sub(freed));
+        if let Some(sweep) = &sweep {
+            self.with.views.evict_to(sweep.begins.seq);
+        }
         self.with.costs.note("SweepLog", &tally);
         Ok(sweep)
     }
 
-    /// Number up to which nothing is cached. The newest change never counts: the log ends with it.
-    fn evicted_to(&self) -> u64 {
-        self.with.views.evicted_to().min(self.with.queue.last_seq().saturating_sub(1))
+    /// How many bytes are stored that should go.
+    fn excess(&self) -> u64 {
+        self.with.disk.data_limit().excess(self.with.store.data_bytes().unwrap_or(0))
+    }
+
+    /// Number up to which the log may be swept: what is cached stays, unless too many bytes are stored. The newest change
+    /// always does: the log ends with it.
+    fn sweepable_to(&self, excess: u64) -> u64 {
+        let cached = if excess > 0 { u64::MAX } else { self.with.views.evicted_to() };
+        cached.min(self.with.queue.last_seq().saturating_sub(1))
     }
 }
 
@@ -182,32 +207,35 @@ mod tests {
 
     /// A sweep of a log whose oldest commit ends with change 10 and was made at 0.
     fn sweep(now: Millis) -> LogSweep {
-        LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..LogSweep::new(KEEP, now) }
+        LogSweep {
+            oldest: Some(Oldest { last: 10, at: 0 }),
+            ..LogSweep::new(Some(KEEP), DataLimit(None), now)
+        }
     }
 
     #[test]
     fn nothing_is_swept_before_it_is_old_and_out_of_the_cache() {
         for (now, left, old) in [(KEEP, 10, false), (KEEP + 1, 9, false), (KEEP + 1, 10, true)] {
-            assert_eq!(sweep(now).budget(at(now), left, 1).is_some(), old, "at {now}, {left}");
+            assert_eq!(sweep(now).budget(at(now), left, 1, 0).is_some(), old, "at {now}, {left}");
         }
     }
 
     #[test]
     fn the_next_look_is_when_the_oldest_commit_gets_old_or_leaves_the_cache() {
-        let mut log = LogSweep::new(KEEP, 5);
-        assert_eq!(log.next(at(0), 0), Some(5), "nothing is known yet");
-        log.swept(at(5), 10, 0, Some(Oldest { last: 10, at: 3 }));
-        assert_eq!(log.next(at(5), 10), Some(3 + KEEP + 1));
-        assert_eq!(log.next(at(5), 9), None, "only a commit lets it leave the cache");
+        let mut log = LogSweep::new(Some(KEEP), DataLimit(None), 5);
+        assert_eq!(log.next(at(0), 0, 0), Some(5), "nothing is known yet");
+        log.swept(at(5), 10, 0, Some(Oldest { last: 10, at: 3 }), 0);
+        assert_eq!(log.next(at(5), 10, 0), Some(3 + KEEP + 1));
+        assert_eq!(log.next(at(5), 9, 0), None, "only a commit lets it leave the cache");
     }
 
     #[test]
     fn a_log_that_is_not_as_old_as_that_is_looked_at_once_a_second_at_most() {
         let mut log = sweep(KEEP + 1);
-        log.swept(at(KEEP + 1), 11, 1, Some(Oldest { last: 11, at: 2 }));
-        assert_eq!(log.next(at(0), 11), Some(KEEP + 1 + LOG_PAUSE_MS));
-        assert_eq!(log.budget(at(KEEP + 500), 11, 0), None);
-        assert!(log.budget(at(KEEP + 500), 11, 1).is_some(), "a commit takes it along");
+        log.swept(at(KEEP + 1), 11, 1, Some(Oldest { last: 11, at: 2 }), 0);
+        assert_eq!(log.next(at(0), 11, 0), Some(KEEP + 1 + LOG_PAUSE_MS));
+        assert_eq!(log.budget(at(KEEP + 500), 11, 0, 0), None);
+        assert!(log.budget(at(KEEP + 500), 11, 1, 0).is_some(), "a commit takes it along");
     }
 
     #[test]
@@ -216,10 +244,10 @@ mod tests {
         let stored = |step: usize| if step.is_multiple_of(3) { 7 } else { 0 };
         for step in 0..1_000 {
             now += 13;
-            if log.budget(at(now), 10, stored(step)).is_some() {
+            if log.budget(at(now), 10, stored(step), 0).is_some() {
                 // The smallest commit is larger than what is allowed.
                 swept += 500;
-                log.swept(at(now), 10, 500, Some(Oldest { last: 10, at: 0 }));
+                log.swept(at(now), 10, 500, Some(Oldest { last: 10, at: 0 }), 0);
             }
         }
         let allowed = CHANGES_AT_ONCE + 13 * 1_000 * CHANGES_A_SECOND / 1_000 + 334 * 7 * CHANGES_FOR_ONE;
@@ -230,29 +258,64 @@ mod tests {
     #[test]
     fn a_long_pause_gives_no_more_than_a_step() {
         let mut log = sweep(KEEP + 1);
-        assert_eq!(log.budget(at(KEEP * 1_000), 10, 0), Some(200));
-        log.swept(at(KEEP * 1_000), 10, 200, Some(Oldest { last: 10, at: 0 }));
-        assert_eq!(log.budget(at(KEEP * 1_000), 10, 1), Some(2), "what the commit brings");
+        assert_eq!(log.budget(at(KEEP * 1_000), 10, 0, 0), Some(200));
+        log.swept(at(KEEP * 1_000), 10, 200, Some(Oldest { last: 10, at: 0 }), 0);
+        assert_eq!(log.budget(at(KEEP * 1_000), 10, 1, 0), Some(2), "what the commit brings");
     }
 
     #[test]
     fn how_old_a_commit_is_the_wall_clock_says_and_how_long_a_pause_is_service_time() {
         let mut log = sweep(KEEP + 1);
         let behind = |now| Moment { now, wall: now - KEEP * 900 };
-        assert_eq!(log.budget(behind(KEEP * 2), 10, 0), None, "nothing is old by a clock that is behind");
+        assert_eq!(log.budget(behind(KEEP * 2), 10, 0, 0), None, "nothing is old by a clock that is behind");
         assert_eq!(
-            log.next(behind(KEEP * 2), 10),
+            log.next(behind(KEEP * 2), 10, 0),
             Some(KEEP * 901 + 1),
             "when it will be, as spans are counted"
         );
-        assert_eq!(log.budget(at(KEEP * 2), 10, 0), Some(200));
+        assert_eq!(log.budget(at(KEEP * 2), 10, 0, 0), Some(200));
     }
 
     #[test]
     fn nothing_is_old_before_the_clock_is_trusted() {
-        let mut log = LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..LogSweep::new(KEEP, KEEP * 2) };
-        assert_eq!(log.budget(at(KEEP * 2 - 1), 10, 1), None, "a commit does not take it along either");
-        assert_eq!(log.next(at(KEEP * 2 - 1), 10), Some(KEEP * 2));
-        assert!(log.budget(at(KEEP * 2), 10, 0).is_some());
+        let mut log = LogSweep {
+            oldest: Some(Oldest { last: 10, at: 0 }),
+            ..LogSweep::new(Some(KEEP), DataLimit(None), KEEP * 2)
+        };
+        assert_eq!(log.budget(at(KEEP * 2 - 1), 10, 1, 0), None, "a commit does not take it along either");
+        assert_eq!(log.next(at(KEEP * 2 - 1), 10, 0), Some(KEEP * 2));
+        assert!(log.budget(at(KEEP * 2), 10, 0, 0).is_some());
+    }
+
+    /// The same without an age.
+    fn sweep_by_size() -> LogSweep {
+        let limited = LogSweep::new(None, DataLimit(Some(1_600)), KEEP);
+        LogSweep { oldest: Some(Oldest { last: 10, at: 0 }), ..limited }
+    }
+
+    #[test]
+    fn what_is_too_much_goes_however_young_it_is_once_it_has_left_the_cache() {
+        for (now, left, excess, goes) in [(1, 10, 0, false), (1, 9, 1, false), (1, 10, 1, true)] {
+            assert_eq!(sweep_by_size().budget(at(now), left, 0, excess).is_some(), goes, "{left}, {excess}");
+        }
+        assert!(sweep(KEEP).budget(at(KEEP), 10, 0, 1).is_some(), "under retention too");
+    }
+
+    #[test]
+    fn while_too_much_is_stored_the_log_is_looked_at_as_soon_as_the_rate_allows() {
+        let mut log = sweep_by_size();
+        log.swept(at(5), 10, 200, Some(Oldest { last: 10, at: 0 }), 7);
+        assert_eq!(log.next(at(5), 10, 7), Some(5 + 200));
+        assert_eq!(log.next(at(5), 9, 7), None, "only a commit lets more leave the cache");
+        log.swept(at(5), 10, 0, Some(Oldest { last: 10, at: 0 }), 0);
+        assert_eq!(log.next(at(5), 10, 0), None, "only a commit makes it too much");
+    }
+
+    #[test]
+    fn what_is_too_much_does_not_wait_until_the_clock_is_trusted() {
+        let old = Some(Oldest { last: 10, at: 0 });
+        let mut log = LogSweep { oldest: old, ..LogSweep::new(Some(KEEP), DataLimit(Some(1_600)), KEEP * 2) };
+        assert_eq!(log.budget(at(KEEP * 2 - 1), 10, 1, 0), None);
+        assert!(log.budget(at(KEEP * 2 - 1), 10, 1, 1).is_some());
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc as events;
 
 use super::{Clock, CommandError, QueueHandle, Room, Running, Writer};
 use crate::{
-    disk::DiskRoom,
+    disk::{DataLimit, DiskRoom},
     domain::{
         Millis, Moment, NewMessage, Posted, Queue, QueueRules, Record, Request,
         tests::world::{START, question, remark},
@@ -117,7 +117,7 @@ impl Journal for Held {
 /// More than a test fills unless it means to.
 const ROOM: Room = Room { commands: 64, bytes: 1_000_000 };
 /// A cache in which everything has room.
-const ROOMY: CacheLimits = CacheLimits { messages: 10_000, bytes: 100_000_000 };
+const ROOMY: CacheLimits = CacheLimits { messages: 10_000, bytes: 100_000_000, list_rooms: false };
 
 /// A running writer and everything around it.
 struct Bench {
@@ -166,6 +166,13 @@ impl Bench {
         Self::start_as(ROOM, CacheLimits { messages, ..ROOMY }, Some(keep_ms), |store| store)
     }
 
+    /// A writer that sweeps what is more than this, behind a cache for so many messages.
+    fn start_holding(bytes: u64, messages: usize) -> Self {
+        // The cache is far below the limit, as the settings demand.
+        let cache = CacheLimits { messages, bytes: usize::try_from(bytes / 4).unwrap(), ..ROOMY };
+        Self::start_limited(ROOM, cache, None, DataLimit(Some(bytes)), |store| store)
+    }
+
     fn start_with<J: Journal>(room: Room, journal: impl FnOnce(SledStore) -> J) -> Self {
         Self::start_as(room, ROOMY, None, journal)
     }
@@ -176,7 +183,17 @@ impl Bench {
         retention: Option<Millis>,
         journal: impl FnOnce(SledStore) -> J,
     ) -> Self {
-        let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE));
+        Self::start_limited(room, limits, retention, DataLimit(None), journal)
+    }
+
+    fn start_limited<J: Journal>(
+        room: Room,
+        limits: CacheLimits,
+        retention: Option<Millis>,
+        data: DataLimit,
+        journal: impl FnOnce(SledStore) -> J,
+    ) -> Self {
+        let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE, data));
         let (store, rules) = (open(&dir), QueueRules::default());
         let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
         let (views, costs, clock) = (

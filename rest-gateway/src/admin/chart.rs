@@ -1,4 +1,4 @@
-//! The charts of the last hour, drawn as SVG.
+//! The charts of the history, drawn as SVG.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::{
 
 /// Height of a chart, in px.
 const HEIGHT: u32 = 200;
-/// What lies to the right of it is now, and to the left so many points of the past.
-const POINTS: usize = super::history::KEPT;
+/// Spans that are longer than this, in seconds, are told in hours.
+const IN_HOURS: f64 = 2.0 * 3_600.0;
 /// Below this width, in px, there is room for few labels.
 const NARROW: u32 = 420;
 /// The library draws its letters smaller than it is told: these are 11 px.
@@ -109,7 +109,10 @@ impl Chart {
         let highest =
             self.lines().iter().flat_map(|line| points.iter().filter_map(|point| value(line, point)));
         let top = nice(highest.fold(0.0, f64::max));
-        let minutes = |at: f64| (at - (POINTS - 1) as f64) * seconds / 60.0;
+        // What lies to the right is now, and to the left as many points of the past as the span has.
+        let most = query.span.points().0;
+        let (unit, name) = if most as f64 * seconds > IN_HOURS { (3_600.0, "h") } else { (60.0, "min") };
+        let ago = |at: f64| (at - (most - 1) as f64) * seconds / unit;
         let (ink, grid) = if dark {
             (RGBColor(165, 157, 146), RGBColor(53, 49, 44))
         } else {
@@ -121,26 +124,24 @@ impl Chart {
             .margin_right(24)
             .x_label_area_size(24)
             .y_label_area_size(44)
-            .build_cartesian_2d(minutes(0.0)..0.0, 0.0..top)?;
+            .build_cartesian_2d(ago(0.0)..0.0, 0.0..top)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
             .x_labels(if query.width < NARROW { 4 } else { 7 })
             .y_labels(4)
-            .x_label_formatter(&|at| label(*at))
+            .x_label_formatter(&|at| label(*at, name))
             .y_label_formatter(&|value| number(*value))
             .label_style((FONT, FONT_SIZE).into_font().color(&ink))
             .axis_style(grid)
             .bold_line_style(grid)
             .light_line_style(grid.mix(0.0))
             .draw()?;
-        let first = POINTS.saturating_sub(points.len());
+        let first = most.saturating_sub(points.len());
         for line in self.lines() {
             let style = ShapeStyle::from(&line.0[usize::from(dark)]).stroke_width(2);
-            let placed = points
-                .iter()
-                .enumerate()
-                .map(|(at, point)| (minutes((first + at) as f64), value(line, point)));
+            let placed =
+                points.iter().enumerate().map(|(at, point)| (ago((first + at) as f64), value(line, point)));
             let placed: Vec<(f64, Option<f64>)> = placed.collect();
             // What is not known is a gap, not a line across it.
             for piece in placed.split(|(_, value)| value.is_none()) {
@@ -163,11 +164,14 @@ fn nice(highest: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].iter().map(|step| step * power).find(|top| *top >= highest).unwrap_or(10.0 * power)
 }
 
-fn label(minutes: f64) -> String {
-    match minutes {
+/// How long ago, in minutes or hours as `unit` says.
+fn label(ago: f64, unit: &str) -> String {
+    match ago {
         now if now > -0.001 => "now".to_owned(),
-        short if short > -10.0 && (short - short.round()).abs() > 0.01 => format!("{:.0} s", short * 60.0),
-        _ => format!("{minutes:.0} min"),
+        short if unit == "min" && short > -10.0 && (short - short.round()).abs() > 0.01 => {
+            format!("{:.0} s", short * 60.0)
+        }
+        _ => format!("{ago:.0} {unit}"),
     }
 }
 
@@ -184,10 +188,12 @@ mod tests {
     use std::time::Duration;
 
     use super::{Chart, label, nice, number};
-    use crate::json::{ChartQuery, HistoryPoint, Theme};
+    use crate::json::{ChartQuery, HistoryPoint, Span, Theme};
 
     fn draw(points: &[HistoryPoint], theme: Theme) -> String {
-        Chart::Throughput.draw(points, Duration::from_secs(10), &ChartQuery { theme, width: 640 }).unwrap()
+        Chart::Throughput
+            .draw(points, Duration::from_secs(10), &ChartQuery { span: Span::Hour, theme, width: 640 })
+            .unwrap()
     }
 
     fn point(posted: Option<u64>) -> HistoryPoint {
@@ -229,8 +235,9 @@ mod tests {
         }
         assert_eq!([number(0.5), number(2.0), number(20_000.0)], ["0.5", "2", "20k"]);
         assert_eq!(
-            [label(0.0), label(-1.5), label(-2.0), label(-12.5)],
-            ["now", "-90 s", "-2 min", "-12 min"]
+            [(0.0, "min"), (-1.5, "min"), (-2.0, "min"), (-12.5, "min"), (-20.0, "h")]
+                .map(|(ago, unit)| label(ago, unit)),
+            ["now", "-90 s", "-2 min", "-12 min", "-20 h"]
         );
     }
 }

@@ -21,13 +21,13 @@ impl FromRequestParts<App> for Operator {
             let detail = "send an operator's token: \"Authorization: Bearer <token>\"";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
         };
-        let request = v1::AuthenticateRequest { token: token.to_owned() };
-        let judgement = app.limits.judgement(Client::of(&parts.extensions), &parts.headers);
-        let proved = upstream::own_client(app).authenticate(request).await?.into_inner();
+        let client = Client::of(&parts.extensions);
+        let judgement = app.limits.judgement(client, &parts.headers);
+        let role = upstream::authenticate(app, client, token).await?;
         if let Some((accepted, token)) = judgement {
             accepted.accept(token, Instant::now());
         }
-        match proved.role() {
+        match role {
             v1::Role::Operator => Ok(Self),
             v1::Role::Worker | v1::Role::Gateway | v1::Role::Unspecified => Err(Problem::new(
                 StatusCode::FORBIDDEN,

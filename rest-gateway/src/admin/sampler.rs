@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tonic::{Code, transport::Channel};
 
 use super::history::Sample;
-use crate::{server::App, source::server_time, upstream::MAX_ANSWER_BYTES};
+use crate::{server::App, upstream::MAX_ANSWER_BYTES};
 
 /// The longest time for one answer; a point without it has a gap.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Sampler {
                 Err(_) => None,
             };
             app.admin.history.lock().add(Sample {
-                time: i64::try_from(server_time()).unwrap_or(i64::MAX),
+                time: i64::try_from(app.tail.clock.now()).unwrap_or(i64::MAX),
                 stats,
                 posts: &mut app.admin.posts.lock(),
                 answers: &mut app.admin.answers.lock(),

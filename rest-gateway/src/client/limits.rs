@@ -1,8 +1,7 @@
 //! The share of one client: how much it may hold at once, and how often it may do what costs others something.
 //!
-//! Polls that are answered at once (`front.rs`) have no limit of their own: such an answer costs less than a look at a
-//! limit, holds nothing, and one connection has one of them at a time over HTTP/1. What bounds them is the number of
-//! connections.
+//! Polls that are answered at once (`front.rs`) are refused by no limit: such an answer holds nothing. What bounds them is the
+//! pace: who asks for more in a second than anybody needs is read more slowly, whatever the requests are and become.
 
 use std::{
     collections::HashSet,
@@ -12,22 +11,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{extract::Request, response::Response};
-use http::{HeaderMap, Method, header::AUTHORIZATION};
+use axum::{body::HttpBody as _, extract::Request, response::Response};
+use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use repartee_process::{
-    AcceptedTokens, ClientPermit, ClientPermits, ClientRate, Fill, Full, Rate, RateUsage, SentToken, Switch,
+    AcceptedTokens, ClientPermit, ClientPermits, ClientRate, ConnectionState, Fill, Rate, RateUsage,
+    SentToken, Size, Switch, Turns,
 };
 use repartee_proto::v1;
+use tokio::time::sleep;
 
-use super::{Client, ClientSettings};
-use crate::{judged::Judgement, polls, problem::Problem};
+use super::{
+    Client, ClientSettings,
+    headers::{ANSWER_BYTES, rate_headers},
+};
+use crate::{answers::LARGE, judged::Judgement, polls, problem::Problem};
 
 /// Where single messages are edited and deleted.
 const MESSAGES: &str = "/api/comments/";
 /// Reasons of the queue-service to refuse a token that may be a guess. A right one of another role is none.
 const WRONG_TOKEN: [&str; 3] = ["TOKEN_UNKNOWN", "TOKEN_EXPIRED", "EDIT_TOKEN_WRONG"];
+/// How much later one wrong token too many is answered.
+const GUESS_DELAY: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Polls and streams of one client that were woken at the same moment and go on at the same time.
+const TURNS: usize = 4;
 /// What a message takes beside its texts, roughly.
 const ROWS: usize = 256;
 /// Conversations that are known in each of two generations.
@@ -46,12 +55,18 @@ struct Limits {
     bodies: ClientPermits,
     long_polls: ClientPermits,
     sse_clients: ClientPermits,
+    answer_bytes: ClientPermits,
+    answers: ClientRate,
     posts: ClientRate,
     conversations: ClientRate,
     bytes: ClientRate,
     edits: ClientRate,
     wrong_tokens: ClientRate,
+    pace: ClientRate,
+    /// The time that one request has if all of `pace` is used.
+    per_request: Duration,
     known: Conversations,
+    turns: Turns,
     /// Whoever sends one of these is no visitor.
     accepted: AcceptedTokens,
 }
@@ -80,6 +95,13 @@ pub(crate) struct Admitted {
     _permit: Option<ClientPermit>,
 }
 
+impl Admitted {
+    /// Whose request it is.
+    pub(crate) fn client(&self) -> Client {
+        self.client
+    }
+}
+
 impl ClientLimits {
     pub(crate) fn new(settings: &ClientSettings) -> Self {
         let limits = match settings.client_limits {
@@ -92,27 +114,34 @@ impl ClientLimits {
         Self { limits }
     }
 
-    /// Lets a request in that brings a token, under its client's limit of wrong tokens. From then on its client is exempt
-    /// if the token was accepted lately: until the queue-service has judged it, anybody may send anything.
-    ///
-    /// # Errors
-    /// 429 that tells the limit and when to try again; the token was not looked at.
-    pub(crate) fn admit_token(&self, request: &mut Request) -> Result<Admitted, Problem> {
+    /// Counts a request, or a new connection, of `client`. Over its pace the connection is read again only once each of its
+    /// connections could have sent one request within that pace: all of them together stay within it, and none is shut out.
+    pub(crate) fn pace(&self, connection: &ConnectionState, client: Client) {
+        if let Some(limits) = self.of(client)
+            && !connection.is_trusted()
+            && limits.pace.take(client.key, 1).is_err()
+        {
+            let connections = limits.connections.held(client.key).max(1);
+            connection.slow_down(limits.per_request.saturating_mul(connections));
+        }
+    }
+
+    /// Looks at the token of a request. From then on its client is exempt if the token was accepted lately: until the
+    /// queue-service has judged it, anybody may send anything.
+    pub(crate) fn look_at_token(&self, request: &mut Request) -> Admitted {
         let client = Client::of(request.extensions());
         let mut admitted = Admitted { client, token: None, usage: None, _permit: None };
-        let Some(limits) = self.limits.as_deref() else { return Ok(admitted) };
-        if !request.headers().contains_key(AUTHORIZATION) {
-            return Ok(admitted);
-        }
+        let Some(limits) = self.limits.as_deref() else { return admitted };
         admitted.token = SentToken::of(client.key, request.headers());
-        if admitted.token.is_some_and(|token| limits.accepted.has(&token, Instant::now())) {
-            admitted.client.is_exempt = true;
-            request.extensions_mut().insert(admitted.client);
-        } else {
-            // A right one that is guessed at last does not tell itself apart.
-            limits.wrong_tokens.look(client.key).map_err(Problem::over_rate)?;
+        admitted.client.is_exempt =
+            admitted.token.is_some_and(|token| limits.accepted.has(&token, Instant::now()));
+        if let Some(connection) = request.extensions().get::<Arc<ConnectionState>>() {
+            connection.trust(admitted.client.is_exempt);
         }
-        Ok(admitted)
+        if admitted.client.is_exempt {
+            request.extensions_mut().insert(admitted.client);
+        }
+        admitted
     }
 
     /// Lets a request in under its client's limits of requests, of posts and of edits.
@@ -134,22 +163,39 @@ impl ClientLimits {
         Ok(admitted)
     }
 
-    /// Looks at the answer: counts a wrong token, and tells how much is left of a rate.
-    pub(crate) fn answered(&self, admitted: &Admitted, response: &mut Response) {
+    /// Looks at the answer: counts a wrong token and a large body, and tells how much is left of a rate.
+    ///
+    /// Every token is judged, and only a wrong one is refused for those before it: many share an address, and whoever
+    /// guesses among them must not shut them out. What guessing costs the queue-service is bounded by time instead: one wrong
+    /// token too many is answered a second later.
+    ///
+    /// # Errors
+    /// 429 in place of the refusal of a token if its client has sent too many wrong ones, and in place of a large answer if
+    /// its client was sent too much of that lately.
+    pub(crate) async fn answered(&self, admitted: &Admitted, response: &mut Response) -> Result<(), Problem> {
         let problem = response.extensions().get::<Problem>();
         let reason = problem.and_then(|problem| problem.reason.as_deref());
         if let Some(limits) = &self.limits
             && reason.is_some_and(|reason| WRONG_TOKEN.contains(&reason))
         {
-            // What is used up already is refused at the next request.
-            let _ = limits.wrong_tokens.take(admitted.client.key, 1);
             if let Some(token) = &admitted.token {
                 limits.accepted.refuse(token);
             }
+            if let Err(usage) = limits.wrong_tokens.take(admitted.client.key, 1) {
+                sleep(GUESS_DELAY).await;
+                return Err(Problem::over_rate(usage));
+            }
+        }
+        if let Some(limits) = self.of(admitted.client)
+            && let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes > LARGE as u64)
+        {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            limits.answers.take(admitted.client.key, bytes).map_err(Problem::over_rate)?;
         }
         if let Some(usage) = admitted.usage.filter(|_| response.status().is_success()) {
             response.headers_mut().extend(rate_headers(usage));
         }
+        Ok(())
     }
 
     /// Holds one more for `client`; nothing if it has no limits.
@@ -166,6 +212,23 @@ impl ClientLimits {
             Held::SseClient => &limits.sse_clients,
         };
         permits.acquire(client.key).map(Some).map_err(Problem::over_share)
+    }
+
+    /// Waits until what was woken for `client` may go on; others' requests come between. At once if it has no limits.
+    pub(crate) async fn turn(&self, client: Client) {
+        if let Some(limits) = self.of(client) {
+            limits.turns.pass(client.key).await;
+        }
+    }
+
+    /// Holds the bytes of an answer for `client`; nothing if it has no limits.
+    ///
+    /// # Errors
+    /// 429 if as many as it may have are on their way to it.
+    pub(crate) fn hold_answer(&self, client: Client, bytes: usize) -> Result<Option<ClientPermit>, Problem> {
+        let Some(limits) = self.of(client) else { return Ok(None) };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        limits.answer_bytes.acquire_many(client.key, bytes).map(Some).map_err(Problem::over_share)
     }
 
     /// The token that is sent with a call of `client`, and where to note that it was accepted; `None` if there is nothing
@@ -200,9 +263,10 @@ impl ClientLimits {
     /// How full the limits at once are, each by the client that holds most.
     pub(crate) fn fills(&self) -> impl Iterator<Item = Fill> {
         self.limits.iter().flat_map(|limits| {
-            let Limits { connections, requests, upstream_calls, bodies, long_polls, sse_clients, .. } =
-                &**limits;
-            [connections, requests, upstream_calls, bodies, long_polls, sse_clients].map(ClientPermits::fill)
+            let Limits { connections, requests, upstream_calls, bodies, long_polls, .. } = &**limits;
+            let Limits { sse_clients, answer_bytes, .. } = &**limits;
+            [connections, requests, upstream_calls, bodies, long_polls, sse_clients, answer_bytes]
+                .map(ClientPermits::fill)
         })
     }
 
@@ -215,8 +279,10 @@ impl ClientLimits {
 impl Limits {
     fn new(settings: &ClientSettings) -> Self {
         let rate = |name, rate: Rate| ClientRate::new(name, rate, rate.count);
-        let bytes = u32::try_from(settings.client_bytes_per_day.0).unwrap_or(u32::MAX);
-        let bytes = NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN);
+        let bytes_in = |span, bytes: Size| {
+            let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
+            Rate { count: NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN), span }
+        };
         Self {
             connections: ClientPermits::new("client_connections", settings.client_connections),
             requests: ClientPermits::new("client_requests", settings.client_requests),
@@ -224,12 +290,20 @@ impl Limits {
             bodies: ClientPermits::new("client_bodies", settings.client_bodies),
             long_polls: ClientPermits::new("client_long_polls", settings.client_long_polls),
             sse_clients: ClientPermits::new("client_sse_clients", settings.client_sse_clients),
+            answer_bytes: ClientPermits::new(
+                ANSWER_BYTES,
+                u32::try_from(settings.client_answer_bytes.0).unwrap_or(u32::MAX),
+            ),
+            answers: rate("client_answers", bytes_in(MINUTE, settings.client_answer_bytes_per_minute)),
             posts: ClientRate::new("client_posts", settings.client_posts, settings.client_post_burst),
             conversations: rate("client_conversations", settings.client_conversations),
-            bytes: rate("client_bytes", Rate { count: bytes, span: DAY }),
+            bytes: rate("client_bytes", bytes_in(DAY, settings.client_bytes_per_day)),
             edits: rate("client_edits", settings.client_edits),
             wrong_tokens: rate("client_wrong_tokens", settings.client_wrong_tokens),
+            pace: rate("client_pace", settings.client_pace),
+            per_request: settings.client_pace.span / settings.client_pace.count.get(),
             known: Conversations::default(),
+            turns: Turns::new(TURNS),
             accepted: AcceptedTokens::default(),
         }
     }
@@ -280,66 +354,9 @@ impl Conversations {
     }
 }
 
-/// How a client stands against a rate, as draft-ietf-httpapi-ratelimit-headers-10 has it: the policy, and what is left of
-/// it. For a whole bucket, `w` is the time in which it fills.
-pub(crate) fn rate_headers(usage: RateUsage) -> [(http::HeaderName, http::HeaderValue); 2] {
-    let name = public(usage.name);
-    let (window, reset) = (whole_seconds(usage.window).max(1), whole_seconds(usage.reset));
-    let unit = if usage.name == "client_bytes" { ";qu=\"content-bytes\"" } else { "" };
-    [
-        ("ratelimit-policy", format!("\"{name}\";q={}{unit};w={window}", usage.burst)),
-        ("ratelimit", format!("\"{name}\";r={};t={reset}", usage.remaining)),
-    ]
-    .map(header)
-}
-
-/// The same of what may be held at once, all of which is held.
-pub(crate) fn share_headers(full: Full) -> [(http::HeaderName, http::HeaderValue); 2] {
-    let name = public(full.name);
-    [
-        ("ratelimit-policy", format!("\"{name}\";q={};qu=\"concurrent-requests\"", full.limit)),
-        ("ratelimit", format!("\"{name}\";r=0")),
-    ]
-    .map(header)
-}
-
-fn header((name, value): (&'static str, String)) -> (http::HeaderName, http::HeaderValue) {
-    let value = http::HeaderValue::try_from(value).expect("names of limits and numbers are visible ASCII");
-    (http::HeaderName::from_static(name), value)
-}
-
-/// The name that clients read: all of these limits are of clients.
-fn public(name: &str) -> &str {
-    name.trim_start_matches("client_")
-}
-
-fn whole_seconds(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_nanos() > 0)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use repartee_process::{Full, RateUsage};
-
-    use super::{Conversations, KNOWN, rate_headers, share_headers};
-
-    #[test]
-    fn a_client_reads_the_policy_and_what_is_left_of_it() {
-        let usage = RateUsage {
-            name: "client_posts",
-            burst: 60,
-            window: Duration::from_secs(12),
-            remaining: 7,
-            reset: Duration::from_millis(1_200),
-        };
-        let told = rate_headers(usage).map(|(_, value)| value.to_str().unwrap().to_owned());
-        assert_eq!(told, ["\"posts\";q=60;w=12", "\"posts\";r=7;t=2"]);
-        let full = Full { name: "client_requests", held: 512, limit: 512 };
-        let told = share_headers(full).map(|(_, value)| value.to_str().unwrap().to_owned());
-        assert_eq!(told, ["\"requests\";q=512;qu=\"concurrent-requests\"", "\"requests\";r=0"]);
-    }
+    use super::{Conversations, KNOWN};
 
     #[test]
     fn so_many_conversations_are_known_and_the_newest_among_them() {

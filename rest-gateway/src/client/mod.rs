@@ -5,7 +5,9 @@
 //! from the right, and only as far as our own proxies wrote it.
 
 mod forwarded;
+mod headers;
 mod limits;
+mod prefix;
 mod proxies;
 mod settings;
 
@@ -23,7 +25,9 @@ use http::{Extensions, HeaderMap, request::Parts};
 use repartee_process::ClientKey;
 
 pub use forwarded::ForwardedHeader;
-pub(crate) use limits::{Admitted, ClientLimits, Held, rate_headers, share_headers};
+pub(crate) use headers::{rate_headers, share_headers};
+pub(crate) use limits::{Admitted, ClientLimits, Held};
+pub(crate) use prefix::Prefix;
 pub use proxies::Network;
 pub use settings::ClientSettings;
 
@@ -81,6 +85,13 @@ impl<S: Sync> FromRequestParts<S> for Client {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self::of(&parts.extensions))
+    }
+}
+
+impl Peer {
+    /// The path below which the client sees this gateway, if this peer is a proxy that says so.
+    pub(crate) fn prefix(&self, headers: &HeaderMap) -> Option<Prefix> {
+        self.is_proxy.then(|| Prefix::of(headers))?
     }
 }
 

@@ -3,10 +3,14 @@
 
 use std::num::NonZeroU32;
 
-use bytesize::ByteSize;
 use clap::Args;
-use repartee_process::{Rate, Switch};
+use repartee_process::{Rate, Size, Switch};
 use serde::Serialize;
+
+use crate::settings::LEAST_ANSWER_BYTES;
+
+/// Limits of clients count in 32 bits.
+const LARGEST: u64 = u32::MAX as u64;
 
 /// What each client may take: an IPv4 address, or the /64 of an IPv6 address. More is refused with 429, and the rest is
 /// left to others.
@@ -25,6 +29,10 @@ pub struct ClientSettings {
     /// Most requests of one client at the same time that need the queue-service.
     #[arg(long, env = "REPARTEE_CLIENT_UPSTREAM_CALLS", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub client_upstream_calls: u32,
+    /// How often one client may ask for anything. More is not refused: its connections are read more slowly, in turn. Whoever
+    /// shows the token of a role is not slowed down, nor are trusted proxies.
+    #[arg(long, env = "REPARTEE_CLIENT_PACE", default_value = "1000/1s", value_name = "COUNT/SPAN")]
+    pub client_pace: Rate,
     /// Most request bodies of one client on their way in at the same time.
     #[arg(long, env = "REPARTEE_CLIENT_BODIES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub client_bodies: u32,
@@ -34,6 +42,13 @@ pub struct ClientSettings {
     /// Most streams of events to one client.
     #[arg(long, env = "REPARTEE_CLIENT_SSE_CLIENTS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub client_sse_clients: u32,
+    /// Most bytes of answers on their way to one client, over however many connections, as 64MiB; one answer is always sent.
+    #[arg(long, env = "REPARTEE_CLIENT_ANSWER_BYTES", default_value = "64MiB", value_parser = Size::within(LEAST_ANSWER_BYTES..=LARGEST), value_name = "SIZE")]
+    pub client_answer_bytes: Size,
+    /// Most bytes of answers above 16 KiB to one client in a minute, files as they are sent, all else before it is compressed;
+    /// all of them at once, where it has asked for none for that long.
+    #[arg(long, env = "REPARTEE_CLIENT_ANSWER_BYTES_PER_MINUTE", default_value = "128MiB", value_parser = Size::within(LEAST_ANSWER_BYTES..=LARGEST), value_name = "SIZE")]
+    pub client_answer_bytes_per_minute: Size,
     /// How often one client may post.
     #[arg(long, env = "REPARTEE_CLIENT_POSTS", default_value = "300/1m", value_name = "COUNT/SPAN")]
     pub client_posts: Rate,
@@ -45,19 +60,13 @@ pub struct ClientSettings {
     pub client_conversations: Rate,
     /// Bytes that one client may have stored in a day, names and 256 for each message included; all of them at once, where
     /// it has stored nothing for a day.
-    #[arg(long, env = "REPARTEE_CLIENT_BYTES_PER_DAY", default_value = "64MiB", value_parser = day, value_name = "SIZE")]
-    pub client_bytes_per_day: ByteSize,
+    #[arg(long, env = "REPARTEE_CLIENT_BYTES_PER_DAY", default_value = "64MiB", value_parser = Size::within(65_536..=LARGEST), value_name = "SIZE")]
+    pub client_bytes_per_day: Size,
     /// How often one client may edit and delete; all of them at once, where it has not for that long.
     #[arg(long, env = "REPARTEE_CLIENT_EDITS", default_value = "60/1m", value_name = "COUNT/SPAN")]
     pub client_edits: Rate,
-    /// Wrong tokens of one client after which no token of it is looked at any more, until it has waited.
+    /// Wrong tokens of one client after which each further one is refused as one too many, until it has waited; right ones
+    /// are always accepted.
     #[arg(long, env = "REPARTEE_CLIENT_WRONG_TOKENS", default_value = "20/1m", value_name = "COUNT/SPAN")]
     pub client_wrong_tokens: Rate,
-}
-
-/// Buckets count in 32 bits.
-fn day(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
-    let fits = (65_536..=u64::from(u32::MAX)).contains(&size.0);
-    fits.then_some(size).ok_or_else(|| format!("must be 64KiB to 4294967295B, is {text:?}"))
 }

@@ -1,12 +1,9 @@
 //! The feed by cursor: what is asked for, and the page.
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, Unexpected},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{domain, limit};
+use super::query::{domain, limit, number};
 use crate::{pieces::Pieces, problem::Problem, tail::Cursor};
 
 /// The longest `wait`, in seconds.
@@ -34,6 +31,9 @@ pub(crate) struct ChangesQuery {
     #[serde(default, deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<u32>,
+    /// What a write has reached (`X-Reached` in its answer): a page without a cursor shows it.
+    #[expect(dead_code, reason = "it says which page is late enough, not which changes; see reached.rs")]
+    reached: Option<String>,
 }
 
 /// Which changes a stream brings.
@@ -45,11 +45,16 @@ pub(crate) struct StreamQuery {
     #[serde(default, deserialize_with = "domain")]
     #[param(required = false)]
     pub(crate) domain: String,
-    /// Where to go on, as for `/api/comments/changes`; with the next change where absent. The header `Last-Event-ID`
-    /// counts more.
+    /// Where to go on, as for `/api/comments/changes`; with the next change if absent. `Last-Event-ID` and `lastEventId`
+    /// count more.
     #[serde(default)]
     #[param(required = false)]
     cursor: String,
+    /// The id of the last event that the client has seen, for clients that cannot set the header `Last-Event-ID`; the header
+    /// counts more. `Last-Event-ID` is accepted as its name too.
+    #[serde(default, rename = "lastEventId", alias = "Last-Event-ID")]
+    #[param(required = false)]
+    last_event_id: String,
 }
 
 /// A page of changes.
@@ -92,7 +97,10 @@ impl StreamQuery {
     /// # Errors
     /// 400 where that is no cursor.
     pub(crate) fn cursor(&self, last_event_id: &str) -> Result<Option<Cursor>, Problem> {
-        match cursor(last_event_id, "", "header Last-Event-ID: ")? {
+        if let Some(cursor) = cursor(last_event_id, "", "header Last-Event-ID: ")? {
+            return Ok(Some(cursor));
+        }
+        match cursor(&self.last_event_id, "/lastEventId", "query parameter: ")? {
             Some(cursor) => Ok(Some(cursor)),
             None => cursor(&self.cursor, "/cursor", "query parameter: "),
         }
@@ -133,9 +141,5 @@ fn cursor(text: &str, pointer: &str, place: &str) -> Result<Option<Cursor>, Prob
 }
 
 fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let wait = text.parse().ok().filter(|wait| *wait <= LONGEST_WAIT);
-    wait.ok_or_else(|| {
-        D::Error::invalid_value(Unexpected::Str(&text), &"seconds, a whole number from 0 to 25")
-    })
+    number(deserializer, 0..=LONGEST_WAIT, "seconds, a whole number from 0 to 25")
 }

@@ -2,9 +2,13 @@
 
 use repartee_proto::v1;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{message::Status, object::Object};
+use super::{
+    lenient::{or_default, whole, word},
+    message::Status,
+    object::Object,
+};
 use crate::problem::Problem;
 
 /// What is to change; absent fields stay as they are.
@@ -14,15 +18,33 @@ pub(crate) struct EditComment {
     /// New text, 1 to 16,384 bytes.
     text: Option<String>,
     /// New score.
+    #[serde(default, deserialize_with = "whole")]
     eq_score: Option<i32>,
     /// New priority, 0 to 99, only while the message waits.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 99)]
     priority: Option<u32>,
     /// New status, one step along the lifecycle.
+    #[serde(default, deserialize_with = "word")]
     status: Option<Status>,
     /// Status and priority again, where older clients write them.
     #[schema(value_type = Option<EditBotParams>)]
     bot_params: Option<Object<EditBotParams>>,
+    /// Why, for the log of operators' acts: at most 200 characters. An author's is kept nowhere.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(max_length = 200, required = false, nullable)]
+    reason: String,
+}
+
+/// How a message is removed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RemovalQuery {
+    /// Why, for the log of operators' acts: at most 200 characters. An author's is kept nowhere.
+    #[serde(default)]
+    #[param(max_length = 200, required = false)]
+    pub(crate) reason: String,
 }
 
 /// Status and priority, where older clients write them.
@@ -30,8 +52,10 @@ pub(crate) struct EditComment {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EditBotParams {
     /// New status.
+    #[serde(default, deserialize_with = "word")]
     status: Option<Status>,
     /// New priority.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 99)]
     priority: Option<u32>,
 }
@@ -50,6 +74,7 @@ impl EditComment {
             eq_score: self.eq_score,
             priority: one_of("/botParams/priority", self.priority, inner.priority)?,
             status: status.map(|status| v1::Status::from(status).into()),
+            reason: self.reason,
         })
     }
 }

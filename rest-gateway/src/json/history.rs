@@ -1,16 +1,15 @@
 //! The history behind the operator's charts.
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error, Unexpected},
-};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::query::number;
 
 /// Widths of a chart, in px.
 const WIDTHS: std::ops::RangeInclusive<u32> = 200..=2_000;
 const USUAL_WIDTH: u32 = 640;
 
-/// The last hour.
+/// The points of a span.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HistoryPage {
@@ -18,11 +17,13 @@ pub(crate) struct HistoryPage {
     pub(crate) server_time: u64,
     /// Between two points, milliseconds.
     pub(crate) interval_ms: u64,
+    /// How many points the span has at the most: the newest one stands at its end.
+    pub(crate) most: usize,
     /// This gateway now.
     pub(crate) now: Now,
     /// Oldest first, at most 360.
     pub(crate) points: Vec<HistoryPoint>,
-    /// How much time the counts of the points cover, milliseconds.
+    /// How much time `calls` covers, the last hour at the most, whatever the span of the points; milliseconds.
     pub(crate) span_ms: i64,
     /// What each kind of call cost in that time, by name.
     pub(crate) calls: Vec<CallSpan>,
@@ -40,7 +41,8 @@ pub(crate) struct Now {
     pub(crate) follows: bool,
 }
 
-/// One point: counts since the point before it, and how it stood then. What is null was not known: the queue-service did
+/// One point: counts since the point before it, and how it stood then; in the span of a day, how it stood at the most in that
+/// time. What is null was not known: the queue-service did
 /// not answer, or it is the first point.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -110,11 +112,42 @@ pub(crate) struct CallSpan {
     pub(crate) writes: u64,
 }
 
+/// How far back a history goes, at the usual distance between two points (`--history-interval`, 10 s); at another one it is as
+/// much shorter or longer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub(crate) enum Span {
+    /// 15 minutes, in 90 points.
+    #[serde(rename = "15m")]
+    Quarter,
+    /// An hour, in 360 points.
+    #[default]
+    #[serde(rename = "1h")]
+    Hour,
+    /// A day, in 360 points of four minutes each.
+    #[serde(rename = "24h")]
+    Day,
+}
+
+/// Which history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// How far back it goes; an hour where absent.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    pub(crate) span: Span,
+}
+
 /// How a chart looks.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ChartQuery {
+    /// How far back it goes; an hour where absent.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    pub(crate) span: Span,
     /// For a light or a dark page; light where absent.
     #[serde(default)]
     #[param(required = false, inline)]
@@ -141,9 +174,5 @@ fn usual_width() -> u32 {
 }
 
 fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let width = text.parse().ok().filter(|width| WIDTHS.contains(width));
-    width.ok_or_else(|| {
-        D::Error::invalid_value(Unexpected::Str(&text), &"px, a whole number from 200 to 2000")
-    })
+    number(deserializer, WIDTHS, "px, a whole number from 200 to 2000")
 }

@@ -27,7 +27,8 @@ pub(crate) struct Message {
     text: String,
     /// Name of the one who speaks.
     username: String,
-    /// Color of the one who speaks.
+    /// Color of the one who speaks: nine digits, three each for red, green and blue from 000 to 255. `default`, and nothing,
+    /// mean that none was chosen: it is shown in grey.
     #[schema(example = "169080199")]
     color: String,
     /// Who speaks.
@@ -45,6 +46,18 @@ pub(crate) struct Message {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     deleted: bool,
+    /// For operators only: 32 hex digits that stand for who posted it, or for their address if they brought no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    author: Option<String>,
+    /// For operators only: 32 hex digits that stand for the address that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    address: Option<String>,
+    /// For operators only: true, and present, while it is hidden. To all others it is deleted then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    hidden: bool,
 }
 
 /// Who wrote a message.
@@ -128,13 +141,14 @@ impl Message {
     }
 
     /// The JSON of an earlier state, with what is said in the message now. Once it is deleted, no error of it is told any
-    /// more: one may quote the text.
+    /// more: one may quote the text. One that was gone then and is there again was hidden meanwhile: it is told as it was.
     pub(crate) fn rewritten(json: &[u8], said: &Said) -> Vec<u8> {
         let mut earlier = Self::read(json);
         if let Some(params) = earlier.bot_params.as_mut().filter(|_| said.deleted) {
             params.error = None;
         }
-        Self { text: said.text.clone(), deleted: earlier.deleted || said.deleted, ..earlier }.to_json()
+        let text = if earlier.deleted { String::new() } else { said.text.clone() };
+        Self { text, deleted: earlier.deleted || said.deleted, ..earlier }.to_json()
     }
 
     fn read(json: &[u8]) -> Self {
@@ -172,6 +186,9 @@ impl From<v1::Message> for Message {
             eq_score: message.eq_score,
             bot_params: message.bot_params.map(BotParams::from),
             deleted: message.deleted,
+            author: message.author,
+            address: message.address,
+            hidden: message.hidden,
         }
     }
 }

@@ -1,19 +1,12 @@
 //! The query parameters of what reads.
 
-use std::str::FromStr;
-
-use repartee_process::names;
 use repartee_proto::v1;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, Unexpected},
-};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::query::{MAX_LIMIT, decimal, domain, limit, timestamp};
 use crate::{problem::Problem, tail::Wanted};
 
-/// The most entries that one page may ask for.
-const MAX_LIMIT: u32 = 1_000;
 /// Messages on a page of the feed whose reader did not say.
 const USUAL_LIMIT: u32 = 50;
 
@@ -41,6 +34,12 @@ pub(crate) struct ListQuery {
     #[serde(default, deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// What a write has reached (`X-Reached` in its answer): the page shows it.
+    #[expect(
+        dead_code,
+        reason = "it says which page is late enough, not which part of the feed; see reached.rs"
+    )]
+    reached: Option<String>,
 }
 
 /// Which conversation.
@@ -50,11 +49,11 @@ pub(crate) struct ListQuery {
 pub(crate) struct ConversationQuery {
     /// The human.
     human_username: String,
-    /// The human's color.
+    /// The human's color, as it was posted; empty if none was chosen.
     human_color: String,
     /// The AI.
     ai_username: String,
-    /// The AI's color.
+    /// The AI's color; `default` if the question chose none.
     ai_color: String,
     /// The God Mode session; the plain conversation where absent.
     session_id: Option<String>,
@@ -79,7 +78,7 @@ pub(crate) struct PendingQuery {
     limit: Option<u32>,
 }
 
-/// Which failed messages.
+/// Which failed, or which hidden messages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -141,9 +140,9 @@ impl Wanted {
             let (name, value) = parameter.split_once('=')?;
             let is_new = match name {
                 "domain" => domain.replace(plain_name(value)?).is_none(),
-                "after" | "since" => after.replace(plain_number::<i64>(value)?).is_none(),
+                "after" | "since" => after.replace(decimal::<i64>(value)?).is_none(),
                 "limit" => {
-                    let value = plain_number(value).filter(|limit| (1..=MAX_LIMIT).contains(limit))?;
+                    let value = decimal(value).filter(|limit| (1..=MAX_LIMIT).contains(limit))?;
                     limit.replace(value).is_none()
                 }
                 _ => false,
@@ -161,10 +160,6 @@ impl Wanted {
 fn plain_name(value: &str) -> Option<&str> {
     let means_itself = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     value.bytes().all(means_itself).then_some(value)
-}
-
-fn plain_number<N: FromStr>(value: &str) -> Option<N> {
-    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
 }
 
 impl From<&Wanted> for v1::ListMessagesRequest {
@@ -203,28 +198,10 @@ impl From<FailedQuery> for v1::ListFailedRequest {
     }
 }
 
-/// A domain in the form in which it is stored and known to the tail.
-pub(super) fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let mut domain = String::deserialize(deserializer)?;
-    names::canonicalize(&mut domain);
-    Ok(domain)
-}
-
-/// A `limit` as text. The contract takes 0 for "the default"; a client that writes 0 means something else.
-pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit
-        .map(Some)
-        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a whole number from 1 to 1000"))
-}
-
-fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let timestamp = text.parse().ok().filter(|timestamp| *timestamp >= 0);
-    timestamp.map(Some).ok_or_else(|| {
-        D::Error::invalid_value(Unexpected::Str(&text), &"Unix milliseconds, a whole number from 0 on")
-    })
+impl From<FailedQuery> for v1::ListHiddenRequest {
+    fn from(query: FailedQuery) -> Self {
+        Self { limit: query.limit.unwrap_or_default(), before_id: query.before_id }
+    }
 }
 
 #[cfg(test)]
@@ -250,7 +227,6 @@ mod tests {
             "since=5&limit=1000&domain=a-b_c.d~e:8080",
             "after=0&domain=",
             "limit=1",
-            "limit=007",
         ] {
             assert!(Wanted::plain(query).is_some(), "{query}");
             assert_eq!(Wanted::plain(query), read(query), "{query}");
@@ -283,6 +259,8 @@ mod tests {
             "after=",
             "after=-1",
             "after=+1",
+            "after=01",
+            "limit=007",
             "after=9223372036854775808",
             "limit=0",
             "limit=1001",

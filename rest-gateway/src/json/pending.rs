@@ -35,6 +35,18 @@ pub(crate) struct FailedList {
     kv_stats: KvStats,
 }
 
+/// The hidden messages.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HiddenList {
+    /// Those that were posted last first.
+    hidden: Vec<Message>,
+    /// True where more are hidden: a list ends at 1 MiB too. Go on with `beforeId`.
+    more: bool,
+    /// What this call cost in storage.
+    kv_stats: KvStats,
+}
+
 /// A message that was given up.
 #[derive(Debug, Serialize, ToSchema)]
 struct FailedMessage {
@@ -100,6 +112,16 @@ impl From<v1::ListFailedResponse> for FailedList {
     fn from(list: v1::ListFailedResponse) -> Self {
         Self {
             failed: list.failed.into_iter().map(FailedMessage::from).collect(),
+            more: list.more,
+            kv_stats: list.kv_stats.into(),
+        }
+    }
+}
+
+impl From<v1::ListHiddenResponse> for HiddenList {
+    fn from(list: v1::ListHiddenResponse) -> Self {
+        Self {
+            hidden: list.messages.into_iter().map(Message::from).collect(),
             more: list.more,
             kv_stats: list.kv_stats.into(),
         }

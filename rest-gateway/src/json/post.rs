@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    lenient::{or_default, whole, whole_or_zero, word, word_or_default},
     message::{Message, MessageType},
     object::Object,
     present,
@@ -25,24 +26,27 @@ pub(crate) struct NewComment {
     /// are refused, and so are, from visitors, names that bots answer under (`NAME_RESERVED`).
     #[schema(example = "Human")]
     username: String,
-    /// Color of the one who speaks, at most 64 characters.
-    #[serde(default)]
-    #[schema(example = "169080199")]
+    /// Color of the one who speaks: nine digits, three each for red, green and blue from 000 to 255, as `200120040`; or
+    /// `default`, or nothing.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(example = "169080199", nullable)]
     color: String,
     /// Who speaks; `messageType` is accepted too.
-    #[serde(rename = "message-type", alias = "messageType", default)]
+    #[serde(rename = "message-type", alias = "messageType", default, deserialize_with = "word_or_default")]
+    #[schema(nullable)]
     message_type: MessageType,
     /// Id of the message that this one answers.
     reply_to: Option<String>,
     /// A score that the site keeps with the message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_zero")]
+    #[schema(nullable)]
     eq_score: i32,
     /// The bot that is asked; without it the message is a platform post.
     #[schema(value_type = Option<NewBotParams>)]
     bot_params: Option<Object<NewBotParams>>,
     /// On a message by an AI that answers no message: the human of its conversation.
     human_username: Option<String>,
-    /// Color of that human.
+    /// Color of that human, in the same form.
     human_color: Option<String>,
     /// On a message by an AI that answers no message: the God Mode session of its conversation.
     session_id: Option<String>,
@@ -56,24 +60,27 @@ pub(crate) struct NewBotParams {
     #[schema(example = "fear-and-loathing")]
     entity: String,
     /// 0 to 99, higher is served first; 5 where absent.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 99)]
     priority: Option<u32>,
     /// Name under which the bot answers; the entity where absent. From a visitor a name of that entity: the entity in any
     /// spelling, or one that the operator has given it (`NAME_RESERVED` otherwise).
     ai_username: Option<String>,
-    /// Color under which the bot answers; "default" where absent.
+    /// Color under which the bot answers, likewise; `default` where absent.
     ai_color: Option<String>,
     /// God Mode session: a conversation of its own.
     session_id: Option<String>,
     /// Not to be handed out before this time, Unix milliseconds, at most 30 days from now; at once if it has passed.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(example = 1_762_025_642_726_i64)]
     not_before: Option<i64>,
     /// Given up, with the error "expired", if nobody has taken it by then: Unix milliseconds, later than now and than
     /// `notBefore`, at most 60 days from now.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(example = 1_762_025_642_726_i64)]
     expires_at: Option<i64>,
     /// Only "pending": that is where every message for a bot begins.
-    #[serde(rename = "status")]
+    #[serde(rename = "status", default, deserialize_with = "word")]
     #[schema(value_type = Option<OnlyPending>)]
     _status: Option<OnlyPending>,
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use repartee_proto::v1::{self, ChangeKind};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, Unexpected},
-};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::query::number;
 
 /// Most rows of a page, as the queue-service has it.
 const MOST: u32 = 500;
@@ -39,11 +38,7 @@ impl From<StatsQuery> for v1::GetStatsRequest {
 }
 
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-    limit
-        .map(Some)
-        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a whole number from 1 to 500"))
+    number(deserializer, 1..=MOST, "a whole number from 1 to 500").map(Some)
 }
 
 /// Depth and age of the queue, its sessions, the fill of the cache, and what each call cost in storage.
@@ -94,6 +89,25 @@ pub(crate) struct Stats {
     watchers: u64,
     /// How full every bound of the queue-service is.
     bounds: Vec<BoundStats>,
+    /// Workers that are given less than they ask for, because their leases end in a row without a result: by name, at most
+    /// 100.
+    held_back: Vec<HeldBackWorker>,
+    /// How many such workers there are.
+    held_back_total: u64,
+}
+
+/// A worker whose leases end without a result: after three in a row it gets one message at a time, and after one more it
+/// pauses. Any result ends that.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct HeldBackWorker {
+    /// Name of the worker.
+    worker_id: String,
+    /// Leases that it has lost in a row.
+    lost_leases: u32,
+    /// Until when it gets nothing, Unix milliseconds; null while it gets one message at a time.
+    #[schema(required)]
+    paused_until: Option<i64>,
 }
 
 /// Something of which so much may be held at once.
@@ -156,6 +170,9 @@ struct SessionStats {
     /// Null where it was given none while it was here.
     #[schema(required)]
     last_claim_at: Option<i64>,
+    /// Why it takes nothing for now, in the worker's words; null if it takes work.
+    #[schema(required)]
+    holds_back: Option<String>,
 }
 
 /// The fill of the cache.
@@ -198,6 +215,8 @@ impl From<v1::GetStatsResponse> for Stats {
             cache: stats.cache.map(CacheStats::from).unwrap_or_default(),
             watchers: stats.watchers,
             bounds: stats.bounds.into_iter().map(BoundStats::from).collect(),
+            held_back: stats.held_back.into_iter().map(HeldBackWorker::from).collect(),
+            held_back_total: stats.held_back_total,
         }
     }
 }
@@ -228,7 +247,18 @@ impl From<v1::SessionStats> for SessionStats {
             streams: stats.streams,
             leases: stats.leases,
             last_renew_at: stats.last_renew_at,
+            holds_back: stats.holds_back,
             last_claim_at: stats.last_claim_at,
+        }
+    }
+}
+
+impl From<v1::HeldBackWorker> for HeldBackWorker {
+    fn from(worker: v1::HeldBackWorker) -> Self {
+        Self {
+            worker_id: worker.worker_id,
+            lost_leases: worker.lost_leases,
+            paused_until: worker.paused_until,
         }
     }
 }
@@ -270,5 +300,7 @@ fn name(kind: ChangeKind) -> &'static str {
         ChangeKind::Retried => "retried",
         ChangeKind::Edited => "edited",
         ChangeKind::Deleted => "deleted",
+        ChangeKind::Hidden => "hidden",
+        ChangeKind::Restored => "restored",
     }
 }

@@ -6,7 +6,10 @@ use repartee_proto::v1;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::object::Object;
+use super::{
+    lenient::{or_default, whole, whole_or_zero},
+    object::Object,
+};
 use crate::problem::Problem;
 
 /// Claims one message.
@@ -17,7 +20,9 @@ pub(crate) struct Claim {
     message_id: String,
     /// Name of the worker, 1 to 64 characters.
     worker_id: String,
-    /// Length of the lease from the first renew on, 5 to 600; 30 where absent.
+    /// Length of the lease in seconds, 5 to 600, from the start. If absent, it is 10 until the first renew and 30 then.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 5, maximum = 600)]
     lease_seconds: Option<u32>,
 }
 
@@ -28,17 +33,20 @@ pub(crate) struct ClaimNext {
     /// Name of the worker, 1 to 64 characters.
     worker_id: String,
     /// The entities that the worker answers, at most 100; all where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(max_items = 100, nullable)]
     entities: Vec<String>,
     /// How long to wait where nothing is pending, in seconds, at most 25.
-    #[serde(default)]
-    #[schema(maximum = 25)]
+    #[serde(default, deserialize_with = "whole_or_zero")]
+    #[schema(maximum = 25, nullable)]
     pub(crate) wait: u32,
-    /// Length of the lease from the first renew on, in seconds, 5 to 600; 30 where absent.
+    /// Length of the lease in seconds, 5 to 600, from the start. If absent, it is 10 until the first renew and 30 then.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 5, maximum = 600)]
     lease_seconds: Option<u32>,
     /// This many of the last messages of its conversation before it, at most 100.
-    #[serde(default)]
-    #[schema(maximum = 100)]
+    #[serde(default, deserialize_with = "whole_or_zero")]
+    #[schema(maximum = 100, nullable)]
     context_limit: u32,
 }
 
@@ -50,9 +58,11 @@ pub(crate) struct Renew {
     message_id: String,
     /// Token of the lease.
     lease_token: Option<String>,
-    /// In place of the token: the worker of the claim.
+    /// In place of the token: the worker of the claim, under the Authorization that claimed it.
     worker_id: Option<String>,
     /// New length in seconds, 5 to 600; as long as before where absent.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 5, maximum = 600)]
     lease_seconds: Option<u32>,
 }
 
@@ -64,7 +74,7 @@ pub(crate) struct Release {
     message_id: String,
     /// Token of the lease.
     lease_token: Option<String>,
-    /// In place of the token: the worker of the claim.
+    /// In place of the token: the worker of the claim, under the Authorization that claimed it.
     worker_id: Option<String>,
 }
 
@@ -76,7 +86,7 @@ pub(crate) struct Complete {
     message_id: String,
     /// Token of the lease.
     lease_token: Option<String>,
-    /// In place of the token: the worker of the claim.
+    /// In place of the token: the worker of the claim, under the Authorization that claimed it.
     worker_id: Option<String>,
     /// The answer, stored in the same commit.
     #[schema(value_type = Option<NewReply>)]
@@ -90,7 +100,8 @@ pub(crate) struct NewReply {
     /// What the bot says, 1 to 16,384 bytes.
     text: String,
     /// A score that the site keeps with the reply.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_zero")]
+    #[schema(nullable)]
     eq_score: i32,
 }
 
@@ -102,15 +113,17 @@ pub(crate) struct Fail {
     message_id: String,
     /// Token of the lease.
     lease_token: Option<String>,
-    /// In place of the token: the worker of the claim.
+    /// In place of the token: the worker of the claim, under the Authorization that claimed it.
     worker_id: Option<String>,
     /// Why, 1 to 1,024 bytes; readers see it.
     error: String,
     /// False: give up at once.
-    #[serde(default = "yes")]
+    #[serde(default)]
     #[schema(default = true)]
-    retryable: bool,
+    retryable: Option<bool>,
     /// Not to be tried again before this many milliseconds, at most 24 h; the backoff decides where absent.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(maximum = 86_400_000)]
     retry_after_ms: Option<u64>,
 }
 
@@ -120,6 +133,10 @@ pub(crate) struct Fail {
 pub(crate) struct MessageRef {
     /// Id of the message.
     pub(crate) message_id: String,
+    /// Why, for the log of operators' acts: at most 200 characters.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(max_length = 200, required = false, nullable)]
+    pub(crate) reason: String,
 }
 
 /// Names an entity.
@@ -129,10 +146,10 @@ pub(crate) struct EntityRef {
     /// The entity, 1 to 64 characters.
     #[schema(example = "fear-and-loathing")]
     pub(crate) entity: String,
-}
-
-fn yes() -> bool {
-    true
+    /// Why, for the log of operators' acts: at most 200 characters.
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(max_length = 200, required = false, nullable)]
+    pub(crate) reason: String,
 }
 
 fn seconds(seconds: u32) -> prost_types::Duration {
@@ -176,7 +193,10 @@ impl From<Renew> for v1::RenewLeasesRequest {
 
 impl From<Release> for v1::ReleaseMessageRequest {
     fn from(release: Release) -> Self {
-        Self { lease: Some(lease_ref(release.message_id, release.lease_token, release.worker_id)) }
+        Self {
+            lease: Some(lease_ref(release.message_id, release.lease_token, release.worker_id)),
+            holds_back: None,
+        }
     }
 }
 
@@ -199,7 +219,7 @@ impl TryFrom<Fail> for v1::FailMessageRequest {
         Ok(Self {
             lease: Some(lease_ref(fail.message_id, fail.lease_token, fail.worker_id)),
             error: fail.error,
-            retryable: fail.retryable,
+            retryable: fail.retryable.unwrap_or(true),
             retry_after: retry_after.map_err(|_| Problem::field("/retryAfterMs", "is longer than 24 h"))?,
         })
     }

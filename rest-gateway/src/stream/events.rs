@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{source::server_time, tail::Cursor};
+use crate::tail::Cursor;
 
 /// Between these two, in milliseconds, a client is to wait before it connects again: at random, so that those who lost
 /// the same server do not come back together.
@@ -47,9 +47,14 @@ struct Reason<'a, R> {
     cursor: &'a str,
 }
 
+#[derive(Serialize)]
+struct Upstream {
+    live: bool,
+}
+
 /// The first event. A client that is told of a reset has seen nothing of this log yet, so the event has no id then.
-pub(super) fn hello(cursor: &Cursor, mode: Mode) -> Bytes {
-    let hello = Hello { epoch: &cursor.epoch, cursor: cursor.to_string(), mode, server_time: server_time() };
+pub(super) fn hello(cursor: &Cursor, mode: Mode, server_time: u64) -> Bytes {
+    let hello = Hello { epoch: &cursor.epoch, cursor: cursor.to_string(), mode, server_time };
     let id = if mode == Mode::Reset { None } else { Some(cursor) };
     event("hello", id, false, &hello)
 }
@@ -63,6 +68,11 @@ pub(super) fn reset(reason: &str, cursor: &Cursor) -> Bytes {
 pub(super) fn bye(why: Bye, cursor: Option<&Cursor>) -> Bytes {
     let place = cursor.map(Cursor::to_string).unwrap_or_default();
     event("bye", cursor, true, &Reason { reason: why, cursor: &place })
+}
+
+/// Whether the changes of the queue-service come: while they do not, what the client shows may be old.
+pub(super) fn upstream(live: bool) -> Bytes {
+    event("upstream", None, false, &Upstream { live })
 }
 
 /// A message of the newest page. Who loses the connection before the page has ended gets another one.
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn every_event_ends_with_an_empty_line_and_says_where_the_client_stands() {
         let cursor = Cursor { epoch: "e1".into(), seq: 7 };
-        let greeting = text(hello(&cursor, Mode::Resumed));
+        let greeting = text(hello(&cursor, Mode::Resumed, 5));
         assert!(
             greeting.starts_with("id: e1.7\nevent: hello\ndata: {\"epoch\":\"e1\",\"cursor\":\"e1.7\","),
             "{greeting}"
@@ -131,7 +141,7 @@ mod tests {
     #[test]
     fn a_client_keeps_its_old_place_until_a_reset_is_whole() {
         let cursor = Cursor { epoch: "e1".into(), seq: 7 };
-        assert!(text(hello(&cursor, Mode::Reset)).starts_with("event: hello\n"));
+        assert!(text(hello(&cursor, Mode::Reset, 5)).starts_with("event: hello\n"));
         assert!(
             text(reset("it is gone", &cursor)).starts_with("event: reset\ndata: {\"reason\":\"it is gone\"")
         );

@@ -69,6 +69,11 @@ impl Follower {
             if self.over {
                 return None;
             }
+            // Where there is always more to tell, nothing is waited for, and the timer is never looked at.
+            if Instant::now() >= self.end {
+                self.leave(Bye::Age);
+                continue;
+            }
             match self.step().await {
                 Step::Again => {}
                 Step::Beat => self.beat(),
@@ -90,7 +95,10 @@ impl Follower {
             Ok(Next::Go) => Step::Again,
             Ok(Next::Wait) => tokio::select! {
                 biased;
-                () = woken => Step::Again,
+                () = woken => {
+                    source.app().limits.turn(source.client()).await;
+                    Step::Again
+                }
                 () = timer => Step::Beat,
             },
             Err(problem) => {

@@ -49,9 +49,10 @@ pub(crate) struct Pulse {
 /// `draft`, `{messageId,text,ended}`, is what a bot is writing in answer to a message, in whole; it has no id, is not kept,
 /// and is over with its end and with the next change of that message. An id alone says that everything up to there was
 /// told; the first one comes behind the drafts that were open when the stream began. `bye`, `{reason,cursor}`, comes before the server
-/// ends the stream: connect again, from the last id. A comment comes every 15 s. While the queue-service cannot be reached,
-/// the stream is open and says nothing else.
-#[utoipa::path(get, path = "/api/comments/stream", tag = "comments",
+/// ends the stream: connect again, from the last id. A comment comes every 15 s. `upstream`,
+/// `{live}`, says that the changes of the queue-service do not come, so that what is shown may be old, and that they come
+/// again; meanwhile the stream is open and says nothing else.
+#[utoipa::path(get, path = "/api/comments/stream", tag = "comments", operation_id = "streamChanges",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header,
         description = "The id of the last event that the client has seen; counts more than `cursor`")),
     responses((status = 200, description = "Events without an end", body = str, content_type = "text/event-stream")))]

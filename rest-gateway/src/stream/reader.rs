@@ -32,6 +32,8 @@ pub(super) struct Reader {
     drafted: u64,
     /// True once it was told of all that there was when it came.
     caught_up: bool,
+    /// Whether the changes come, as the client was told last.
+    upstream_live: bool,
 }
 
 /// What there is to do after a look.
@@ -55,6 +57,7 @@ impl Reader {
             told: 0,
             drafted: 0,
             caught_up: false,
+            upstream_live: true,
         }
     }
 
@@ -94,6 +97,12 @@ impl Reader {
         if self.place.is_none() {
             self.place = source.app().tail.now().map(|cursor| Place { cursor, confirmed: true });
         }
+        let upstream_live = source.app().tail.hears();
+        if self.greeted && upstream_live != self.upstream_live {
+            self.upstream_live = upstream_live;
+            self.push(events::upstream(upstream_live));
+            return Ok(Next::Go);
+        }
         let Some(place) = &mut self.place else { return Ok(Next::Wait) };
         let begin = (!self.greeted).then(|| place.cursor.clone());
         match source.read_on(place, PAGE, FAR_PAGE).await? {
@@ -101,7 +110,7 @@ impl Reader {
             Found::Changes { items, more, room, .. } => {
                 self.room = room;
                 if let Some(begin) = begin {
-                    self.greet(&begin, self.mode);
+                    self.greet(source, &begin, self.mode);
                 }
                 self.waiting.extend(items.iter().map(|told| told.event()));
                 if !more {
@@ -117,7 +126,7 @@ impl Reader {
                 self.room = room;
                 let cursor = place.cursor.clone();
                 if begin.is_some() {
-                    self.greet(&cursor, Mode::Reset);
+                    self.greet(source, &cursor, Mode::Reset);
                 }
                 self.push(events::reset(&reason, &cursor));
                 self.waiting.extend(messages.iter().map(|json| events::of_page(json)));
@@ -128,8 +137,8 @@ impl Reader {
         }
     }
 
-    fn greet(&mut self, cursor: &Cursor, mode: Mode) {
-        self.push(events::hello(cursor, mode));
+    fn greet(&mut self, source: &Source, cursor: &Cursor, mode: Mode) {
+        self.push(events::hello(cursor, mode, source.server_time()));
         (self.greeted, self.told) = (true, cursor.seq);
     }
 }

@@ -57,16 +57,16 @@ impl Tail {
     /// Ends when it may be worth to look again at what follows in this domain; counted from this call, not from the
     /// first wait.
     pub(crate) fn woken(&self, domain: &str) -> Notified<'_> {
-        self.rooms.wait_in(domain)
+        self.notifiers.next_change(domain)
     }
 
     /// From now on everybody who waits is sent home.
     pub(crate) fn close(&self) {
-        self.rooms.close();
+        self.notifiers.close();
     }
 
     /// True once nobody is to wait any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.rooms.are_closed()
+        self.notifiers.are_closed()
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use repartee_process::telemetry::TraceContext;
 use repartee_proto::v1;
 
 use super::told::Told;
@@ -27,6 +28,8 @@ pub(super) struct Change {
     pub(super) domain: Arc<str>,
     /// The change, with the message as it left it.
     pub(super) told: Told,
+    /// Of a new message whose trace is recorded: the request that posted it.
+    pub(super) trace: Option<Box<TraceContext>>,
 }
 
 impl Change {
@@ -34,6 +37,7 @@ impl Change {
     pub(super) fn read(epoch: &str, change: v1::Change) -> Option<Self> {
         let kind = change.kind();
         let message = change.message?;
+        let trace = change.traceparent.as_deref().and_then(|parent| TraceContext::parse(parent, None));
         Some(Self {
             seq: change.seq,
             posted: kind == v1::ChangeKind::Posted,
@@ -43,6 +47,7 @@ impl Change {
             id: message.id.as_str().into(),
             domain: message.domain.as_str().into(),
             told: Told::new(epoch, change.seq, &Message::from(message).to_json()),
+            trace: trace.map(Box::new),
         })
     }
 }

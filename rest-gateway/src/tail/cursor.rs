@@ -21,8 +21,9 @@ impl Cursor {
         let (epoch, digits) = text.rsplit_once('.')?;
         let names_a_log = (1..=LONGEST_EPOCH).contains(&epoch.len())
             && epoch.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        // `parse` alone would accept a sign.
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        // `parse` alone would accept a sign, and other spellings of the same number.
+        let is_number =
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
         let seq = digits.parse().ok().filter(|_| names_a_log && is_number)?;
         Some(Self { epoch: epoch.into(), seq })
     }
@@ -59,9 +60,20 @@ mod tests {
     #[test]
     fn what_no_queue_service_writes_is_no_cursor() {
         let long = "a".repeat(65) + ".1";
-        for text in
-            ["", ".", "e.", ".1", "e.+1", "e.-1", "e.1x", "e 1.1", "é.1", "e.99999999999999999999", &long]
-        {
+        for text in [
+            "",
+            ".",
+            "e.",
+            ".1",
+            "e.+1",
+            "e.-1",
+            "e.01",
+            "e.1x",
+            "e 1.1",
+            "é.1",
+            "e.99999999999999999999",
+            &long,
+        ] {
             assert_eq!(Cursor::read(text), None, "{text}");
         }
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use repartee_proto::v1;
 use serde::Serialize;
@@ -20,11 +21,22 @@ const MOST: usize = 1_000;
 const AT_ONCE: usize = 16;
 
 /// The drafts of all domains.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Drafts {
     table: Mutex<Table>,
     /// Number of the last step, so that nobody locks for nothing.
     last: AtomicU64,
+    /// How often a draft has grown or ended.
+    updates: Counter,
+}
+
+impl Default for Drafts {
+    fn default() -> Self {
+        let updates = counter!("repartee_draft_updates_total");
+        // It is there before the first draft.
+        updates.increment(0);
+        Self { table: Mutex::default(), last: AtomicU64::new(0), updates }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,9 +65,15 @@ struct Data<'a> {
 impl Drafts {
     /// Takes in what a bot has written.
     pub(super) fn put(&self, draft: &v1::Draft) {
+        self.updates.increment(1);
         let mut table = self.table.lock();
         table.put(draft.message_id.as_str().into(), draft.domain.as_str().into(), &draft.text, draft.ended);
         self.last.store(table.last, Ordering::Release);
+    }
+
+    /// How many are being written now.
+    pub(super) fn count_open(&self) -> usize {
+        self.table.lock().steps.values().filter(|kept| !kept.ended).count()
     }
 
     /// This message has changed: what was written in answer to it is of no interest any more.

@@ -4,17 +4,18 @@
 //! is given only where it is known to hold everything that it should, and is told to be `Older` otherwise.
 
 mod bounds;
-mod domains;
 mod present;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
 use bytes::Bytes;
+use repartee_process::QuietMap;
 use repartee_proto::v1;
 
 use super::{
@@ -24,10 +25,12 @@ use super::{
     told::Told,
 };
 use crate::answers::PAGE_BYTES;
-use domains::Domains;
 use present::{Item, Reading, Recent};
 
 pub(crate) use bounds::Limits;
+
+/// Most domains that are remembered of which nothing is held but where their newest message stands.
+const QUIET_DOMAINS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
 /// A message in its present state.
 #[derive(Debug)]
@@ -68,7 +71,7 @@ pub(super) struct Feeds {
     edits: HashMap<Arc<str>, u64>,
     recent: Arc<Recent>,
     all: Feed,
-    domains: Domains,
+    domains: QuietMap<Feed>,
     message_bytes: usize,
     change_bytes: usize,
 }
@@ -123,7 +126,7 @@ impl Feeds {
             ids: HashMap::new(),
             kept: VecDeque::new(),
             all: Feed::new(floor),
-            domains: Domains::default(),
+            domains: QuietMap::new(QUIET_DOMAINS, Feed::is_empty),
             message_bytes: 0,
             change_bytes: 0,
         };
@@ -241,7 +244,8 @@ impl Feeds {
     /// This domain can be: from now on, that nobody speaks in it is known here.
     pub(super) fn know(&mut self, domain: &str) {
         if !domain.is_empty() && self.domains.get(domain).is_none() {
-            self.domains.note(&domain.into(), self.all.floor, |_| ());
+            let floor = self.all.floor;
+            self.domains.enter(domain, || Feed::new(floor), |_| ());
         }
     }
 
@@ -260,8 +264,12 @@ impl Feeds {
         }
         // What is newer than the floor is in the tail, or on its way; the newest older one is where it begins.
         let stamp = stamps.filter(|stamp| *stamp <= before.stamp).max().unwrap_or(from);
-        self.domains
-            .note(&domain.into(), self.all.floor, |feed| feed.floor.stamp = feed.floor.stamp.min(stamp));
+        let floor = self.all.floor;
+        self.domains.enter(
+            domain,
+            || Feed::new(floor),
+            |feed| feed.floor.stamp = feed.floor.stamp.min(stamp),
+        );
     }
 
     /// A domain that nobody has spoken in since the tail began may be one that cannot be: the queue-service knows.
@@ -285,7 +293,12 @@ impl Feeds {
     fn hold(&mut self, held: Held, stamp: i64) {
         let place = self.gone + self.messages.len() as u64;
         self.all.posts.push_back(Post { stamp, place });
-        self.domains.add(&held.domain, self.all.floor, |feed| feed.posts.push_back(Post { stamp, place }));
+        let floor = self.all.floor;
+        self.domains.enter(
+            &held.domain,
+            || Feed::new(floor),
+            |feed| feed.posts.push_back(Post { stamp, place }),
+        );
         self.ids.insert(Arc::clone(&held.id), place);
         self.message_bytes += held.bytes();
         self.messages.push_back(held);
@@ -297,7 +310,8 @@ impl Feeds {
         if change.reaches_back {
             self.edits.insert(Arc::clone(&id), change.seq);
         }
-        self.domains.add(&domain, self.all.floor, |feed| feed.changes.push_back(change.seq));
+        let floor = self.all.floor;
+        self.domains.enter(&domain, || Feed::new(floor), |feed| feed.changes.push_back(change.seq));
         let kept = Kept { id, domain, told };
         self.change_bytes += kept.bytes();
         self.kept.push_back(kept);
@@ -323,7 +337,8 @@ impl Feeds {
             );
         } else if change.posted {
             // The rest of its time stamp has left already, or never was in the seed.
-            self.domains.note(&change.domain, self.all.floor, |feed| feed.raise(change.stamp));
+            let floor = self.all.floor;
+            self.domains.enter(&change.domain, || Feed::new(floor), |feed| feed.raise(change.stamp));
         }
     }
 }

@@ -58,7 +58,7 @@ impl Heads {
     /// The entity tag of what a domain, or all where it is empty, shows. The same tag means that no change came between.
     pub(super) fn tag(&self, domain: &str) -> String {
         let seq = if domain.is_empty() { self.shown() } else { self.place(domain).load(Ordering::Acquire) };
-        ["\"", &self.epoch, "-", itoa::Buffer::new().format(seq), "\""].concat()
+        tag(&self.epoch, seq)
     }
 
     /// A caller was told of a change that is not shown yet: polls wait for it from now on.
@@ -75,6 +75,16 @@ impl Heads {
         let hash = self.hasher.hash_one(domain);
         &self.domains[usize::try_from(hash % BUCKETS as u64).expect("less than the number of buckets")]
     }
+}
+
+/// The entity tag of what all domains show at a position of the queue-service; `None` where that is none.
+pub(crate) fn tag_at(position: &str) -> Option<String> {
+    let (epoch, seq) = super::cursor::parse(position)?;
+    Some(tag(epoch, seq))
+}
+
+fn tag(epoch: &str, seq: u64) -> String {
+    ["\"", epoch, "-", itoa::Buffer::new().format(seq), "\""].concat()
 }
 
 #[cfg(test)]

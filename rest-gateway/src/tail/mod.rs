@@ -26,23 +26,30 @@
 
 mod after;
 mod change;
+mod clock;
 mod cursor;
 mod drafts;
 mod feed;
 mod feeds;
 mod follow;
 mod heads;
+mod notifiers;
 mod page;
-mod rooms;
 mod shown;
 mod told;
 mod unsettled;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
-use metrics::gauge;
-use parking_lot::RwLock;
+use metrics::{Histogram, gauge, histogram};
+use parking_lot::{Mutex, RwLock};
 use repartee_proto::v1;
 use tokio::{
     sync::watch,
@@ -51,21 +58,27 @@ use tokio::{
 
 use crate::{pieces::Pieces, problem::Problem};
 use change::Change;
+use clock::ServiceClock;
 use drafts::Drafts;
 use feeds::Feeds;
 use heads::Heads;
-use rooms::Rooms;
+use notifiers::Notifiers;
 
 pub(crate) use after::After;
 pub(crate) use cursor::Cursor;
 pub(crate) use feeds::{Changes, Limits, Older};
 pub(crate) use follow::Follower;
+pub(crate) use heads::tag_at;
 pub(crate) use page::{Page, Wanted};
 pub(crate) use shown::Shown;
 pub(crate) use told::Told;
 
-/// How long polls wait for a stream that is away, counted from when it went; and for what a caller was told of.
+/// How long polls wait for a stream that is away, counted from when it went.
 const GRACE: Duration = Duration::from_secs(2);
+/// For so long a stream that is away is no news.
+const UNTOLD: Duration = Duration::from_secs(1);
+/// How long they wait for what a caller was told of, while the stream is there: it may be dead.
+const PENDING: Duration = Duration::from_secs(1);
 
 /// The tail, shared by everybody who polls.
 #[derive(Debug)]
@@ -76,9 +89,17 @@ pub(crate) struct Tail {
     feeds: RwLock<Option<Feeds>>,
     progress: watch::Sender<Progress>,
     /// Where those wait who read on by cursor.
-    rooms: Rooms,
+    notifiers: Notifiers,
     /// What bots are writing.
     drafts: Drafts,
+    /// False while the changes do not come, as clients are told.
+    is_hearing: AtomicBool,
+    /// Why the changes do not come, if somebody has to mend that.
+    trouble: Mutex<Option<String>>,
+    /// The queue-service's time.
+    pub(crate) clock: ServiceClock,
+    /// How long after their posts messages are shown.
+    delay: Histogram,
 }
 
 /// How far the tail is.
@@ -98,8 +119,12 @@ impl Tail {
             live: ArcSwapOption::empty(),
             feeds: RwLock::new(None),
             progress: watch::Sender::new(progress),
-            rooms: Rooms::default(),
+            notifiers: Notifiers::default(),
             drafts: Drafts::default(),
+            is_hearing: AtomicBool::new(true),
+            trouble: Mutex::new(None),
+            clock: ServiceClock::default(),
+            delay: histogram!("repartee_feed_delay_seconds"),
         }
     }
 
@@ -192,6 +217,54 @@ impl Tail {
         matches!(timeout(patience, live).await, Ok(Ok(_)))
     }
 
+    /// True while the changes come, as far as clients are told.
+    pub(crate) fn hears(&self) -> bool {
+        self.is_hearing.load(Ordering::Relaxed)
+    }
+
+    /// True while the stream is not known to be away; it may be dead all the same.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.live.load().is_some()
+    }
+
+    /// The queue-service was found to serve, or not to; called each second. A stream that is away for a moment, as each one is
+    /// that is old enough, is told to nobody.
+    pub(crate) fn note_served(&self, is_served: bool) {
+        let away_since = self.progress.borrow().away_since;
+        let is_away = away_since.is_some_and(|since| since.elapsed() >= UNTOLD);
+        self.set_hearing(is_served && !is_away);
+    }
+
+    fn set_hearing(&self, is_hearing: bool) {
+        if self.is_hearing.swap(is_hearing, Ordering::Relaxed) != is_hearing {
+            self.notifiers.wake_all();
+        }
+    }
+
+    /// Why the changes do not come, if somebody has to mend that.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// The position behind change `seq`; `None` before the first seed.
+    fn at(&self, seq: u64) -> Option<String> {
+        self.heads().map(|heads| cursor::format(heads.epoch(), seq))
+    }
+
+    /// True if everything up to this position is shown now. A position of another log stands for nothing.
+    pub(crate) fn has_reached(&self, position: &str) -> bool {
+        let Some((epoch, seq)) = cursor::parse(position) else { return true };
+        let live = self.live.load();
+        live.as_ref().is_some_and(|heads| heads.epoch() != epoch || heads.shown() >= seq)
+    }
+
+    /// True once everything up to this position is shown; false if that takes longer than `patience`.
+    pub(crate) async fn reaches(&self, position: &str, patience: Duration) -> bool {
+        let mut progress = self.progress.subscribe();
+        let reached = progress.wait_for(|_| self.has_reached(position));
+        matches!(timeout(patience, reached).await, Ok(Ok(_)))
+    }
+
     /// Writes down how full the tail is.
     pub(crate) fn measure(&self) {
         let fill = self.feeds.read().as_ref().map(Feeds::fill).unwrap_or_default();
@@ -204,6 +277,9 @@ impl Tail {
         let progress = *self.progress.borrow();
         gauge!("repartee_gateway_seq").set(progress.shown as f64);
         gauge!("repartee_tail_live").set(if progress.away_since.is_none() { 1.0 } else { 0.0 });
+        let lag = progress.away_since.map_or(Duration::ZERO, |since| since.elapsed());
+        gauge!("repartee_feed_lag_seconds").set(lag.as_secs_f64());
+        gauge!("repartee_drafts").set(self.drafts.count_open() as f64);
     }
 
     /// True where the tail shows everything that callers were told of.
@@ -219,12 +295,18 @@ impl Tail {
         if self.is_current() {
             return Ok(());
         }
-        let mut progress = self.progress.subscribe();
-        let since = progress.borrow().away_since.unwrap_or_else(Instant::now);
-        let shows_all = progress.wait_for(|now| now.away_since.is_none() && self.is_current());
-        match timeout_at(since + GRACE, shows_all).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(away()),
+        let (mut progress, began) = (self.progress.subscribe(), Instant::now());
+        loop {
+            let away_since = progress.borrow().away_since;
+            let end = away_since.map_or(began + PENDING, |since| since + GRACE);
+            let shows_all = progress.wait_for(|now| now.away_since.is_none() && self.is_current());
+            let in_time = timeout_at(end, shows_all).await.map(|shown| shown.is_ok());
+            match in_time {
+                Ok(true) => return Ok(()),
+                // The stream has gone or come back meanwhile: that is another deadline.
+                Err(_) if progress.borrow().away_since != away_since => {}
+                Ok(false) | Err(_) => return Err(away()),
+            }
         }
     }
 }
@@ -246,13 +328,18 @@ impl Tail {
     /// Shows changes, all that belong together at once, and wakes those who wait for them.
     fn show(&self, changes: Vec<Change>) {
         let Some(last) = changes.last().map(|change| change.seq) else { return };
+        let now = self.clock.now();
+        for posted in changes.iter().filter(|change| change.posted) {
+            // Stamps may be a little ahead of the clock.
+            self.delay.record(now.saturating_sub(posted.stamp.max(0).unsigned_abs()) as f64 / 1_000.0);
+        }
         if let Some(feeds) = self.feeds.write().as_mut() {
             for change in &changes {
                 feeds.apply(change);
             }
         }
         changes.iter().for_each(|change| self.drafts.forget(&change.id));
-        self.rooms.wake(changes.iter().map(|change| &*change.domain));
+        self.notifiers.wake(changes.iter().map(|change| &*change.domain));
         self.progress.send_modify(|now| now.shown = last);
     }
 
@@ -264,7 +351,7 @@ impl Tail {
     /// There is something new to read of what bots write.
     fn show_drafts(&self, domains: impl Iterator<Item = String>) {
         for domain in domains {
-            self.rooms.wake(std::iter::once(&*domain));
+            self.notifiers.wake(std::iter::once(&*domain));
         }
     }
 
@@ -273,14 +360,23 @@ impl Tail {
         let Some(heads) = self.heads() else { return };
         let shown = self.feeds.read().as_ref().map_or(0, Feeds::seq);
         self.live.store(Some(heads));
+        *self.trouble.lock() = None;
+        self.is_hearing.store(true, Ordering::Relaxed);
         self.progress.send_replace(Progress { shown, away_since: None });
-        self.rooms.wake_all();
+        self.notifiers.wake_all();
+    }
+
+    /// Notes why the changes do not come, if somebody has to mend that.
+    fn set_trouble(&self, trouble: Option<String>) {
+        if trouble.is_some() {
+            *self.trouble.lock() = trouble;
+        }
     }
 
     /// The stream has ended. Says whether it had been live.
     fn go_away(&self) -> bool {
         self.live.store(None);
-        self.rooms.wake(self.drafts.end_all().iter().map(|domain| &**domain));
+        self.notifiers.wake(self.drafts.end_all().iter().map(|domain| &**domain));
         self.progress.send_if_modified(|now| {
             let was_live = now.away_since.is_none();
             now.away_since.get_or_insert_with(Instant::now);

@@ -80,6 +80,7 @@ mod tests {
             id: "m".into(),
             domain: "d".into(),
             told: Told::new("e", seq, b"{}"),
+            trace: None,
         }
     }
 

@@ -17,28 +17,43 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Collected, Full};
 use metrics::counter;
-use repartee_process::{ClientPermit, Place};
+use repartee_process::{
+    ClientPermit, Place,
+    telemetry::{self, Span, SpanKind, rpc},
+};
 use tokio::{
     runtime::Handle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
-use tonic::{Status, TimeoutExpired, body::Body, transport::Channel};
+use tonic::{Code, Status, TimeoutExpired, body::Body, transport::Channel};
 use tower::{Service, ServiceExt as _};
 
-/// The calls that change nothing, and the one whose repetition answers the same.
-const REPEATABLE: [&str; 7] = [
+/// The calls that change nothing, and those whose repetition does no more and answers the same.
+const REPEATABLE: [&str; 15] = [
+    "Authenticate",
     "ListMessages",
+    "ListRooms",
     "GetMessage",
     "GetConversation",
     "ListPending",
     "ListFailed",
+    "ListWork",
+    "InspectMessage",
+    "ListHidden",
+    "ListBlocks",
+    "ListActs",
     "GetStats",
     "CompleteMessage",
+    "RenewLeases",
 ];
 
 /// Before each further attempt; all but one of them are for calls that were never sent, for a connection whose end was not
 /// seen yet.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(100)];
+
+/// How long calls wait for a queue-service that cannot be connected to, as while it restarts, and how often they look.
+const RESTART: Duration = Duration::from_secs(2);
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// Marks a call that is known to answer the same when it is repeated, as an extension of its request.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +138,31 @@ impl Drop for Awaited {
 }
 
 async fn in_time(channel: Channel, mut request: Request<Body>) -> Answer {
+    let mut span = begin_span(&mut request);
+    let answer = in_its_time(channel, request).await;
+    if span.is_recorded() {
+        rpc::end(&mut span, &SpanKind::Client, code_of(&answer));
+    }
+    answer
+}
+
+/// Of a call that is made for a request which is in a trace: the queue-service's own span is a part of it.
+fn begin_span(request: &mut Request<Body>) -> Span {
+    if !telemetry::is_on() {
+        return Span::default();
+    }
+    let uri = request.uri().clone();
+    rpc::begin_client_call(uri.path(), request.headers_mut())
+}
+
+fn code_of(answer: &Answer) -> Code {
+    match answer {
+        Ok(response) => response.extensions().get().copied().unwrap_or(Code::Ok),
+        Err(error) => error.downcast_ref().map_or(Code::Unavailable, Status::code),
+    }
+}
+
+async fn in_its_time(channel: Channel, mut request: Request<Body>) -> Answer {
     let held = request.extensions_mut().remove::<Carried>();
     let Some(Carried { timeout: span, place: _place }) = held else { return whole(channel, request).await };
     let late = |_| Err(Status::deadline_exceeded("no answer in time").into());
@@ -134,9 +174,9 @@ async fn answered(channel: Channel, request: Request<Body>) -> Answer {
     // Encoded already: there is nothing to wait for.
     let body = body.collect().await?.to_bytes();
     let request = Request::from_parts(parts, body);
-    let mut was_repeated = false;
+    let (mut was_repeated, began) = (false, Instant::now());
     for pause in PAUSES {
-        let error = match whole(channel.clone(), request.clone().map(of)).await {
+        let error = match connected(&channel, &request, began).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -148,13 +188,32 @@ async fn answered(channel: Channel, request: Request<Body>) -> Answer {
         tracing::debug!(error, path = request.uri().path(), "a call is repeated over a new connection");
         sleep(pause).await;
     }
-    whole(channel, request.map(of)).await
+    connected(&channel, &request, began).await
+}
+
+/// One attempt. If there is no connection to be had, the call was never sent: it waits until there is one, for a little.
+async fn connected(channel: &Channel, request: &Request<Bytes>, began: Instant) -> Answer {
+    loop {
+        let answer = whole(channel.clone(), request.clone().map(of)).await;
+        let refused = answer.as_ref().err().is_some_and(|error| is_unconnected(&**error));
+        if !refused || began.elapsed() >= RESTART {
+            return answer;
+        }
+        sleep(RESTART_PAUSE).await;
+    }
+}
+
+fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<tonic::ConnectError>())
 }
 
 /// The answer with all of its body: one that is dropped half-way would be reset too.
 async fn whole(mut channel: Channel, request: Request<Body>) -> Answer {
-    let (parts, body) = channel.ready().await?.call(request).await?.into_parts();
+    let (mut parts, body) = channel.ready().await?.call(request).await?.into_parts();
     let body: Collected<Bytes> = body.collect().await?;
+    if telemetry::is_on() {
+        parts.extensions.insert(rpc::code_of(body.trailers().unwrap_or(&parts.headers)));
+    }
     Ok(Response::from_parts(parts, Body::new(body)))
 }
 

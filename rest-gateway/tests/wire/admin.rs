@@ -80,7 +80,7 @@ async fn a_clients_token_is_passed_on_beside_the_gateways_own() {
 
 #[tokio::test]
 async fn the_points_of_the_charts_are_asked_for_with_the_gateways_own_token() {
-    let world = World::start_with(&["--history-interval", "0.01"]).await;
+    let world = World::start_with(&["--history-interval", "0.01s"]).await;
     world.queue.answer(v1::GetStatsResponse::default());
     until("a point", &world, "/livez", |_| world.queue.calls() > 0).await;
     let _: v1::GetStatsRequest = world.queue.asked();
@@ -106,7 +106,7 @@ async fn metrics_have_an_address_of_their_own_if_they_are_given_one() {
 
 #[tokio::test]
 async fn the_history_has_a_point_for_each_interval() {
-    let world = World::start_with(&["--history-interval", "0.01"]).await;
+    let world = World::start_with(&["--history-interval", "0.01s"]).await;
     world.queue.answer(v1::GetStatsResponse { pending: 7, watchers: 1, ..Default::default() });
     let page = loop {
         let page = world.get("/api/admin/history").await.json(200);
@@ -117,7 +117,14 @@ async fn the_history_has_a_point_for_each_interval() {
     let point = page["points"].as_array().unwrap().last().unwrap();
     assert_eq!((&point["pending"], &point["watchers"], &point["posts"]), (&7.into(), &1.into(), &0.into()));
     assert!(point["postP50Ms"].is_null());
-    assert_eq!(page["intervalMs"], 10);
+    assert_eq!((&page["intervalMs"], &page["most"]), (&10.into(), &360.into()));
+    let quarter = world.get("/api/admin/history?span=15m").await.json(200);
+    assert_eq!((&quarter["intervalMs"], &quarter["most"]), (&10.into(), &90.into()));
+    let day = "/api/admin/history?span=24h";
+    let day =
+        until("a coarse point", &world, day, |page| !page.json(200)["points"].as_array().unwrap().is_empty());
+    assert_eq!(day.await.json(200)["intervalMs"], 240);
+    assert_eq!(world.get("/api/admin/history?span=2h").await.pointers(), ["/span"]);
     let asked: v1::GetStatsRequest = world.queue.asked();
     assert!(asked.only_in_memory, "a point costs no storage read");
     assert_eq!(asked.page_size, Some(0), "nor a list of entities or sessions");
@@ -135,9 +142,15 @@ async fn charts_are_pictures_in_two_themes() {
         }
     }
     world.get("/api/admin/chart/weather").await.problem(404);
-    for (query, pointer) in
-        [("width=199", "/width"), ("width=2001", "/width"), ("theme=pink", "/theme"), ("x=1", "/x")]
-    {
+    let day = world.get("/api/admin/chart/depth?span=24h").await.text().to_owned();
+    assert!(day.contains("-20 h") && !day.contains(" min"), "{day}");
+    for (query, pointer) in [
+        ("width=199", "/width"),
+        ("width=2001", "/width"),
+        ("theme=pink", "/theme"),
+        ("span=1d", "/span"),
+        ("x=1", "/x"),
+    ] {
         assert_eq!(world.get(&format!("/api/admin/chart/depth?{query}")).await.pointers(), [pointer]);
     }
 }
@@ -160,7 +173,7 @@ fn answers(page: &Answer) -> (u64, f64) {
 
 #[tokio::test]
 async fn answers_are_counted_once_though_the_stream_breaks_in_the_middle_of_a_commit() {
-    let world = live(&["--history-interval", "0.5"]).await;
+    let world = live(&["--history-interval", "0.5s"]).await;
     let log = world.queue.log();
     log.publish(ChangeKind::Completed, answered("a", 7_000));
     let history = "/api/admin/history";
@@ -180,7 +193,7 @@ async fn answers_are_counted_once_though_the_stream_breaks_in_the_middle_of_a_co
 
 #[tokio::test]
 async fn answers_from_before_a_gateway_that_lost_its_place_are_not_counted() {
-    let world = live(&["--history-interval", "0.5"]).await;
+    let world = live(&["--history-interval", "0.5s"]).await;
     let log = world.queue.log();
     log.publish(ChangeKind::Completed, answered("a", 7_000));
     let history = "/api/admin/history";

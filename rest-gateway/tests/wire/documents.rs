@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use repartee_process::names;
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::world::{Answer, World};
 
-/// Every call of API.md that this gateway serves.
-const CALLS: [(&str, &str); 31] = [
+/// Every call that this gateway serves, without the pages.
+const CALLS: [(&str, &str); 40] = [
     ("get", "/api/comments"),
     ("post", "/api/comments"),
     ("get", "/api/comments/changes"),
@@ -16,6 +17,7 @@ const CALLS: [(&str, &str); 31] = [
     ("get", "/api/comments/{id}"),
     ("patch", "/api/comments/{id}"),
     ("delete", "/api/comments/{id}"),
+    ("get", "/api/rooms"),
     ("get", "/api/conversation"),
     ("get", "/api/queue/pending"),
     ("post", "/api/queue/claim"),
@@ -27,19 +29,27 @@ const CALLS: [(&str, &str); 31] = [
     ("get", "/api/queue/failed"),
     ("post", "/api/queue/retry"),
     ("post", "/api/queue/cancel"),
+    ("post", "/api/queue/retry-messages"),
+    ("post", "/api/queue/cancel-messages"),
+    ("post", "/api/queue/cancel-pending"),
+    ("get", "/api/admin/work"),
+    ("get", "/api/admin/work/{id}"),
+    ("post", "/api/admin/hide"),
+    ("post", "/api/admin/restore"),
+    ("get", "/api/admin/hidden"),
+    ("post", "/api/admin/block"),
+    ("post", "/api/admin/unblock"),
+    ("get", "/api/admin/blocks"),
+    ("get", "/api/admin/acts"),
     ("post", "/api/queue/pause"),
     ("post", "/api/queue/resume"),
     ("get", "/api/stats"),
     ("get", "/api/admin/history"),
     ("get", "/api/admin/chart/{name}"),
-    ("get", "/admin"),
     ("get", "/livez"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/openapi.json"),
-    ("get", "/docs"),
-    ("get", "/docs/{file}"),
-    ("get", "/"),
 ];
 
 fn operations(document: &Value) -> Vec<(String, String, Map<String, Value>)> {
@@ -50,6 +60,21 @@ fn operations(document: &Value) -> Vec<(String, String, Map<String, Value>)> {
         }
     }
     found
+}
+
+#[tokio::test]
+async fn the_document_says_where_its_calls_are() {
+    let servers = async |world: &World, prefix: &str| {
+        let request = world.request(Method::GET, "/openapi.json").header("x-forwarded-prefix", prefix);
+        Answer::to(request).await.json(200)["servers"].clone()
+    };
+    let beside = serde_json::json!([{"url": "."}]);
+    let world = World::start().await;
+    assert_eq!(servers(&world, "/talk").await, beside, "a client is not believed");
+    let world = World::start_with(&["--trusted-proxy", "127.0.0.1"]).await;
+    assert_eq!(servers(&world, "/talk/").await, serde_json::json!([{"url": "/talk"}]));
+    assert_eq!(servers(&world, "//evil.example").await, beside);
+    assert_eq!(servers(&world, "").await, beside);
 }
 
 #[tokio::test]
@@ -90,10 +115,12 @@ async fn every_call_says_what_it_does_and_how_it_fails() {
     let mut ids = HashSet::new();
     for (method, path, operation) in operations(&document) {
         let named = format!("{method} {path}");
-        assert!(
-            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
-            "the id of {named} comes twice"
-        );
+        let id = operation["operationId"].as_str().unwrap().to_owned();
+        let reads_well = id.starts_with(|c: char| c.is_ascii_lowercase())
+            && id.contains(|c: char| c.is_ascii_uppercase())
+            && id.chars().all(|c| c.is_ascii_alphanumeric());
+        assert!(reads_well, "{named} is called {id}: a verb and what it is done to, as in listComments");
+        assert!(ids.insert(id), "the id of {named} comes twice");
         assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{named} has no summary");
         for (status, response) in operation["responses"].as_object().unwrap() {
             assert!(!response["description"].as_str().unwrap().is_empty(), "{named} {status}");
@@ -132,6 +159,54 @@ async fn every_schema_that_is_named_is_there() {
     }
     let required = document["components"]["schemas"]["NewComment"]["required"].as_array().unwrap();
     assert_eq!(required, &["domain", "text", "username"].map(Value::from));
+}
+
+#[tokio::test]
+async fn every_name_in_a_request_is_described_with_what_is_refused() {
+    let world = World::start().await;
+    let document = world.get("/openapi.json").await.json(200);
+    let limits = |field: &str| match field {
+        "domain" => Some((json!(1), 255, names::PATTERN)),
+        "color" | "humanColor" | "aiColor" => Some((Value::Null, 9, names::COLOR_PATTERN)),
+        "username" | "humanUsername" | "aiUsername" | "entity" | "sessionId" | "workerId" => {
+            Some((json!(1), 64, names::PATTERN))
+        }
+        _ => None,
+    };
+    let is_limited = |schema: &Value, (least, most, pattern): (Value, u32, &str), told: &str| {
+        let stated = (&schema["minLength"], &schema["maxLength"], &schema["pattern"]);
+        assert_eq!(stated, (&least, &json!(most), &json!(pattern)), "{told}");
+    };
+    let mut seen = HashSet::new();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let is_request = schema["additionalProperties"] == json!(false);
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            if let Some(limits) = limits(field).filter(|_| is_request) {
+                is_limited(schema, limits, &format!("{name}.{field}"));
+                seen.insert(field.clone());
+            }
+        }
+    }
+    assert_eq!(seen.len(), 10, "{seen:?}");
+    let claim = &document["components"]["schemas"]["ClaimNext"]["properties"];
+    is_limited(&claim["entities"]["items"], (json!(1), 64, names::PATTERN), "ClaimNext.entities");
+    let mut seen = HashSet::new();
+    for (method, path, operation) in operations(&document) {
+        for parameter in operation.get("parameters").and_then(Value::as_array).into_iter().flatten() {
+            let (name, place) = (parameter["name"].as_str().unwrap(), parameter["in"].as_str().unwrap());
+            let expected = match (place, name) {
+                ("header", "X-Visitor") => (json!(32), 128, "^[A-Za-z0-9_-]*$"),
+                ("header", "Idempotency-Key") => (json!(1), 255, "^[!-~](?:[ -~]*[!-~])?$"),
+                ("query", "domain") => (Value::Null, 255, names::PATTERN_OR_NOTHING),
+                ("query", "entity" | "workerId") => (Value::Null, 64, names::PATTERN_OR_NOTHING),
+                ("query", name) if limits(name).is_some() => limits(name).unwrap(),
+                _ => continue,
+            };
+            is_limited(&parameter["schema"], expected, &format!("{method} {path} {name}"));
+            seen.insert(name.to_owned());
+        }
+    }
+    assert_eq!(seen.len(), 10, "{seen:?}");
 }
 
 #[tokio::test]

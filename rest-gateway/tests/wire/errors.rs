@@ -121,7 +121,7 @@ async fn a_queue_service_that_is_not_there_is_503() {
 
 #[tokio::test]
 async fn a_queue_service_that_does_not_answer_is_504() {
-    let world = World::start_with(&["--request-timeout", "0.2"]).await;
+    let world = World::start_with(&["--request-timeout", "0.2s"]).await;
     world.queue.fall_silent();
     world.get("/api/comments").await.problem(504);
     assert_eq!(world.queue.calls(), 1, "nothing is repeated");
@@ -132,7 +132,7 @@ async fn a_peer_that_takes_connections_and_never_speaks_is_504() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let guard = CancellationToken::new().drop_guard();
-    let world = World::in_front_of(addr, Fake::default(), guard, &["--request-timeout", "0.2"]).await;
+    let world = World::in_front_of(addr, Fake::default(), guard, &["--request-timeout", "0.2s"]).await;
     world.get("/api/stats").await.problem(504);
     world.get("/api/comments").await.problem(503);
     drop(listener);

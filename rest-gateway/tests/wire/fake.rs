@@ -123,7 +123,7 @@ macro_rules! unary {
                 }
             }
 
-            /// Of those who call the gateway, one is an operator and one a worker.
+            /// Of those who call the gateway, one is an operator and one a worker; it has a token itself.
             async fn authenticate(
                 &self,
                 request: Request<v1::AuthenticateRequest>,
@@ -131,6 +131,7 @@ macro_rules! unary {
                 let role = match request.get_ref().token.as_str() {
                     "of-an-operator" => v1::Role::Operator,
                     "of-a-worker" => v1::Role::Worker,
+                    "of-the-gateway" => v1::Role::Gateway,
                     _ => return Err(Status::permission_denied("this token is unknown here")),
                 };
                 Ok(Response::new(v1::AuthenticateResponse { role: role.into(), ..Default::default() }))
@@ -164,8 +165,13 @@ unary! {
     update_message(UpdateMessageRequest) -> UpdateMessageResponse;
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
     get_conversation(GetConversationRequest) -> GetConversationResponse;
+    list_rooms(ListRoomsRequest) -> ListRoomsResponse;
     list_pending(ListPendingRequest) -> ListPendingResponse;
     list_failed(ListFailedRequest) -> ListFailedResponse;
+    list_work(ListWorkRequest) -> ListWorkResponse;
+    inspect_message(InspectMessageRequest) -> InspectMessageResponse;
+    retry_messages(RetryMessagesRequest) -> RetryMessagesResponse;
+    cancel_messages(CancelMessagesRequest) -> CancelMessagesResponse;
     claim_message(ClaimMessageRequest) -> ClaimMessageResponse;
     claim_next(ClaimNextRequest) -> ClaimNextResponse;
     renew_leases(RenewLeasesRequest) -> RenewLeasesResponse;
@@ -177,5 +183,13 @@ unary! {
     cancel_message(CancelMessageRequest) -> CancelMessageResponse;
     pause_entity(PauseEntityRequest) -> PauseEntityResponse;
     resume_entity(ResumeEntityRequest) -> ResumeEntityResponse;
+    cancel_pending(CancelPendingRequest) -> CancelPendingResponse;
+    hide_message(HideMessageRequest) -> HideMessageResponse;
+    restore_message(RestoreMessageRequest) -> RestoreMessageResponse;
+    list_hidden(ListHiddenRequest) -> ListHiddenResponse;
+    block_sender(BlockSenderRequest) -> BlockSenderResponse;
+    unblock_sender(UnblockSenderRequest) -> UnblockSenderResponse;
+    list_blocks(ListBlocksRequest) -> ListBlocksResponse;
+    list_acts(ListActsRequest) -> ListActsResponse;
     get_stats(GetStatsRequest) -> GetStatsResponse;
 }

@@ -1,5 +1,6 @@
 //! What clients should not send.
 
+use repartee_proto::v1;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
@@ -7,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, message};
 
 fn comment(change: Value) -> Value {
     let mut comment = json!({"text": "a", "username": "b", "domain": "c"});
@@ -15,6 +16,10 @@ fn comment(change: Value) -> Value {
         comment[name] = value.clone();
     }
     comment
+}
+
+fn posted() -> v1::PostMessageResponse {
+    v1::PostMessageResponse { message: Some(message("m1")), ..v1::PostMessageResponse::default() }
 }
 
 async fn post_bytes(world: &World, content_type: Option<&str>, body: &[u8]) -> Answer {
@@ -33,6 +38,14 @@ async fn a_wrong_field_is_pointed_to() {
         (json!({"text": 1}), "/text"),
         (json!({"text": null}), "/text"),
         (json!({"eqScore": 0.5}), "/eqScore"),
+        (json!({"eqScore": 1e300}), "/eqScore"),
+        (json!({"message-type": 5}), "/message-type"),
+        (json!({"message-type": true}), "/message-type"),
+        (json!({"message-type": ["human"]}), "/message-type"),
+        (json!({"message-type": {"human": null}}), "/message-type"),
+        (json!({"botParams": {"entity": "e", "status": 1}}), "/botParams/status"),
+        (json!({"botParams": {"entity": "e", "status": {"pending": null}}}), "/botParams/status"),
+        (json!({"botParams": {"entity": null}}), "/botParams/entity"),
         (json!({"eqScore": 3_000_000_000_u64}), "/eqScore"),
         (json!({"message-type": "ai"}), "/message-type"),
         (json!({"colour": "x"}), "/colour"),
@@ -47,6 +60,84 @@ async fn a_wrong_field_is_pointed_to() {
         assert_eq!(answer.pointers(), [pointer], "{change}");
     }
     assert_eq!(world.queue.calls(), 0, "nothing of it reaches the queue-service");
+}
+
+#[tokio::test]
+async fn whole_numbers_may_be_written_as_json_writes_numbers() {
+    let world = World::start().await;
+    for (number, score) in [("5.0", 5), ("1e2", 100), ("-2.50E1", -25), ("-0.0", 0), ("null", 0)] {
+        world.queue.answer(posted());
+        let body = format!(
+            r#"{{"text":"a","username":"b","domain":"c","eqScore":{number},"botParams":{{"entity":"e","priority":7.0}}}}"#
+        );
+        let answer = post_bytes(&world, Some("application/json"), body.as_bytes()).await;
+        assert_eq!(answer.status, 201, "{number}: {}", answer.text());
+        let sent = world.queue.asked::<v1::PostMessageRequest>().message.unwrap();
+        assert_eq!((sent.eq_score, sent.bot.unwrap().priority), (score, Some(7)), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn null_is_absent_wherever_a_field_may_be_absent() {
+    let world = World::start().await;
+    world.queue.answer(posted());
+    let bot = json!({"entity": "e", "priority": null, "aiUsername": null, "aiColor": null, "sessionId": null,
+        "notBefore": null, "expiresAt": null, "status": null});
+    let nulls = comment(json!({"color": null, "message-type": null, "replyTo": null, "eqScore": null,
+        "humanUsername": null, "humanColor": null, "sessionId": null, "botParams": bot}));
+    assert_eq!(world.post("/api/comments", nulls).await.status, 201);
+    let with_nulls = world.queue.asked::<v1::PostMessageRequest>();
+    world.queue.answer(posted());
+    assert_eq!(world.post("/api/comments", comment(json!({"botParams": {"entity": "e"}}))).await.status, 201);
+    assert_eq!(with_nulls, world.queue.asked::<v1::PostMessageRequest>());
+    for (path, body) in [
+        (
+            "claim-next",
+            json!({"workerId": "w", "entities": null, "wait": null, "leaseSeconds": null, "contextLimit": null}),
+        ),
+        (
+            "fail",
+            json!({"messageId": "a", "leaseToken": null, "workerId": "w", "error": "e", "retryable": null, "retryAfterMs": null}),
+        ),
+        ("complete", json!({"messageId": "a", "workerId": "w", "reply": null})),
+        ("complete", json!({"messageId": "a", "workerId": "w", "reply": {"text": "a", "eqScore": null}})),
+    ] {
+        let answer = world.post(&format!("/api/queue/{path}"), body.clone()).await;
+        assert_ne!(answer.status, 400, "{path} {body}: {}", answer.text());
+    }
+    let edit = world.request(Method::PATCH, "/api/comments/a");
+    let body = json!({"text": "b", "status": null, "priority": null, "eqScore": null, "botParams": null});
+    assert_ne!(Answer::to(edit.json(&body)).await.status, 400);
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_is_pointed_to() {
+    let world = World::start().await;
+    for (body, pointer) in [
+        (r#"{"text":"cut \ud83d","username":"b","domain":"c"}"#, "/text"),
+        (r#"{"text":"cut \ud83d.","username":"b","domain":"c"}"#, "/text"),
+        (r#"{"text":"\ude00","username":"b","domain":"c"}"#, "/text"),
+        (r#"{"text":"\ud83d\u0041","username":"b","domain":"c"}"#, "/text"),
+        (r#"{"text":"a","username":"\ud83d","domain":"c"}"#, "/username"),
+        (r#"{"text":"a","username":"b","domain":"c","botParams":{"entity":"\ud83d"}}"#, "/botParams/entity"),
+        (r#"{"text":"a","username":"b","domain":"c","message-type":"\ud83d"}"#, "/message-type"),
+    ] {
+        let answer = post_bytes(&world, Some("application/json"), body.as_bytes()).await;
+        assert_eq!(answer.pointers(), [pointer], "{body}");
+        assert!(answer.text().contains("surrogate"), "{}", answer.text());
+    }
+    assert_eq!(world.queue.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_in_front_of_a_body_is_skipped() {
+    let world = World::start().await;
+    world.queue.answer(posted());
+    let marked = format!("\u{feff}{}", comment(json!({})));
+    let answer = post_bytes(&world, Some("application/json"), marked.as_bytes()).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let twice = format!("\u{feff}\u{feff}{}", comment(json!({})));
+    post_bytes(&world, Some("application/json"), twice.as_bytes()).await.problem(400);
 }
 
 #[tokio::test]
@@ -74,7 +165,7 @@ async fn a_body_that_is_no_json_object_is_400() {
     let world = World::start().await;
     let twice = br#"{"text":"a","text":"b","username":"b","domain":"c"}"#;
     let nested = [b"[".repeat(30_000), b"]".repeat(30_000)].concat();
-    let bodies: [&[u8]; 10] = [
+    let bodies: [&[u8]; 9] = [
         b"",
         b"{",
         b"null",
@@ -82,7 +173,6 @@ async fn a_body_that_is_no_json_object_is_400() {
         br#"["a","b","c"]"#,
         br#"{"text":"a","username":"b","domain":"c"} x"#,
         b"{\"text\":\"\xff\",\"username\":\"b\",\"domain\":\"c\"}",
-        br#"{"text":"\ud800","username":"b","domain":"c"}"#,
         twice,
         &nested,
     ];
@@ -118,7 +208,7 @@ async fn a_body_above_the_limit_is_413_and_below_it_is_read() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_408() {
-    let world = World::start_with(&["--request-timeout", "0.2"]).await;
+    let world = World::start_with(&["--request-timeout", "0.2s"]).await;
     let mut socket = TcpStream::connect(world.authority()).await.unwrap();
     let head = "POST /api/comments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -134,6 +224,13 @@ async fn a_wrong_query_is_pointed_to() {
         ("/api/comments?limit=0", "/limit"),
         ("/api/comments?limit=1001", "/limit"),
         ("/api/comments?limit=-1", "/limit"),
+        ("/api/comments?limit=%2B5", "/limit"),
+        ("/api/comments?limit=+5", "/limit"),
+        ("/api/comments?limit=007", "/limit"),
+        ("/api/comments?limit=5.0", "/limit"),
+        ("/api/comments?after=00", "/after"),
+        ("/api/comments?after=%2B5", "/after"),
+        ("/api/stats?limit=01", "/limit"),
         ("/api/comments?limit=99999999999", "/limit"),
         ("/api/comments?limit=", "/limit"),
         ("/api/comments?limit=5&limit=6", "/limit"),
@@ -149,6 +246,18 @@ async fn a_wrong_query_is_pointed_to() {
         assert_eq!(answer.pointers(), [pointer], "{path}");
     }
     assert_eq!(world.queue.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_parameter_that_begins_with_an_underscore_is_ignored() {
+    let world = World::start().await;
+    for path in ["/api/comments", "/api/comments/changes", "/api/queue/pending", "/api/stats"] {
+        for busting in ["_=123", "_", "limit=5&_=1&_=2", "_t=%20&_limit=0"] {
+            let answer = world.get(&format!("{path}?{busting}")).await;
+            assert_ne!(answer.status, 400, "{path}?{busting}: {}", answer.text());
+        }
+        assert_eq!(world.get(&format!("{path}?_=1&limit=0")).await.pointers(), ["/limit"], "{path}");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ struct State {
     /// Streams of an earlier life end.
     life: u32,
     refused: bool,
+    /// Says hello without a position.
+    broken: bool,
     ending: Option<Event>,
 }
 
@@ -55,6 +57,7 @@ impl Default for Log {
             watches: Vec::new(),
             life: 0,
             refused: false,
+            broken: false,
             ending: None,
         };
         Self { state: Mutex::new(state), news: watch::Sender::new(0) }
@@ -78,7 +81,14 @@ impl Log {
         let seq = BEGIN + 1 + state.changes.len() as u64;
         message.seq = seq;
         let cursor = format!("{}.{seq}", state.epoch);
-        state.changes.push(v1::Change { seq, cursor, kind: kind.into(), message: Some(message), caught_up });
+        state.changes.push(v1::Change {
+            seq,
+            cursor,
+            kind: kind.into(),
+            message: Some(message),
+            caught_up,
+            ..Default::default()
+        });
         drop(state);
         self.tell();
         seq
@@ -94,6 +104,14 @@ impl Log {
 
     pub(crate) fn come_back(&self) {
         self.state.lock().unwrap().refused = false;
+    }
+
+    /// Ends all streams, and breaks the contract on each new one.
+    pub(crate) fn break_the_contract(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.life, state.broken) = (state.life + 1, true);
+        drop(state);
+        self.tell();
     }
 
     /// Ends all streams with this event; new ones are welcome.
@@ -142,7 +160,8 @@ impl Log {
             Some(_) => (WatchMode::Reset, tail),
         };
         let epoch = state.epoch.to_owned();
-        let hello = v1::WatchHello { tail: format!("{epoch}.{tail}"), epoch, mode: mode.into() };
+        let place = if state.broken { String::new() } else { format!("{epoch}.{tail}") };
+        let hello = v1::WatchHello { tail: place, epoch, mode: mode.into(), server_time: 0 };
         state.watches.push(request);
         let (hello, news) = (Some(Event::Hello(hello)), self.news.subscribe());
         let watcher = Watcher { log: Arc::clone(self), life: state.life, seen, news, hello, over: false };

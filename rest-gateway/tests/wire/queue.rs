@@ -33,7 +33,11 @@ async fn pending_work_is_listed_with_what_it_cost() {
 #[tokio::test]
 async fn a_claim_is_answered_with_its_lease() {
     let world = World::start().await;
-    world.queue.answer(v1::ClaimMessageResponse { message: Some(message("a")), lease: lease() });
+    world.queue.answer(v1::ClaimMessageResponse {
+        message: Some(message("a")),
+        lease: lease(),
+        ..Default::default()
+    });
     let body = json!({"messageId": "a", "workerId": "w", "leaseSeconds": 60});
     let claimed = world.post("/api/queue/claim", body).await.json(200);
     assert_eq!((&claimed["success"], &claimed["message"]["id"]), (&json!(true), &json!("a")));
@@ -47,7 +51,12 @@ async fn a_claim_is_answered_with_its_lease() {
 #[tokio::test]
 async fn claim_next_brings_the_context_or_nothing() {
     let world = World::start().await;
-    let work = v1::Work { message: Some(message("a")), lease: lease(), context: vec![message("before")] };
+    let work = v1::Work {
+        message: Some(message("a")),
+        lease: lease(),
+        context: vec![message("before")],
+        ..Default::default()
+    };
     world.queue.answer(v1::ClaimNextResponse { work: Some(work) });
     let body = json!({"workerId": "w", "entities": ["echo"], "wait": 25, "contextLimit": 3});
     let claimed = world.post("/api/queue/claim-next", body).await.json(200);

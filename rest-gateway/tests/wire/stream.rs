@@ -77,7 +77,14 @@ impl Events {
 
     /// The next message: its cursor and its id.
     async fn message(&mut self) -> String {
-        let (id, message) = self.next("message").await;
+        let Block { id, data, .. } = loop {
+            let block = self.event().await;
+            if block.event != "upstream" {
+                assert_eq!(block.event, "message", "{}", block.data);
+                break block;
+            }
+        };
+        let message: Value = serde_json::from_str(&data).unwrap();
         format!("{} {}", id.unwrap_or_default(), message["id"].as_str().unwrap())
     }
 }
@@ -157,6 +164,15 @@ async fn a_stream_resumes_behind_the_last_event_id_else_behind_the_cursor() {
     let mut empty_id = Events::of(request.header("last-event-id", "")).await;
     empty_id.next("hello").await;
     assert_eq!(empty_id.message().await, "e1.2003 c");
+    for name in ["lastEventId", "Last-Event-ID"] {
+        let mut polyfill = Events::open(&world, &format!("?cursor=e1.2000&{name}=e1.2002")).await;
+        polyfill.next("hello").await;
+        assert_eq!(polyfill.message().await, "e1.2003 c", "{name} counts more than the cursor");
+        let header_too = world.request(Method::GET, &format!("/api/comments/stream?{name}=e1.2000"));
+        let mut header_too = Events::of(header_too.header("last-event-id", "e1.2002")).await;
+        header_too.next("hello").await;
+        assert_eq!(header_too.message().await, "e1.2003 c", "the header counts more than {name}");
+    }
     assert_eq!(world.queue.calls(), 0);
 }
 
@@ -248,6 +264,8 @@ async fn what_is_malformed_is_refused_by_its_name() {
     for (query, id, pointer, named) in [
         ("?cursor=nonsense", "", "/cursor", "nonsense"),
         ("?cursor=e1.2000", "nonsense", "", "Last-Event-ID"),
+        ("?cursor=e1.2000&lastEventId=nonsense", "", "/lastEventId", "nonsense"),
+        ("?lastEventId=e1.1&lastEventId=e1.2", "", "/lastEventId", "lastEventId"),
         ("?wait=5", "", "/wait", "wait"),
     ] {
         let request = world.request(Method::GET, &format!("/api/comments/stream{query}"));
@@ -274,7 +292,7 @@ async fn streams_are_bounded_and_leave_with_their_clients() {
 
 #[tokio::test]
 async fn a_quiet_stream_says_that_it_is_alive_and_moves_its_client_on() {
-    let world = live(&["--sse-heartbeat", "0.05"]).await;
+    let world = live(&["--sse-heartbeat", "0.05s"]).await;
     world.queue.answer(v1::ListMessagesResponse { next_cursor: "e1.2000".to_owned(), ..Default::default() });
     let mut events = Events::open(&world, "?domain=quiet").await;
     events.next("hello").await;
@@ -294,7 +312,7 @@ async fn a_quiet_stream_says_that_it_is_alive_and_moves_its_client_on() {
 
 #[tokio::test]
 async fn an_old_stream_says_bye_and_ends() {
-    let world = live(&["--sse-age", "0.05"]).await;
+    let world = live(&["--sse-age", "0.05s"]).await;
     let mut events = Events::open(&world, "").await;
     events.next("hello").await;
     let bye = events.event().await;
@@ -302,6 +320,31 @@ async fn an_old_stream_says_bye_and_ends() {
     assert_eq!(bye.data, r#"{"reason":"age","cursor":"e1.2000"}"#);
     assert!(bye.retry.is_some());
     assert_eq!(events.block().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_grows_old_also_while_there_is_always_more_to_tell() {
+    const MESSAGES: usize = 3_000;
+    let world = live(&["--sse-age", "0.001s"]).await;
+    for number in 0..MESSAGES {
+        let message = comment(&format!("m{number}"), 2_000 + i64::try_from(number).unwrap());
+        world.queue.log().publish(ChangeKind::Posted, message);
+    }
+    let last = format!("m{}", MESSAGES - 1);
+    until("all", &world, "/api/comments?limit=1", |page| page.json(200)[0]["id"] == last.as_str()).await;
+    let mut events = Events::open(&world, "?cursor=e1.2000").await;
+    events.next("hello").await;
+    let mut told = 0;
+    let bye = loop {
+        let event = events.event().await;
+        if event.event != "message" {
+            break event;
+        }
+        told += 1;
+    };
+    assert_eq!(bye.event, "bye");
+    assert!(told < MESSAGES, "it was told everything first");
+    assert_eq!(bye.id, Some(format!("e1.{}", 2_000 + told)), "whoever comes again misses nothing");
 }
 
 #[tokio::test]
@@ -317,7 +360,7 @@ async fn every_stream_says_bye_when_the_gateway_stops() {
 
 #[tokio::test]
 async fn a_stream_that_opens_while_the_queue_service_is_away_greets_when_it_is_back() {
-    let world = live(&["--sse-heartbeat", "0.05"]).await;
+    let world = live(&["--sse-heartbeat", "0.05s"]).await;
     world.queue.log().publish(ChangeKind::Posted, comment("a", 2_000));
     until("the message", &world, "/api/comments?after=1999", |page| page.json(200)[0].is_object()).await;
     let mut open = Events::open(&world, "").await;

@@ -85,7 +85,20 @@ impl World {
 
     /// A gateway in front of an address.
     pub(crate) async fn in_front_of(addr: SocketAddr, queue: Fake, guard: DropGuard, flags: &[&str]) -> Self {
-        let server = Server::bind(settings(addr, flags)).await.unwrap();
+        Self::of(settings(addr, flags), queue, guard).await
+    }
+
+    /// A gateway that has no token of its own.
+    pub(crate) async fn without_token(flags: &[&str]) -> Self {
+        let queue = Fake::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = Settings { token: None, ..settings(listener.local_addr().unwrap(), flags) };
+        let guard = serve_queue(queue.clone(), listener);
+        Self::of(settings, queue, guard).await
+    }
+
+    async fn of(settings: Settings, queue: Fake, guard: DropGuard) -> Self {
+        let server = Server::bind(settings).await.unwrap();
         let base = format!("http://{}", server.addr());
         let stop = CancellationToken::new();
         let stopped = stop.clone();

@@ -12,7 +12,7 @@ before(async () => { browser = await startBrowser(); });
 after(() => browser?.close());
 
 /** Points as often as tests look. */
-const OFTEN = { REPARTEE_HISTORY_INTERVAL: "0.5" };
+const OFTEN = { REPARTEE_HISTORY_INTERVAL: "0.5s" };
 
 /** The operator's page, by a link that carries this token; without one, nobody is signed in. */
 async function open(t, service, { token = service.operatorToken, ...options } = {}) {
@@ -67,6 +67,18 @@ test("a worker that holds a lease and falls silent is told", async (t) => {
   await row.getByText(/silent for \d+ s/).waitFor();
   bot.thaw();
   await row.getByText(/silent/).waitFor({ state: "detached" });
+});
+
+test("a worker that brings no results is named, with what is held back from it", async (t) => {
+  const service = await Service.start(t, OFTEN);
+  const { message } = await say(service, "Anyone?", { botParams: { entity: "oracle" } });
+  for (let time = 0; time < 4; time += 1) {
+    const { lease } = await service.send("/api/queue/claim", { messageId: message.id, workerId: "hollow" });
+    await service.send("/api/queue/release", { messageId: message.id, leaseToken: lease.token });
+  }
+  const page = await open(t, service);
+  await rows(page, "In work, by worker", "hollow").filter({ hasText: "3 leases lost in a row: gets one at a time" }).waitFor();
+  assert.deepEqual(page.complaints, []);
 });
 
 test("a worker that claims without a session is shown, and told once it falls silent", async (t) => {
@@ -266,7 +278,7 @@ for (const [name, options] of Object.entries({
   phone: { colorScheme: "light", viewport: { width: 360, height: 720 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
 })) {
   test(`the operator's page fits its window: ${name}`, async (t) => {
-    const service = await Service.start(t, process.env.SCREENSHOT_DIR ? { REPARTEE_HISTORY_INTERVAL: "0.1" } : OFTEN);
+    const service = await Service.start(t, process.env.SCREENSHOT_DIR ? { REPARTEE_HISTORY_INTERVAL: "0.1s" } : OFTEN);
     await talk(service);
     const bot = await Bot.start(t, service, { name: "gpu-2", entity: "singer" });
     await bot.works();

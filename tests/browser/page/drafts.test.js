@@ -75,7 +75,7 @@ test("a draft goes when its message is cancelled, and markup in it stays text", 
   assert.equal(await page.locator(".messages :is(img, b)").count(), 0);
   const { messages: [asked] } = await (await fetch(new URL("/api/comments/changes?domain=lobby", service.url))).json();
   await service.send("/api/queue/cancel", { messageId: asked.id });
-  await page.getByText("sage · failed: cancelled").waitFor();
+  await page.getByText("sage · stopped").waitFor();
   await writing(page).waitFor({ state: "detached" });
   assert.deepEqual(page.complaints, []);
 });

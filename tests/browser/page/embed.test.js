@@ -1,13 +1,12 @@
 // The comments in another site: on another origin, under a strict policy, styled by that site, small.
 
 import assert from "node:assert/strict";
-import { gzipSync } from "node:zlib";
 import { after, before, test } from "node:test";
 
 import { Proxy } from "../proxy.js";
 import { Site } from "../site.js";
 import { talk } from "./talk.js";
-import { Service, comments, connection, keep, newContext, openTab, say, startBrowser, texts, write } from "./world.js";
+import { Service, comments, connection, keep, newContext, openTab, say, sentBytes, startBrowser, texts, write } from "./world.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -64,7 +63,7 @@ test("all that the element loads is less than 25 KB compressed", async (t) => {
   const load = async (name) => {
     if (name in sizes) return;
     const source = await (await fetch(new URL(name, service.url))).text();
-    sizes[name] = gzipSync(source).length;
+    sizes[name] = await sentBytes(service, name);
     for (const [, next] of source.matchAll(/(?:from|import) "\.\/([^"]+)"/g)) await load(next);
   };
   await load("embed.js");
@@ -79,11 +78,14 @@ test("the element can be used by keyboard alone", async (t) => {
   const page = await visit(t, site);
   await comments(page, "Hello").waitFor();
   const reached = [];
-  for (let step = 0; step < 6; step += 1) {
+  for (let step = 0; step < 8; step += 1) {
     await page.keyboard.press("Tab");
-    reached.push(await page.evaluate(() => document.activeElement.shadowRoot.activeElement.getAttribute("aria-label") ?? document.activeElement.shadowRoot.activeElement.name ?? ""));
+    reached.push(await page.evaluate(() => {
+      const { activeElement: at } = document.activeElement.shadowRoot;
+      return at.getAttribute("aria-label") ?? (at.name || at.textContent);
+    }));
   }
-  assert.deepEqual(reached, ["Comments", "color", "username", "entity", "text", ""]);
+  assert.deepEqual(reached, ["Comments", "Reply", "Copy", "color", "username", "entity", "text", "Send"]);
   await page.getByLabel("Name").focus();
   await page.keyboard.type("Ada");
   await page.keyboard.press("Tab");
@@ -102,8 +104,30 @@ test("a site styles the element by custom properties, and its own rules do not r
   await connection(page, "live");
   const look = (selector, name) => page.locator(selector).evaluate((element, name) => getComputedStyle(element).getPropertyValue(name), name);
   assert.equal(await look("#send", "background-color"), "rgb(36, 84, 143)");
-  assert.equal(await look("repartee-comments", "height"), "480px");
+  assert.equal(await look("repartee-comments", "max-height"), "480px");
   assert.doesNotMatch(await look(".log", "font-family"), /Georgia/);
+});
+
+test("the element is as high as what is in it, up to a limit", async (t) => {
+  const { site, service } = await world(t);
+  const page = await visit(t, site);
+  await connection(page, "live");
+  const element = page.locator("repartee-comments");
+  const height = () => element.evaluate((one) => one.getBoundingClientRect().height);
+  await write(page, { name: "Ada", text: "zero" });
+  await page.locator(".message[data-state=stored]").waitFor();
+  const heights = [await height()];
+  for (const text of ["one", "two", "three"]) {
+    await say(service, text, { domain: "night-sky" });
+    await comments(page, text).waitFor();
+    heights.push(await height());
+  }
+  assert.ok(heights.every((one, at) => one > (heights[at - 1] ?? 0)) && heights[3] < 480, String(heights));
+  for (let at = 0; at < 12; at += 1) await say(service, `number ${at}`, { domain: "night-sky" });
+  await comments(page, "number 11").waitFor();
+  assert.equal(await height(), 480);
+  const bottom = await page.getByRole("log").evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
+  assert.ok(bottom < 2, "the newest is seen");
 });
 
 test("several elements in one page keep apart, and one that is taken away closes its stream", async (t) => {
@@ -135,12 +159,10 @@ for (const [name, options] of Object.entries({
   test(`the element fits its site: ${name}`, async (t) => {
     const { site, service } = await world(t);
     await talk(service, "night-sky");
-    const page = await visit(t, site, options);
+    const page = await visit(t, site, { ...options, author: { username: "Ada", color: "#24548f" } });
     await connection(page, "live");
     await page.getByText("Grace").first().waitFor();
-    await page.getByLabel("Name").fill("Ada");
-    await page.getByLabel("Color").fill("#24548f");
-    await page.getByLabel("Color").blur();
+    await page.locator(".prose").waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth), false);
     if (name === "phone") await page.getByRole("heading", { name: "What readers say" }).evaluate((heading) => heading.scrollIntoView());
     await keep(page, `embed-${name}`);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { Proxy } from "../proxy.js";
-import { Service, comments, connection, openPage, say, startBrowser, texts, write } from "./world.js";
+import { Service, comments, connection, look, openPage, say, startBrowser, texts, write } from "./world.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -97,4 +97,20 @@ test("a page without a network says so, and goes on when it is back", async (t) 
   await page.context().setOffline(false);
   await comments(page, "meanwhile").waitFor();
   await connection(page, "live");
+});
+
+test("a portal that answers everything with 200 is no server: nothing is shown as news, nothing is taken as stored", async (t) => {
+  const service = await Service.start(t);
+  const proxy = await Proxy.start(t, service, { answered: new Set(["stream", "wait", "page", "post"]) });
+  const page = await openPage(t, browser, proxy, { shows: "reconnecting…" });
+  await write(page, { name: "Ada", entity: "", text: "Is this the network?" });
+  await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
+  assert.equal(await page.getByLabel("Comment", { exact: true }).inputValue(), "Is this the network?");
+  assert.deepEqual(await texts(page), []);
+  proxy.answered.clear();
+  await look(page);
+  await connection(page, "live");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await comments(page, "Is this the network?").waitFor();
+  assert.deepEqual(page.complaints, []);
 });

@@ -18,11 +18,9 @@ for (const [name, options] of Object.entries({
   test(`the page fits its window: ${name}`, async (t) => {
     const service = await Service.start(t);
     await talk(service);
-    const page = await openPage(t, browser, service, options);
+    const page = await openPage(t, browser, service, { ...options, author: { username: "Ada", color: "#a9502d", entity: "echo" } });
     await page.getByText("Grace").first().waitFor();
-    await page.getByLabel("Name").fill("Ada");
-    await page.getByLabel("Color").fill("#a9502d");
-    await page.getByLabel("Color").blur();
+    await page.locator(".prose").waitFor();
     const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
     assert.equal(wider, false, "nothing has to be scrolled sideways");
     assert.ok(await page.getByRole("button", { name: "Send" }).isVisible());

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import { PLACES } from "../../../rest-gateway/web/places.js";
 import { Proxy } from "../proxy.js";
-import { Service, comments, connection, newContext, openTab, pageOf, say, startBrowser, texts, write } from "./world.js";
+import { DEADLINE, Service, comments, connection, newContext, openTab, pageOf, say, startBrowser, startPlainBrowser, texts, write } from "./world.js";
 
 let browser;
 before(async () => { browser = await startBrowser(); });
@@ -87,4 +87,49 @@ test("a leading tab that is frozen is replaced, and shows what it missed when it
   await comments(other, "Who leads?").waitFor();
   await session.send("Debugger.resume");
   await comments(leader, "Who leads?").waitFor();
+});
+
+/** Two tabs on a domain, of which the first leads; `freeze` stops it as browsers do, while the other one is looked at. */
+async function twoTabs(t, prepare = () => {}) {
+  const service = await Service.start(t);
+  const proxy = await Proxy.start(t, service);
+  const context = await startPlainBrowser(t);
+  await context.addInitScript(prepare);
+  const leader = await openTab(context, pageOf(proxy));
+  await connection(leader, "live");
+  const other = await openTab(context, pageOf(proxy));
+  await connection(other, "live");
+  await other.bringToFront();
+  const session = await context.newCDPSession(leader);
+  const becomes = (state) => session.send("Page.setWebLifecycleState", { state });
+  return { service, proxy, leader, other, freeze: () => becomes("frozen"), thaw: () => becomes("active") };
+}
+
+test("a leading tab that its browser freezes gives up the lead, and shows what it missed when it goes on", async (t) => {
+  const { service, proxy, leader, other, freeze, thaw } = await twoTabs(t);
+  await freeze();
+  await say(service, "Who leads now?");
+  await comments(other, "Who leads now?").waitFor();
+  await connection(other, "live");
+  await thaw();
+  await comments(leader, "Who leads now?").waitFor();
+  await say(service, "And now?");
+  for (const tab of [leader, other]) {
+    await comments(tab, "And now?").waitFor();
+    assert.deepEqual(await texts(tab), ["Who leads now?", "And now?"]);
+    assert.deepEqual(tab.complaints, []);
+  }
+  assert.equal(proxy.openStreams, 1);
+});
+
+test("a leading tab that is frozen without a word, and answers that it leads, is replaced while somebody only reads", async (t) => {
+  const { service, other, freeze } = await twoTabs(t, () => {
+    // As in a browser that tells a page neither that it is frozen nor that it is hidden.
+    Object.defineProperty(document, "visibilityState", { get: () => "visible" });
+    for (const event of ["freeze", "visibilitychange"]) document.addEventListener(event, (told) => told.stopImmediatePropagation(), { capture: true });
+  });
+  await freeze();
+  await say(service, "Who leads now?");
+  await comments(other, "Who leads now?").waitFor({ timeout: 2 * DEADLINE });
+  await connection(other, "live");
 });

@@ -12,7 +12,7 @@ export async function talk(service, domain = "lobby") {
   const { message, lease } = await service.send("/api/queue/claim-next", { workerId: "w1", entities: ["astronomer"] });
   await service.send("/api/queue/complete", {
     messageId: message.id, leaseToken: lease.token,
-    reply: { text: "Because the universe is young, and it grows. Light from beyond a certain distance has not reached us yet, and what has travelled longest arrives stretched beyond red, where eyes see nothing." },
+    reply: { text: "Because the universe is **young**, and it *grows*:\n\n- light from beyond a certain distance has not reached us yet,\n- what has travelled longest arrives stretched beyond red, where eyes see nothing.\n\nAsk for [Olbers' paradox](https://en.wikipedia.org/wiki/Olbers's_paradox)." },
   });
   await service.send("/api/comments", {
     domain, text: "Write a haiku about that.", username: "Grace", color: "047122169", botParams: { entity: "poet" },

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { assertWalk, record } from "./seen.js";
+import { assertNoDouble, assertWalk, record } from "./seen.js";
 import { Service, comments, connection, openPage, startBrowser, write } from "./world.js";
 
 let browser;
@@ -79,7 +79,7 @@ test("a domain that cannot be is refused in words", async (t) => {
   assert.equal(await page.getByRole("listitem").count(), 0);
 });
 
-test("a failed comment says why", async (t) => {
+test("a comment that was stopped says so", async (t) => {
   const service = await Service.start(t);
   const page = await openPage(t, browser, service);
   await write(page, { name: "Ada", entity: "nobody-home", text: "Anyone?" });
@@ -87,7 +87,7 @@ test("a failed comment says why", async (t) => {
   const { message } = await service.send("/api/queue/claim-next", { workerId: "w1", entities: ["nobody-home"] });
   await page.getByText("nobody-home · answering…").waitFor();
   await service.send("/api/queue/cancel", { messageId: message.id });
-  await page.getByText("nobody-home · failed: cancelled").waitFor();
+  await page.getByText("nobody-home · stopped").waitFor();
   assert.deepEqual(page.complaints, []);
 });
 
@@ -103,7 +103,7 @@ test("what people write stays text", async (t) => {
     "javascript:alert(4)",
   ];
   for (const probe of probes) {
-    const author = { username: probe, color: probe };
+    const author = { username: probe, color: "169080199" };
     await service.send("/api/comments", { domain: "lobby", text: probe, ...author, botParams: { entity: probe } });
     await service.send("/api/comments", { domain: "lobby", text: `&lt;i&gt; ${probe}`, ...author });
   }
@@ -124,11 +124,10 @@ test("what bots are called, answer and report stays text", async (t) => {
   const service = await Service.start(t);
   const page = await openPage(t, browser, service);
   const probe = "<img src=x onerror=alert(1)>\"><b>bold</b>";
-  const color = "red;background:url(//a.invalid/x)";
   // Visitors may not choose such a name for a bot; operators may.
   const ask = (text, entity) => service.send("/api/comments", {
     domain: "lobby", text, username: "Ada", color: "169080199",
-    botParams: { entity, aiUsername: probe, aiColor: color },
+    botParams: { entity, aiUsername: probe },
   }, { headers: { Authorization: `Bearer ${service.operatorToken}` } });
   const claim = (entity) => service.send("/api/queue/claim-next", { workerId: probe, entities: [entity] });
 
@@ -143,7 +142,8 @@ test("what bots are called, answer and report stays text", async (t) => {
     messageId: failed.message.id, leaseToken: failed.lease.token, error: probe, retryable: false,
   });
 
-  await page.getByText(`fool · failed: ${probe}`).waitFor();
+  await page.getByText("fool · could not answer").waitFor();
+  assert.equal(await page.getByText("onerror").filter({ has: page.locator(".status") }).count(), 0, "what went wrong is for operators");
   const reply = page.locator(".message").filter({ has: page.locator(".badge:visible") });
   await reply.waitFor();
   assert.equal(await reply.locator(".name").textContent(), probe);
@@ -220,3 +220,16 @@ function focused(page) {
     return element.id || element.className;
   });
 }
+
+test("half an emoji is sent as the sign for what cannot be read, and shown once", async (t) => {
+  const service = await Service.start(t);
+  const page = await openPage(t, browser, service);
+  await record(page);
+  await page.getByLabel("Name").fill("Ada");
+  await page.getByLabel("Comment", { exact: true }).evaluate((text) => { text.value = "cut \ud83d"; });
+  await page.getByLabel("Comment", { exact: true }).press("Enter");
+  await page.locator(".message[data-state=stored]").filter({ hasText: "cut \ufffd" }).waitFor();
+  await assertNoDouble(page);
+  assert.equal(await page.getByRole("alert").textContent(), "");
+  assert.deepEqual(page.complaints, []);
+});

@@ -1,6 +1,10 @@
 // What the tests of the page stand on: a real browser. Nothing here knows what the page should do.
 
-import { mkdir } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { get } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { chromium } from "playwright-core";
@@ -9,29 +13,77 @@ import { DEADLINE } from "../service.js";
 
 export { DEADLINE, Service } from "../service.js";
 
-/** Starts the browser. CHROMIUM names its program. */
-export function startBrowser() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      // Tests run as root in containers, where the sandbox cannot start; they visit no host but their own server.
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+const PROGRAM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = [
+  // Tests run as root in containers, where the sandbox cannot start; they visit no host but their own server.
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** How many bytes are sent for a file to a client that takes it compressed in this way. */
+export async function sentBytes(service, name, way = "br") {
+  const [response] = await once(get(new URL(name, service.url), { headers: { "accept-encoding": way } }), "response");
+  if (response.statusCode !== 200) throw new Error(`${name}: ${response.statusCode}`);
+  let bytes = 0;
+  for await (const piece of response) bytes += piece.length;
+  return bytes;
 }
 
-/** A browser's profile of its own, for pages that are to be strangers to all others. */
-export async function newContext(t, browser, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1000, height: 840 }, ...options });
+/** Starts the browser. CHROMIUM names its program. */
+export function startBrowser() {
+  return chromium.launch({ executablePath: PROGRAM, args: FLAGS });
+}
+
+/**
+ * A browser whose tabs are hidden and frozen as those of people are: to the tabs of the other one Playwright says that each
+ * of them is looked at. Gives its one profile.
+ */
+export async function startPlainBrowser(t) {
+  const profile = await mkdtemp(join(tmpdir(), "repartee-chromium-"));
+  const program = spawn(PROGRAM, [...FLAGS, "--headless=new", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"]);
+  t.after(async () => {
+    const ended = program.exitCode === null && once(program, "exit");
+    program.kill("SIGKILL");
+    await ended;
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  });
+  let said = "";
+  let address = null;
+  while (address === null) {
+    const [lines] = await once(program.stderr, "data");
+    said += lines;
+    address = said.match(/DevTools listening on (ws:\S+)/)?.[1] ?? null;
+  }
+  program.stderr.resume();
+  const browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  const [context] = browser.contexts();
   context.setDefaultTimeout(DEADLINE);
+  if (process.env.REPARTEE_WEB_DIR) await serveFrom(context, process.env.REPARTEE_WEB_DIR);
+  return context;
+}
+
+/** A browser's profile of its own, for pages that are to be strangers to all others; `author` has written there before. */
+export async function newContext(t, browser, { author = null, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 840 }, ...options });
+  if (author) await context.addInitScript((known) => localStorage.setItem("repartee.author", JSON.stringify(known)), author);
+  context.setDefaultTimeout(DEADLINE);
+  if (process.env.REPARTEE_WEB_DIR) await serveFrom(context, process.env.REPARTEE_WEB_DIR);
   t.after(() => context.close());
   return context;
+}
+
+/** While somebody works on the modules: those of a folder are served in place of the built ones, and nothing has to be built. */
+async function serveFrom(context, folder) {
+  const names = new Set(await readdir(folder));
+  const nameOf = (url) => url.pathname.split("/").at(-1);
+  const isOurs = (url) => /\.(js|css)$/.test(url.pathname) && names.has(nameOf(url)) && !url.pathname.includes("/docs/");
+  const headers = { "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin" };
+  await context.route(isOurs, (route) => route.fulfill({ path: join(folder, nameOf(new URL(route.request().url()))), headers }));
 }
 
 /**
@@ -93,10 +145,17 @@ export function writing(page) {
 
 /** Writes a comment by keyboard and sends it. */
 export async function write(page, { name, entity, text }) {
+  await unfold(page);
   await page.getByLabel("Name").fill(name);
   if (entity !== undefined) await page.getByLabel("To bot").fill(entity);
   await page.getByLabel("Comment", { exact: true }).fill(text);
   await page.keyboard.press("Enter");
+}
+
+/** Opens the fields of who writes, if they are folded away. */
+export async function unfold(page) {
+  const who = page.locator("details.who");
+  if (!(await who.evaluate((details) => details.open))) await who.locator("summary").click();
 }
 
 /** Lets somebody else say something. */

@@ -47,7 +47,7 @@ test("the lines of long-polling show what is said until the last word", async (t
   let stdout = "";
   running.stdout.on("data", (said) => { stdout += said; });
   const ended = once(running, "exit");
-  const say = (text) => service.send("api/comments", { domain: "lobby", username: "Ann", color: "1", text });
+  const say = (text) => service.send("api/comments", { domain: "lobby", username: "Ann", color: "001001001", text });
   // Once it shows what is said, it follows; what was said before it came is not shown.
   while (!stdout.includes("Hello \n") && running.exitCode === null) await say("Hello");
   await say("Goodbye");

@@ -3,15 +3,22 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
-const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
+/** All of it. */
+export const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
 
-/** The first block of code in a language under a heading. */
-export function block(heading, language) {
+/** All blocks of code in a language under a heading. */
+export function blocks(heading, language) {
   const section = readme.split(/^## /m).find((part) => part.startsWith(heading));
   assert.ok(section, `the README has a section "${heading}"`);
-  const block = section.match(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "m"));
-  assert.ok(block, `the section "${heading}" has a block of ${language}`);
-  return block[1];
+  const found = section.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"));
+  return Array.from(found, ([, lines]) => lines);
+}
+
+/** The first of them. */
+export function block(heading, language) {
+  const [first] = blocks(heading, language);
+  assert.ok(first, `the section "${heading}" has a block of ${language}`);
+  return first;
 }
 
 /** The same, made to speak to a service. */

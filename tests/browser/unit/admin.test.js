@@ -21,9 +21,13 @@ const NOTHING = {
     pending: 0, processing: 0, failed: 0, watchers: 0, oldestAgeMs: null,
     sessions: [], sessionsTotal: 0, nextSessionsAfter: null, entities: [], entitiesTotal: 0, nextEntitiesAfter: null,
   },
-  "api/admin/history": { points: [{ time: 1 }], intervalMs: 1_000, spanMs: 1_000, serverTime: 1, calls: [], now: { sseClients: 0, longPolls: 0 } },
-  "api/queue/failed?limit=50": { failed: [] },
-  "api/queue/pending?limit=50": { pending: [] },
+  "api/admin/history": { points: [{ time: 1 }], most: 360, intervalMs: 1_000, spanMs: 1_000, serverTime: 1, calls: [], now: { sseClients: 0, longPolls: 0 } },
+  "api/admin/work?limit=50": { messages: [], nextBeforeId: null },
+  "api/queue/failed?limit=50": { failed: [], more: false },
+  "api/queue/pending?limit=50": { pending: [], more: false },
+  "api/admin/hidden?limit=50": { hidden: [], more: false },
+  "api/admin/blocks?limit=50": { blocks: [], nextAfter: null },
+  "api/admin/acts?limit=50": { acts: [], more: false },
 };
 
 /** Opens the page before a server that answers so; `copy` keeps what one test's page knows from the next one's. */
@@ -34,7 +38,7 @@ async function open(t, copy, { charts = [], answer, createElement = () => elemen
   const parts = {
     document: { getElementById: at, createElement, querySelectorAll: () => charts, addEventListener() {}, visibilityState: "visible" },
     sessionStorage: { ...storage, getItem: () => TOKEN }, localStorage: storage,
-    location: { hash: "" }, addEventListener() {},
+    location: { hash: "", search: "", pathname: "/admin" }, addEventListener() {},
     matchMedia: () => ({ matches: false, addEventListener() {} }),
     fetch: (path, options) => {
       assert.equal(options.headers.Authorization, `Bearer ${TOKEN}`);
@@ -109,4 +113,36 @@ test("a list that comes by page says which part it is, and has ways to the rest 
   assert.deepEqual(buttons(), ["Next page"]);
   assert.deepEqual(asked, ["api/stats", "api/stats?entitiesAfter=b+%26+c", "api/stats"]);
   assert.equal(at("pages-workers").hidden, true, "nothing to turn where all is shown");
+});
+
+test("a page that is hidden while it asks asks no more", async (t) => {
+  const { settle, turn } = turnTime(t);
+  let asked = 0;
+  await open(t, "hidden", {
+    answer: async (path) => {
+      if (path === "api/stats") asked += 1;
+      document.visibilityState = "hidden";
+      return json(NOTHING[path], 200);
+    },
+  });
+  await settle();
+  await turn(10_000);
+  assert.equal(asked, 1);
+});
+
+test("what is looked for is asked for again only if something has changed", async (t) => {
+  const { settle, turn } = turnTime(t);
+  let [asked, tailSeq] = [0, 7];
+  await open(t, "found", {
+    answer: async (path) => {
+      if (path.startsWith("api/admin/work")) asked += 1;
+      return path.startsWith("api/admin/chart/") ? new Response("<svg/>") : json({ ...NOTHING[path], ...(path === "api/stats" && { tailSeq }) }, 200);
+    },
+  });
+  await settle();
+  await turn(6_000);
+  assert.equal(asked, 1);
+  tailSeq += 1;
+  await turn(3_000);
+  assert.equal(asked, 2);
 });

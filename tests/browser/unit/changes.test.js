@@ -1,10 +1,10 @@
 // Following a feed: every way, every fall-back, and the way back, on a clock that the test turns.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
 import { Repartee } from "../../../rest-gateway/web/repartee.js";
-import { FakeServer, message, turnTime } from "../fake.js";
+import { FakeServer, json, message, turnTime } from "../fake.js";
 
 /** A follower of a fake server: what it was told, in order. */
 async function follow(t, options = {}, server = new FakeServer()) {
@@ -416,3 +416,104 @@ test("a draft goes on through an edit of its message, and ends with the stream a
   await turn(10_000);
   assert.deepEqual(told.filter(({ draft }) => draft?.ended).map(({ draft }) => draft.messageId), ["a"]);
 });
+
+for (const foreign of [{}, [], null, { messages: [] }, { messages: [{}], next: "a.1" }, { messages: {}, next: "a.1" }]) {
+  test(`an answer that is no page of ours is no event, and the feed is read again: ${JSON.stringify(foreign)}`, async (t) => {
+    const server = new FakeServer();
+    const fetch = server.fetch;
+    let portal = true;
+    server.fetch = async (...call) => (portal ? json(foreign, 200) : fetch(...call));
+    const { told, states, turn } = await follow(t, {}, server);
+    assert.deepEqual([told.length, states()], [2, ["connecting", "reconnecting"]]);
+    portal = false;
+    await turn(2_000);
+    assert.deepEqual(states(), ["connecting", "reconnecting", "stream"]);
+    assert.deepEqual(told.filter(({ type }) => type === "reset").map(({ messages }) => messages), [[]]);
+  });
+}
+
+test("an answer to a long-poll that is not ours is a failure of that way", async (t) => {
+  const server = new FakeServer();
+  const fetch = server.fetch;
+  server.fetch = async (url, options) => {
+    const answer = fetch(url, options);
+    return new URL(url).searchParams.has("wait") ? (answer.catch(() => {}), json({}, 200)) : answer;
+  };
+  const { told, states, turn } = await follow(t, { ways: ["long-poll", "poll"] }, server);
+  await turn(20_000);
+  assert.deepEqual(states(), ["connecting", "long-poll", "poll"]);
+  assert.deepEqual(told.filter(({ type }) => type !== "state").length, 1, "the first page");
+});
+
+for (const [what, type, data] of [
+  ["a message without an id", "message", { seq: 4 }], ["no JSON", "message", "<html>"], ["a draft of nothing", "draft", {}], ["a list", "message", []], ["null", "draft", null],
+]) {
+  test(`an event that is not of our shape ends its stream and is not told: ${what}`, async (t) => {
+    const { server, told, settle } = await follow(t);
+    const before = told.length;
+    if (typeof data === "string") server.raw(`event: ${type}\nid: a.9\ndata: ${data}\n\n`);
+    else server.say(type, data, "a.9");
+    await settle();
+    assert.equal(server.streams, 1, "another one is open");
+    assert.deepEqual(told.slice(before).filter((change) => change.type !== "state"), []);
+    assert.notEqual(server.calls.at(-1).query.cursor, "a.9", "and its place is not believed");
+  });
+}
+
+test("a page in place of a stream is a failure of streams", async (t) => {
+  const server = new FakeServer();
+  const fetch = server.fetch;
+  server.fetch = async (url, options) =>
+    new URL(url).pathname.endsWith("/stream") ? new Response("<h1>Welcome to our airport</h1>", { headers: { "Content-Type": "text/html" } }) : fetch(url, options);
+  const { states, turn } = await follow(t, {}, server);
+  await turn(2_000);
+  assert.deepEqual(states(), ["connecting", "long-poll"]);
+});
+
+test("a feed tells whether what a living one would do is overdue", async (t) => {
+  const { server, feed, turn, settle } = await follow(t);
+  await turn(14_000);
+  assert.equal(feed.overdue(), 0);
+  server.raw(": alive\n\n");
+  await settle();
+  await turn(19_000);
+  assert.equal(feed.overdue(), 0);
+  await turn(3_000);
+  assert.equal(feed.overdue(), 2_000);
+  // This server leaves more between two bytes.
+  server.raw(": alive\n\n");
+  await settle();
+  await turn(26_000);
+  assert.equal(feed.overdue(), 0);
+});
+
+test("a feed that polls is overdue once a poll is, and sooner when it was woken", async (t) => {
+  const { feed, turn } = await follow(t, { ways: ["poll"] });
+  await turn(60_000);
+  assert.equal(feed.overdue(), 0);
+  mock.timers.setTime(Date.now() + 1_000);
+  feed.now();
+  mock.timers.setTime(Date.now() + 5_000);
+  assert.ok(feed.overdue() > 0);
+});
+
+test("a stream whose server hears of no changes is reconnecting until it hears again", async (t) => {
+  const { server, states, settle } = await follow(t);
+  server.say("upstream", { live: false });
+  await settle();
+  server.say("upstream", { live: true });
+  await settle();
+  assert.deepEqual(states(), ["connecting", "stream", "reconnecting", "stream"]);
+});
+
+for (const [way, ms] of [["poll", 60_000], ["long-poll", 60_000]]) {
+  test(`a ${way} that says that the server hears of no changes is reconnecting until one does not`, async (t) => {
+    const server = new FakeServer();
+    server.live = false;
+    const { states, turn } = await follow(t, { ways: [way] }, server);
+    assert.deepEqual(states(), ["connecting", "reconnecting"]);
+    server.live = true;
+    await turn(ms);
+    assert.deepEqual(states(), ["connecting", "reconnecting", way]);
+  });
+}

@@ -33,6 +33,15 @@ test("a newer state replaces an older one, and never the other way round", () =>
   assert.equal(known.find("a").botParams.status, "complete");
 });
 
+test("a comment that was hidden and is shown again comes back at its place, with the one state that counts", () => {
+  const known = feed([message("a", 10, { seq: 1 }), message("b", 20, { seq: 2 }), message("c", 30, { seq: 3 })]);
+  known.take(message("b", 20, { seq: 4, text: "", deleted: true }));
+  assert.equal(known.find("b").deleted, true);
+  known.take(message("b", 20, { seq: 5 }));
+  assert.equal(known.find("b").deleted, undefined);
+  assert.deepEqual(ids(known), ["a", "b", "c"]);
+});
+
 test("a removed comment is not waited for", () => {
   assert.equal(isUnfinished(message("a", 1, { status: "pending", deleted: true })), false);
   assert.equal(isUnfinished(message("a", 1, { status: "processing" })), true);

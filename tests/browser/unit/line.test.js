@@ -32,15 +32,18 @@ test("a comment tells where its work stands", () => {
   const at = (status, error = null) => statusOf({ state: "stored", message: { botParams: { entity: "echo", status, error } } });
   assert.deepEqual(statusOf({ state: "sending", message: {} }), { state: "sending", text: "sending…" });
   assert.deepEqual(statusOf({ state: "writing", message: {} }), { state: "writing", text: "writing…" });
-  assert.deepEqual(at("pending"), { state: "pending", bot: "echo", text: "pending", error: null });
-  assert.deepEqual(at("processing"), { state: "processing", bot: "echo", text: "answering…", error: null });
-  assert.deepEqual(at("complete"), { state: "complete", bot: "echo", text: "answered", error: null });
-  assert.deepEqual(at("failed", "no model"), { state: "failed", bot: "echo", text: "failed", error: "no model" });
+  assert.deepEqual(at("pending"), { state: "pending", bot: "echo", text: "pending" });
+  assert.deepEqual(at("processing"), { state: "processing", bot: "echo", text: "answering…" });
+  assert.deepEqual(at("complete"), { state: "complete", bot: "echo", text: "answered" });
+  assert.deepEqual(at("failed", "HTTP 500 at 10.0.0.7"), { state: "failed", bot: "echo", text: "could not answer" }, "why is for operators");
+  assert.deepEqual(at("failed", "constructor"), { state: "failed", bot: "echo", text: "could not answer" });
+  assert.deepEqual(at("failed", "cancelled"), { state: "failed", bot: "echo", text: "stopped" });
+  assert.deepEqual(at("failed", "expired"), { state: "failed", bot: "echo", text: "nobody was there to answer" });
 });
 
-test("an old error is not shown once the work goes on", () => {
+test("an old error says nothing once the work goes on", () => {
   const message = { botParams: { entity: "echo", status: "pending", error: "no model" } };
-  assert.equal(statusOf({ state: "stored", message }).error, null);
+  assert.equal(statusOf({ state: "stored", message }).text, "pending");
 });
 
 test("a platform post and a removed comment have no status", () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Repartee, ReparteeError, newKey } from "../../../rest-gateway/web/repartee.js";
-import { FakeServer, json, turnTime } from "../fake.js";
+import { FakeServer, json, message, turnTime } from "../fake.js";
 
 const comment = { domain: "lobby", text: "Hello", username: "Ada", color: "default" };
 
@@ -19,7 +19,7 @@ function world(t, answers = []) {
   return { server, client: new Repartee("http://test.example/under", { fetch: server.fetch, now: time.now }), ...time };
 }
 
-const stored = () => json({ id: "a", status: "success" }, 201);
+const stored = () => json({ id: "a", status: "success", message: message("a", 1) }, 201);
 const refused = (status, headers) => () => json({ detail: "No.", status, reason: "WHY", errors: [{ pointer: "/text", detail: "too long" }] }, status, headers);
 
 test("a comment is sent as JSON, under a key, below the server's address", async (t) => {
@@ -98,9 +98,22 @@ test("a call without an answer fails after a while", async (t) => {
   await read;
 });
 
+for (const foreign of [{}, [], null, "ok", { id: "a" }, { id: "a", message: {} }, [{}], [null]]) {
+  test(`an answer of somebody else is no success: ${JSON.stringify(foreign)}`, async (t) => {
+    const { server, client, turn } = world(t, [() => json(foreign, 200)]);
+    const posted = assert.rejects(client.post(comment, { key: "k1" }), /not a stored comment of Repartee's/);
+    await turn(7_000);
+    await posted;
+    assert.deepEqual(server.calls.map((call) => call.headers["Idempotency-Key"]), Array(4).fill("k1"), "it is sent again, as where nobody answers");
+    if (Array.isArray(foreign) && foreign.length === 0) return;
+    await assert.rejects(client.messages(), /not a list/);
+    await assert.rejects(client.conversation({}), /not a conversation/);
+  });
+}
+
 test("older messages are read by the id of the message that they are before", async (t) => {
-  const { server, client } = world(t, [() => json([{ id: "x" }], 200, { "X-More": "true" })]);
-  assert.deepEqual(await client.messages({ domain: "lobby", beforeId: "m17", limit: 100 }), { messages: [{ id: "x" }], more: true });
+  const { server, client } = world(t, [() => json([message("x", 1)], 200, { "X-More": "true" })]);
+  assert.deepEqual(await client.messages({ domain: "lobby", beforeId: "m17", limit: 100 }), { messages: [message("x", 1)], more: true });
   assert.deepEqual(server.calls[0].query, { domain: "lobby", beforeId: "m17", limit: "100" });
 });
 
@@ -113,4 +126,42 @@ test("a conversation is asked for by its four names", async (t) => {
 
 test("two keys are never the same", () => {
   assert.notEqual(newKey(), newKey());
+});
+
+test("what was written here is changed, stopped and removed with the token that came with it", async (t) => {
+  const { server, client } = world(t);
+  server.answer = ({ method }) => (method === "POST" ? json({ id: "a", editToken: "t1", message: message("a", 1) }, 201) : json(message("a", 2), 200));
+  assert.equal(client.owns("a"), false);
+  await client.post(comment);
+  assert.equal(client.owns("a"), true);
+  server.calls = [];
+  assert.equal((await client.edit("a", "cut \ud83d")).seq, 2);
+  await client.cancel("a");
+  await client.remove("a");
+  await client.edit("b", "theirs", { editToken: "t2" });
+  const sent = server.calls.map(({ method, pathname, headers, body }) => [method, pathname, headers.Authorization, body && JSON.parse(body)]);
+  assert.deepEqual(sent, [
+    ["PATCH", "/under/api/comments/a", "Bearer t1", { text: "cut \ufffd" }],
+    ["POST", "/under/api/queue/cancel", "Bearer t1", { messageId: "a" }],
+    ["DELETE", "/under/api/comments/a", "Bearer t1", undefined],
+    ["PATCH", "/under/api/comments/b", "Bearer t2", { text: "theirs" }],
+  ]);
+  assert.equal(client.owns("a"), false, "of what is removed nothing is kept");
+});
+
+test("a foreign answer to a change is no success", async (t) => {
+  const { client } = world(t, [() => json({}, 200)]);
+  for (const change of [client.edit("a", "x"), client.remove("a"), client.cancel("a")]) await assert.rejects(change, /not a message of Repartee's/);
+});
+
+test("what is written belongs to the trace that the page has then, and what is read to none", async (t) => {
+  const { server } = world(t, [stored]);
+  const parents = ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", undefined];
+  const traced = new Repartee("http://test.example/", { fetch: server.fetch, trace: () => parents.shift() });
+  const [parent] = parents;
+  await traced.post(comment);
+  await traced.post(comment);
+  server.answer = () => json([], 200);
+  await traced.messages({ domain: "lobby" });
+  assert.deepEqual(server.calls.map(({ headers }) => headers?.traceparent), [parent, undefined, undefined]);
 });

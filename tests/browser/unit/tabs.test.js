@@ -2,7 +2,7 @@
 // The tabs are in one process, with locks and channels that behave as a browser's.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
 import { shared } from "../../../rest-gateway/web/tabs.js";
 import { message, turnTime } from "../fake.js";
@@ -64,7 +64,7 @@ function origin(t) {
     }
   }
   const feeds = [];
-  const tab = ({ locks: its = locks } = {}) => {
+  const tab = ({ locks: its = locks, page } = {}) => {
     const stop = new AbortController();
     const told = [];
     const made = { told, stop, feeds: [], close: () => stop.abort() };
@@ -75,7 +75,7 @@ function origin(t) {
       return feed;
     };
     const before = new Set(channels);
-    made.changes = shared(open, "lobby", stop.signal, { locks: its, Channel });
+    made.changes = shared(open, "lobby", stop.signal, { locks: its, Channel, page });
     [made.channel] = [...channels].filter((channel) => !before.has(channel));
     made.done = (async () => {
       for await (const change of made.changes) told.push(change);
@@ -88,6 +88,7 @@ function origin(t) {
 
 class FakeFeed {
   calls = [];
+  late = 0;
   #told = [];
   #wake = () => {};
   constructor(cursor, signal) {
@@ -98,6 +99,7 @@ class FakeFeed {
     this.#told.push(...changes);
     this.#wake();
   }
+  overdue = () => this.late;
   wake = () => this.calls.push("wake");
   now = () => this.calls.push("now");
   awaits = (id) => this.calls.push(id);
@@ -107,6 +109,21 @@ class FakeFeed {
       else await new Promise((wake) => { this.#wake = wake; });
     }
   }
+}
+
+/** What a tab sees of itself: whether it is looked at, and that it is stopped. */
+class Page extends EventTarget {
+  visibilityState = "visible";
+  constructor(state = "visible") {
+    super();
+    this.visibilityState = state;
+  }
+  turns(state) {
+    this.visibilityState = state;
+    this.dispatchEvent(new Event("visibilitychange"));
+  }
+  freeze = () => this.dispatchEvent(new Event("freeze"));
+  resume = () => this.dispatchEvent(new Event("resume"));
 }
 
 const live = { type: "state", state: "live", way: "stream", detail: null };
@@ -284,6 +301,91 @@ for (const [use, act] of Object.entries({ "waits for an answer": (changes) => ch
   });
 }
 
+test("a leader that is frozen, and answers all the same, is deposed by a tab that somebody only reads", async (t) => {
+  const { tab, settle, turn, open } = origin(t);
+  const [first, second] = [tab({ page: new Page() }), tab({ page: new Page() })];
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  await turn(30_000);
+  assert.equal(second.feeds.length, 0, "it lives, though nothing is said");
+  first.feeds[0].late = 1;
+  await turn(11_000);
+  assert.deepEqual([second.feeds.length, open().length], [1, 1]);
+  assert.equal(second.feeds[0].cursor, "a.1");
+});
+
+test("a tab that is about to be frozen gives up the lead, and gets what it missed when it goes on", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const pages = [new Page(), new Page()];
+  const [first, second] = pages.map((its) => tab({ page: its }));
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  await settle();
+  pages[0].freeze();
+  first.channel.frozen = true;
+  await settle();
+  assert.deepEqual([second.feeds.length, open().length], [1, 1]);
+  open()[0].tell(change(message("b", 2)));
+  await settle();
+  first.channel.frozen = false;
+  pages[0].resume();
+  await settle();
+  assert.deepEqual([shown(first), shown(second)], [[["a"], ["a", "b"]], [["a"], "b"]]);
+  second.close();
+  await settle();
+  assert.equal(first.feeds.length, 2, "it waits for the lead again");
+});
+
+test("a tab that waits to lead is not given the lead while it is frozen", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const pages = [new Page(), new Page(), new Page()];
+  const [first, second, third] = pages.map((its) => tab({ page: its }));
+  await settle();
+  pages[1].freeze();
+  first.close();
+  await settle();
+  assert.deepEqual([second.feeds.length, third.feeds.length, open().length], [0, 1, 1]);
+});
+
+test("a tab that is looked at leads before a hidden one", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const pages = [new Page(), new Page("hidden"), new Page("hidden")];
+  const [first, second, third] = pages.map((its) => tab({ page: its }));
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  pages[0].turns("hidden");
+  await settle();
+  assert.deepEqual([second.feeds.length, third.feeds.length], [0, 0], "nobody looks at the others either");
+  pages[2].turns("visible");
+  await settle();
+  assert.deepEqual([first.feeds.length, second.feeds.length, third.feeds.length, open().length], [1, 0, 1, 1]);
+  pages[0].turns("visible");
+  await settle();
+  assert.equal(first.feeds.length, 1, "that the leader is looked at is enough");
+  pages[2].turns("hidden");
+  await settle();
+  assert.deepEqual([first.feeds.length, third.feeds.length, open().length], [2, 1, 1]);
+  assert.equal(first.feeds[1].cursor, "a.1");
+});
+
+test("a tab that was stopped itself asks again, before it deposes a leader that lives", async (t) => {
+  const { tab, settle, turn, open } = origin(t);
+  const [, second] = [tab({ page: new Page() }), tab({ page: new Page() })];
+  await settle();
+  open()[0].tell(page(message("a", 1)), live);
+  await settle();
+  second.channel.frozen = true;
+  second.changes.now();
+  // The clock goes on, and nothing runs; then all is due at once, the timer first.
+  mock.timers.setTime(Date.now() + 60_000);
+  await turn(1);
+  second.channel.frozen = false;
+  await turn(4_000);
+  second.changes.now();
+  await turn(6_000);
+  assert.equal(second.feeds.length, 0);
+});
+
 test("a tab that is used all the time asks for its leader now and then", async (t) => {
   const { tab, settle, turn } = origin(t);
   const [first, second] = [tab(), tab()];
@@ -382,4 +484,18 @@ test("without locks or channels each tab follows by itself", (t) => {
   };
   assert.equal(shared(open, "lobby", signal, { locks: undefined, Channel: class {} }), own);
   assert.equal(shared(open, "lobby", signal, { locks: new Locks(), Channel: undefined }), own);
+});
+
+test("a tab that follows by itself keeps its feed when it is frozen", async (t) => {
+  const { tab, settle, open } = origin(t);
+  const request = async () => { throw new DOMException("sandboxed", "SecurityError"); };
+  const its = new Page();
+  const alone = tab({ locks: { request }, page: its });
+  await settle();
+  its.freeze();
+  its.resume();
+  await settle();
+  assert.equal(open().length, 1);
+  alone.changes.now();
+  assert.deepEqual(alone.feeds[0].calls, ["now"]);
 });

@@ -77,6 +77,15 @@ impl Access {
         Ok(Self { worker: operator.clone(), operator, operator_file, environment: Environment::default() })
     }
 
+    /// The same, with the servers' own limits of each client, which a load from one address runs without.
+    pub(crate) fn with_client_limits(mut self) -> Self {
+        let defaults = [("REPARTEE_CLIENT_LIMITS", "on"), ("REPARTEE_MAX_PENDING_PER_ENTITY", "10000")];
+        let defaults = defaults.map(|(name, value)| (name, value.to_owned()));
+        self.environment.queue.extend(defaults.clone());
+        self.environment.gateway.extend(defaults);
+        self
+    }
+
     /// What proves who calls; for visitors, nothing.
     pub(crate) fn credential(&self, who: Who) -> Credential {
         match who {

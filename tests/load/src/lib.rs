@@ -16,9 +16,11 @@
 //! | [`server`], [`resources`], [`cores`], [`world`], [`seed`] | the servers, their processes, their data |
 //! | [`echo`], [`disk`], [`ceiling`] | what the parts can do without Repartee |
 //! | [`day`], [`cost`] | the real day, and what it costs in storage |
+//! | [`attack`] | a hostile address, and visitors who must not notice it |
 //! | [`row`], [`table`], [`chart`], [`document`], [`report`] | results |
 
 mod access;
+mod attack;
 mod ceiling;
 mod chart;
 mod cores;
@@ -55,6 +57,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         Command::Run(one) => report::one(one).await,
         Command::Report(matrix) => report::matrix(matrix).await,
         Command::Cost(cost) => cost::run(cost).await,
+        Command::Attack(settings) => attack::run(settings).await,
+        Command::Attacker(settings) => attack::attacker(settings).await,
         Command::ServeEcho(echo) => echo::serve(echo).await,
     }
 }

@@ -29,6 +29,12 @@ pub(crate) fn taken(pid: u32) -> Taken {
     }
 }
 
+/// Forgets the most that was resident in a process, so that the next look shows the most from now on.
+pub(crate) fn reset_peak(pid: u32) {
+    // proc(5): 5 resets VmHWM. If the process is gone there is nothing to forget.
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
 /// Fields 14 and 15 of `stat`; the second field is the name in brackets, which may hold anything.
 fn cpu_ticks(stat: &str) -> u64 {
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);

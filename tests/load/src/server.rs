@@ -70,6 +70,8 @@ impl Server {
             .envs(inherited)
             // All the load comes from one address.
             .env("REPARTEE_CLIENT_LIMITS", "off")
+            // Nobody is sent elsewhere while a server stops.
+            .env("REPARTEE_DRAIN_DELAY", "0s")
             // A load has one bot for all of its questions: what one entity may have waiting is no matter of these rows.
             .env("REPARTEE_MAX_PENDING_PER_ENTITY", "100000")
             .envs(environment.iter().cloned())

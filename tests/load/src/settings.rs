@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use tempfile::TempDir;
 
-use crate::{error::Error, scenario::Scenario, seed::Distinct, wire::Over};
+use crate::{attack, error::Error, scenario::Scenario, seed::Distinct, wire::Over};
 
 /// Load, ceilings, costs: what Repartee does on this machine, in numbers.
 #[derive(Debug, Clone, Parser)]
@@ -25,6 +25,12 @@ pub enum Command {
     Report(Report),
     /// Count what a day costs in storage, in the original design and in this one, and print the bill.
     Cost(Cost),
+    /// Let one hostile address do its worst in every way that is known, while visitors post, poll and follow; print what
+    /// the visitors noticed and what it took.
+    Attack(attack::Settings),
+    /// The hostile address.
+    #[command(hide = true)]
+    Attacker(attack::AttackerSettings),
     /// A server that does nothing, for the ceilings.
     #[command(hide = true)]
     ServeEcho(ServeEcho),

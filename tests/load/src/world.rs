@@ -66,6 +66,26 @@ impl World {
         }
         let data = place.folder()?;
         let access = Access::new_in(data.path())?;
+        Self::start(place, queue_settings, cores, data, access).await
+    }
+
+    /// Starts both on an empty data directory, with their own limits of each client.
+    ///
+    /// # Errors
+    /// If they cannot be started.
+    pub(crate) async fn open_limited(place: &Place) -> Result<Self, Error> {
+        let data = place.folder()?;
+        let access = Access::new_in(data.path())?.with_client_limits();
+        Self::start(place, &[], None, data, access).await
+    }
+
+    async fn start(
+        place: &Place,
+        queue_settings: &[&str],
+        cores: Option<Cores>,
+        data: TempDir,
+        access: Access,
+    ) -> Result<Self, Error> {
         let queue_settings: Vec<String> =
             queue_settings.iter().map(|setting| (*setting).to_owned()).collect();
         let queue = start_queue(place, data.path(), &access, &queue_settings, "127.0.0.1:0", cores).await?;
@@ -128,6 +148,11 @@ impl World {
     pub(crate) fn taken(&self) -> BTreeMap<String, Taken> {
         let of = |server: &Server| (server.name().to_owned(), resources::taken(server.pid()));
         self.servers.iter().map(of).collect()
+    }
+
+    /// Forgets what each server held at most so far.
+    pub(crate) fn reset_peaks(&self) {
+        self.servers.iter().for_each(|server| resources::reset_peak(server.pid()));
     }
 
     /// The data directory, where it is ours.

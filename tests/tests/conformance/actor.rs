@@ -56,7 +56,7 @@ impl Actor {
             domain: domain.to_owned(),
             text: format!("Number {}. {}", self.count, "x".repeat(self.rng.random_range(self.texts.clone()))),
             username: format!("Human {}", self.count),
-            color: "1".to_owned(),
+            color: "001001001".to_owned(),
             message_type: MessageType::Human.into(),
             bot: entity.map(|entity| BotAddress { entity: entity.to_owned(), ..BotAddress::default() }),
             ..NewMessage::default()
@@ -148,7 +148,11 @@ impl Actor {
 
     async fn delete(&mut self) {
         if let Some(id) = self.ids.choose(&mut self.rng) {
-            let _ = self.queue.raw().delete_message(DeleteMessageRequest { message_id: id.clone() }).await;
+            let _ = self
+                .queue
+                .raw()
+                .delete_message(DeleteMessageRequest { message_id: id.clone(), ..Default::default() })
+                .await;
         }
     }
 }

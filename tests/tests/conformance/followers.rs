@@ -183,7 +183,7 @@ impl Follower {
             self.stall().await;
             let Some(event) = events.next().await else { return };
             match event.name.as_str() {
-                "hello" | "bye" => {}
+                "hello" | "bye" | "upstream" => {}
                 // Its page follows, message by message, without ids: before they are all there the cursor stays lost.
                 "reset" => {
                     let from = event.data["cursor"].as_str().expect("a reset has its cursor");

@@ -176,7 +176,7 @@ async fn who_leaves_a_connection_unread_for_long_gets_every_change_later() {
 async fn who_leaves_a_connection_unread_until_it_is_ended_goes_on_by_cursor() {
     let seed = seed();
     let world =
-        World::with(&["--stream-patience", "1"], &[&TAIL[..], &["--idle-timeout", "1"]].concat()).await;
+        World::with(&["--stream-patience", "1s"], &[&TAIL[..], &["--idle-timeout", "1s"]].concat()).await;
     let begin = newest_cursor(&world).await;
     let until_it_is_over = 1_000_000..1_000_001;
     let crowd = Crowd::begin(seed, &begin, &world, &until_it_is_over);

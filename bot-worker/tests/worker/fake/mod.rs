@@ -34,7 +34,7 @@ pub(crate) enum Call {
     Renew(Vec<LeaseRef>),
     Complete(CompleteMessageRequest),
     Fail(FailMessageRequest),
-    Release(LeaseRef),
+    Release(LeaseRef, Option<String>),
 }
 
 /// What the service shares with the test.
@@ -108,6 +108,10 @@ impl Fake {
         Worker::connect(self.url()).name("tester").entity("echo").lease(Duration::from_secs(5))
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -172,8 +176,55 @@ impl Fake {
     }
 }
 
+#[cfg(feature = "openai")]
+impl Fake {
+    /// Waits until this is what a draft begins with.
+    pub(crate) async fn drafted(&self, text: &str) {
+        let shown = async {
+            while !self.shown().starts_with(text) {
+                self.shared.drafted.notified().await;
+            }
+        };
+        timeout(PATIENCE, shown).await.expect("the draft is shown in time");
+    }
+
+    /// All that drafts have shown.
+    pub(crate) fn shown(&self) -> String {
+        use repartee_proto::v1::stream_draft_request::Content;
+        let drafts = self.shared.drafts.lock().unwrap();
+        drafts
+            .iter()
+            .filter_map(|step| step.content.as_ref())
+            .map(|content| match content {
+                Content::Text(text) | Content::Delta(text) => text.as_str(),
+            })
+            .collect()
+    }
+
+    /// The next claim that is given back because of an outage, and the outage.
+    pub(crate) async fn given_back(&mut self) -> (LeaseRef, String) {
+        match self.call().await {
+            Call::Release(lease, Some(why)) => (lease, why),
+            other => panic!("a release in an outage was expected, not {other:?}"),
+        }
+    }
+
+    /// The next stream of a worker that takes work, and why those before it held back.
+    pub(crate) async fn stream_that_takes_work(&mut self) -> (Stream, Vec<String>) {
+        let mut holds_back = Vec::new();
+        loop {
+            let stream = self.accepted_stream().await;
+            match stream.request.holds_back.clone() {
+                Some(why) => holds_back.push(why),
+                None => return (stream, holds_back),
+            }
+        }
+    }
+}
+
 impl Stream {
-    async fn send(&self, event: Event) {
+    /// Sends an event as it is.
+    pub(crate) async fn send(&self, event: Event) {
         self.events.send(Ok(StreamPendingResponse { event: Some(event) })).await.expect("the worker listens");
     }
 
@@ -190,7 +241,7 @@ impl Stream {
         let bot_params = Some(BotParams { entity: "echo".into(), attempts: 1, ..Default::default() });
         let message = Message { id: id.into(), text: text.into(), bot_params, ..Default::default() };
         let lease = Some(Lease { token: token.into(), expires_at: 0 });
-        self.send(Event::Work(Work { message: Some(message), lease, context })).await;
+        self.send(Event::Work(Work { message: Some(message), lease, context, ..Work::default() })).await;
     }
 
     pub(crate) async fn cancelled(&self, id: &str) {

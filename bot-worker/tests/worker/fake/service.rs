@@ -96,7 +96,8 @@ impl queue_service_server::QueueService for Shared {
         request: Request<ReleaseMessageRequest>,
     ) -> Answer<ReleaseMessageResponse> {
         self.judge(&request)?;
-        self.show(Call::Release(request.into_inner().lease.unwrap())).await;
+        let ReleaseMessageRequest { lease, holds_back } = request.into_inner();
+        self.show(Call::Release(lease.unwrap(), holds_back)).await;
         Ok(Response::new(Default::default()))
     }
 
@@ -133,8 +134,13 @@ impl queue_service_server::QueueService for Shared {
         list_messages: ListMessagesRequest => ListMessagesResponse,
         watch_messages: WatchMessagesRequest => Self::WatchMessagesStream,
         get_conversation: GetConversationRequest => GetConversationResponse,
+        list_rooms: ListRoomsRequest => ListRoomsResponse,
         list_pending: ListPendingRequest => ListPendingResponse,
         list_failed: ListFailedRequest => ListFailedResponse,
+        list_work: ListWorkRequest => ListWorkResponse,
+        inspect_message: InspectMessageRequest => InspectMessageResponse,
+        retry_messages: RetryMessagesRequest => RetryMessagesResponse,
+        cancel_messages: CancelMessagesRequest => CancelMessagesResponse,
         claim_message: ClaimMessageRequest => ClaimMessageResponse,
         claim_next: ClaimNextRequest => ClaimNextResponse,
         complete_messages: CompleteMessagesRequest => CompleteMessagesResponse,
@@ -142,6 +148,14 @@ impl queue_service_server::QueueService for Shared {
         cancel_message: CancelMessageRequest => CancelMessageResponse,
         pause_entity: PauseEntityRequest => PauseEntityResponse,
         resume_entity: ResumeEntityRequest => ResumeEntityResponse,
+        cancel_pending: CancelPendingRequest => CancelPendingResponse,
+        hide_message: HideMessageRequest => HideMessageResponse,
+        restore_message: RestoreMessageRequest => RestoreMessageResponse,
+        list_hidden: ListHiddenRequest => ListHiddenResponse,
+        block_sender: BlockSenderRequest => BlockSenderResponse,
+        unblock_sender: UnblockSenderRequest => UnblockSenderResponse,
+        list_blocks: ListBlocksRequest => ListBlocksResponse,
+        list_acts: ListActsRequest => ListActsResponse,
         get_stats: GetStatsRequest => GetStatsResponse,
         authenticate: AuthenticateRequest => AuthenticateResponse,
     }

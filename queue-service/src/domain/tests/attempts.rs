@@ -1,6 +1,6 @@
 //! Attempts that fail or run out: counters, waits, and when a message is given up.
 
-use super::world::{BACKOFF_MS, START, World, failure, lease, question};
+use super::world::{FIRST_WAIT_MS, START, World, failure, lease, question};
 use crate::domain::{ChangeKind, Failed, Failure, QueueRules, Status, Work};
 
 fn asked() -> (World, uuid::Uuid) {
@@ -18,10 +18,10 @@ fn attempt(world: &mut World, id: uuid::Uuid, failure: Failure) -> Failed {
 fn a_failure_is_tried_again_after_its_backoff() {
     let (mut world, id) = asked();
     let failed = attempt(&mut world, id, failure("overloaded"));
-    assert_eq!(failed.retry_at, Some(START + BACKOFF_MS));
+    assert_eq!(failed.retry_at, Some(START + FIRST_WAIT_MS));
     let work = world.work(id);
     assert_eq!((work.status, work.failures, work.expiries), (Status::Pending, 1, 0));
-    assert_eq!(work.not_before, Some(START + BACKOFF_MS));
+    assert_eq!(work.not_before, Some(START + FIRST_WAIT_MS));
     assert_eq!(work.errors, ["overloaded"]);
 }
 
@@ -69,16 +69,32 @@ fn a_hopeless_failure_is_the_last_at_once() {
 }
 
 #[test]
-fn the_third_expiry_is_the_last() {
+fn the_third_expiry_is_the_last_if_two_workers_lost_the_message() {
     let (mut world, id) = asked();
-    for expiries in 1..=3 {
-        world.claim(id, "w").unwrap();
+    for (expiries, worker) in (1..).zip(["w", "w", "v"]) {
+        world.claim(id, worker).unwrap();
         world.pass(10_000);
         assert_eq!(world.work(id).expiries, expiries);
     }
     assert_eq!(world.work(id).status, Status::Failed);
     assert_eq!(world.work(id).errors, ["3 leases ended without a result"]);
     assert_eq!(world.work(id).failures, 0);
+}
+
+#[test]
+fn what_one_worker_loses_again_and_again_is_not_given_up() {
+    let (mut world, id) = asked();
+    for expiries in 1..=30 {
+        // Past its pauses too.
+        world.pass(600_000);
+        world.claim(id, "w").unwrap();
+        world.pass(10_000);
+        let work = world.work(id);
+        assert_eq!((work.status, work.expiries, work.attempts()), (Status::Pending, expiries, 1));
+    }
+    world.claim(id, "v").unwrap();
+    world.pass(10_000);
+    assert_eq!(world.work(id).errors, ["31 leases ended without a result"], "another one lost it too");
 }
 
 #[test]
@@ -135,8 +151,8 @@ fn counters_survive_a_restart() {
     world.claim(id, "w").unwrap();
     world.pass(10_000);
     world.restart();
-    for _ in 0..2 {
-        world.claim(id, "w").unwrap();
+    for worker in ["v", "w"] {
+        world.claim(id, worker).unwrap();
         world.pass(10_000);
     }
     let work = world.work(id);
@@ -158,17 +174,58 @@ fn a_wait_for_a_retry_survives_a_restart() {
 fn a_message_that_every_worker_gives_back_is_given_up_after_its_last_attempt() {
     let mut world = World::new(QueueRules { max_attempts: 3, ..QueueRules::default() });
     let id = world.post(question("ann", "bot")).content.id;
-    for _ in 1..3 {
-        let leased = world.claim(id, "w").unwrap();
+    for worker in ["one", "two"] {
+        let leased = world.claim(id, worker).unwrap();
         assert!(world.release(&lease(&leased)).is_ok());
         assert_eq!(world.work(id).status, Status::Pending);
     }
-    let leased = world.claim(id, "w").unwrap();
+    let leased = world.claim(id, "one").unwrap();
     world.release(&lease(&leased)).unwrap();
     let work = world.work(id);
     assert_eq!((work.status, work.cancelled), (Status::Failed, false));
     assert_eq!(work.errors, ["given up after 3 attempts"]);
     assert_eq!(world.log.last().map(|change| change.kind), Some(ChangeKind::Failed));
+}
+
+/// Two workers in turn.
+fn by_turns(claims: u32) -> &'static str {
+    if claims.is_multiple_of(2) { "one" } else { "two" }
+}
+
+#[test]
+fn what_is_given_back_in_an_outage_counts_as_no_attempt_within_a_bound() {
+    let mut world = World::new(QueueRules { max_attempts: 2, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    for claims in 1..=10 {
+        let leased = world.claim(id, by_turns(claims)).unwrap();
+        world.run(&[id], |queue, at| queue.hold_back(&lease(&leased), "out".to_owned(), at.now)).unwrap();
+        let work = world.work(id);
+        assert_eq!((work.status, work.claims, work.attempts()), (Status::Pending, claims, 0));
+    }
+    for (claims, status) in [(11, Status::Pending), (12, Status::Failed)] {
+        let leased = world.claim(id, by_turns(claims)).unwrap();
+        world.run(&[id], |queue, at| queue.hold_back(&lease(&leased), "out".to_owned(), at.now)).unwrap();
+        assert_eq!(world.work(id).status, status);
+    }
+}
+
+#[test]
+fn after_an_operators_retry_an_outage_costs_no_attempt_again() {
+    let mut world = World::new(QueueRules { max_attempts: 2, ..QueueRules::default() });
+    let id = world.post(question("ann", "bot")).content.id;
+    let outage = |world: &mut World, claims| {
+        let leased = world.claim(id, by_turns(claims)).unwrap();
+        world.run(&[id], |queue, at| queue.hold_back(&lease(&leased), "out".to_owned(), at.now)).unwrap();
+    };
+    for claims in 1..=12 {
+        outage(&mut world, claims);
+    }
+    assert_eq!(world.work(id).status, Status::Failed, "the bound is reached");
+    world.run(&[id], |queue, at| queue.retry(id, at.now)).unwrap();
+    for claims in 1..=10 {
+        outage(&mut world, claims);
+        assert_eq!((world.work(id).status, world.work(id).attempts()), (Status::Pending, 0));
+    }
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use uuid::Uuid;
 
-use super::world::{World, by, failure, held, lease, question, remark};
-use crate::domain::{Author, ChangeKind, Completed, LeaseRef, Leased, QueueRules, Rejection, Status, Token};
+use super::world::{World, by, by_name, failure, held, lease, question, remark};
+use crate::domain::{
+    Author, ChangeKind, Completed, Editor, Leased, QueueRules, Rejection, Status, Token, Update,
+};
 
 /// A world with one question, claimed.
 fn claimed() -> (World, Uuid, Leased) {
@@ -144,7 +146,7 @@ fn a_token_that_nobody_was_given_completes_nothing() {
 #[test]
 fn without_a_token_the_worker_id_of_the_live_claim_is_accepted() {
     let (mut world, id, _) = claimed();
-    let named = |worker: &str| LeaseRef { id, token: None, worker_id: worker.to_owned() };
+    let named = |worker: &str| by_name(id, None, worker);
     assert!(matches!(world.complete(&named("w2"), None), Err(Rejection::LeaseLost(_))));
     assert_eq!(completed(world.complete(&named("w1"), None)), (None, false, false));
     assert_eq!(completed(world.complete(&named("w1"), None)), (None, false, true));
@@ -152,10 +154,24 @@ fn without_a_token_the_worker_id_of_the_live_claim_is_accepted() {
 }
 
 #[test]
-fn the_worker_id_counts_for_nothing_beside_a_wrong_token() {
-    let (mut world, id, _) = claimed();
-    let wrong = LeaseRef { worker_id: "w1".to_owned(), ..held(id, Token([7; 16])) };
-    assert!(matches!(world.complete(&wrong, None), Err(Rejection::LeaseLost(_))));
+fn a_worker_id_names_only_the_claims_that_were_made_under_the_same_token() {
+    let mut world = World::new(QueueRules::default());
+    let id = world.post(question("ann", "bot")).content.id;
+    world.begin(0);
+    let claim = by("w1").under(Some("token 1"));
+    let leased = world.decide(&[id], None, |queue, at| queue.claim(id, &claim, at)).unwrap();
+    world.end();
+    for stranger in [by_name(id, Some("token 2"), "w1"), by_name(id, None, "w1")] {
+        assert!(matches!(world.renew(&stranger), Err(Rejection::LeaseLost(_))));
+        assert!(matches!(world.release(&stranger), Err(Rejection::LeaseLost(_))));
+        assert!(matches!(world.fail(&stranger, failure("no")), Err(Rejection::LeaseLost(_))));
+        assert!(matches!(world.complete(&stranger, Some("Mine.")), Err(Rejection::LeaseLost(_))));
+        assert!(stranger.held_on(&leased.record).is_err());
+    }
+    let own = by_name(id, Some("token 1"), "w1");
+    assert_eq!(own.held_on(&leased.record), Ok(()));
+    assert!(world.renew(&own).is_ok());
+    assert!(!completed(world.complete(&own, None)).2);
 }
 
 #[test]
@@ -189,4 +205,28 @@ fn of_two_claims_in_one_group_the_second_is_refused() {
     let second = world.decide(&[id], None, |queue, at| queue.claim(id, &by("w2"), at));
     assert!(first.is_ok());
     assert_eq!(second, Err(Rejection::NotPending(Status::Processing)));
+}
+
+#[test]
+fn an_answer_to_what_an_operator_completed_is_refused_and_not_dropped() {
+    let (mut world, id, leased) = claimed();
+    let done = Update { status: Some(Status::Complete), ..Update::default() };
+    world.begin(0);
+    world.decide(&[id], None, |queue, at| queue.update(id, done, Editor::Operator, at)).unwrap();
+    world.end();
+    let changes = world.log.len();
+    for lease in [lease(&leased), by_name(id, None, "w1")] {
+        for reply in [Some("An answer."), None] {
+            assert_eq!(world.complete(&lease, reply), Err(Rejection::AlreadyCompleted));
+        }
+    }
+    assert_eq!(world.log.len(), changes);
+}
+
+#[test]
+fn a_claim_that_finished_without_a_reply_cannot_add_one() {
+    let (mut world, _, leased) = claimed();
+    world.complete(&lease(&leased), None).unwrap();
+    assert_eq!(world.complete(&lease(&leased), Some("After all.")), Err(Rejection::AlreadyCompleted));
+    assert_eq!(completed(world.complete(&lease(&leased), None)), (None, false, true), "the repeat is one");
 }

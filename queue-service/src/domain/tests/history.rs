@@ -22,6 +22,8 @@ pub(crate) enum Act {
     Delete(usize),
     Cancel(usize),
     Retry(usize),
+    Hide(usize),
+    Unhide(usize),
 }
 
 /// Commits: how much later than the one before, and what was done.
@@ -46,6 +48,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => pick().prop_map(Act::Delete),
         1 => pick().prop_map(Act::Cancel),
         1 => pick().prop_map(Act::Retry),
+        1 => pick().prop_map(Act::Hide),
+        1 => pick().prop_map(Act::Unhide),
     ]
 }
 
@@ -90,6 +94,7 @@ impl Lived {
         let now = self.world.record(change.record.content.id);
         let mut change = Change { request: None, ..change.clone() };
         change.record.content = now.content.clone();
+        change.record.state.hidden |= now.state.hidden;
         if now.state.deleted && !change.record.state.deleted {
             change.record.state.deleted = true;
             if let Some(work) = &mut change.record.state.work {
@@ -109,7 +114,8 @@ impl Lived {
             }
             Act::Claim(n) => self.rule(n, |queue, id, at| drop(queue.claim(id, &by("worker"), at))),
             Act::Complete(n) => {
-                let (lease, reply) = (self.lease(n), Reply { text: "A reply.".to_owned(), eq_score: 1 });
+                let (lease, reply) =
+                    (self.lease(n), Reply { text: "A reply.".to_owned(), eq_score: 1, origin: None });
                 self.rule(n, |queue, _, at| drop(queue.complete(&lease, Some(reply), at)));
             }
             Act::Fail { message, retryable } => {
@@ -125,6 +131,8 @@ impl Lived {
             Act::Delete(n) => self.rule(n, |queue, id, _| drop(queue.delete(id))),
             Act::Cancel(n) => self.rule(n, |queue, id, _| drop(queue.cancel(id))),
             Act::Retry(n) => self.rule(n, |queue, id, at| drop(queue.retry(id, at.now))),
+            Act::Hide(n) => self.rule(n, |queue, id, _| drop(queue.hide(id))),
+            Act::Unhide(n) => self.rule(n, |queue, id, _| drop(queue.unhide(id))),
         }
     }
 

@@ -32,11 +32,21 @@ fn the_first_lease_is_ten_seconds() {
 }
 
 #[test]
-fn a_first_lease_is_never_longer_than_the_lease() {
-    let (mut world, ids) = world_with(1);
-    let short = ClaimBy { lease_ms: 5_000, ..by("w") };
-    let leased = world.run(&[ids[0]], |queue, at| queue.claim(ids[0], &short, at)).unwrap();
-    assert_eq!(leased.ends, START + 5_000);
+fn a_length_that_was_asked_for_holds_from_the_start() {
+    for asked in [5_000, 30_000, 60_000, 600_000] {
+        let (mut world, ids) = world_with(1);
+        let by = ClaimBy::new("w".to_owned(), None, Some(asked));
+        let leased = world.run(&[ids[0]], |queue, at| queue.claim(ids[0], &by, at)).unwrap();
+        assert_eq!(leased.ends, START + asked);
+        world.pass(asked - 1);
+        assert_eq!(world.work(ids[0]).status, Status::Processing);
+        let renewed = (START + asked - 1 + asked).min(START + 15 * MINUTE);
+        assert_eq!(world.renew(&lease(&leased)), Ok(renewed));
+        let (mut world, _) = world_with(1);
+        let by = ClaimBy::new("w".to_owned(), Some("s".to_owned()), Some(asked));
+        let (_, events) = world.join(Taker { by, ..stream("s", 1) });
+        assert_eq!(handed_out(events)[0].1.ends, START + asked, "by a stream as well");
+    }
 }
 
 #[test]
@@ -189,7 +199,8 @@ fn a_failed_attempt_makes_room_for_the_next_message() {
 fn a_claim_that_waits_takes_one_message_and_is_gone() {
     let (mut world, _) = world_with(0);
     let until = Some(START + 25_000);
-    let waiting = Taker { by: by("w"), entities: vec!["bot".to_owned()], max_in_flight: 1, until };
+    let waiting =
+        Taker { by: by("w"), entities: vec!["bot".to_owned()], max_in_flight: 1, until, holds_back: None };
     let (taker, events) = world.join(waiting);
     assert_eq!(events, []);
     world.begin(1_000);
@@ -205,7 +216,7 @@ fn a_claim_that_waits_takes_one_message_and_is_gone() {
 fn a_claim_that_waits_in_vain_is_sent_away_in_time() {
     let (mut world, _) = world_with(0);
     let until = Some(START + 25_000);
-    let waiting = Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until };
+    let waiting = Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until, holds_back: None };
     let (taker, _) = world.join(waiting);
     assert_eq!(world.queue.next_deadline(), until);
     assert_eq!(world.pass(24_999), []);

@@ -320,13 +320,13 @@ fn a_message_has_so_many_edits_and_operators_may_go_on() {
         let update = Update { text: Some(text.to_owned()), ..Update::default() };
         world.run(&[id], |queue, at| queue.update(id, update, editor, at))
     };
-    edit(&mut world, "one", Editor::Author).unwrap();
-    edit(&mut world, "one", Editor::Author).unwrap();
-    edit(&mut world, "two", Editor::Author).unwrap();
+    edit(&mut world, "one", Editor::Author(None)).unwrap();
+    edit(&mut world, "one", Editor::Author(None)).unwrap();
+    edit(&mut world, "two", Editor::Author(None)).unwrap();
     let changes = world.log.len();
-    assert_eq!(edit(&mut world, "three", Editor::Author), Err(Rejection::TooManyEdits { limit: 2 }));
-    assert_eq!(edit(&mut world, "two", Editor::Author).map(|record| record.state.edits), Ok(2));
+    assert_eq!(edit(&mut world, "three", Editor::Author(None)), Err(Rejection::TooManyEdits { limit: 2 }));
+    assert_eq!(edit(&mut world, "two", Editor::Author(None)).map(|record| record.state.edits), Ok(2));
     assert_eq!(world.log.len(), changes, "neither changed anything");
     assert_eq!(edit(&mut world, "three", Editor::Operator).map(|record| record.state.edits), Ok(2));
-    assert_eq!(edit(&mut world, "four", Editor::Author), Err(Rejection::TooManyEdits { limit: 2 }));
+    assert_eq!(edit(&mut world, "four", Editor::Author(None)), Err(Rejection::TooManyEdits { limit: 2 }));
 }

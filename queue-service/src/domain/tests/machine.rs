@@ -12,7 +12,7 @@ use super::{
     model::{Ask, Command, Edit, Hold, Model},
     world::START,
 };
-use crate::domain::{EntityLimit, EntityLimits, Millis, QueueRules, Status};
+use crate::domain::{Backoff, EntityLimit, EntityLimits, Millis, QueueRules, Status};
 
 use drive::Driven;
 
@@ -35,8 +35,9 @@ impl ReferenceStateMachine for Reference {
     fn init_state() -> BoxedStrategy<Model> {
         let aging = prop_oneof![Just(60_000), Just(1_000), Just(0)];
         let limits = prop_oneof![3 => Just((100_000, 100_000)), 1 => Just((6, 4))];
-        let share = prop_oneof![Just(10_000), Just(1_000), Just(0)];
-        let caps = prop_oneof![2 => Just((20, 100)), 1 => Just((3, 2))];
+        let share =
+            prop_oneof![Just((10_000, 2_000)), Just((1_000, 3_000)), Just((10_000, 0)), Just((0, 2_000))];
+        let caps = prop_oneof![2 => Just((20, 100, 100)), 1 => Just((3, 2, 100)), 1 => Just((20, 100, 2))];
         let expiry = prop_oneof![2 => Just(None), 1 => Just(Some(30_000))];
         let limits_of = (prop::option::of(20..200u32), 1..4u32, prop::option::of(1..3u32)).prop_map(
             |(per_minute, burst, in_flight)| EntityLimit { per_minute, burst: Some(burst), in_flight },
@@ -54,7 +55,7 @@ impl ReferenceStateMachine for Reference {
                     aging_ms,
                     one_per_conversation,
                     limits,
-                    fair_share_ms,
+                    (fair_share_ms, address_share_ms),
                     (caps, entity_limits),
                     pending_expiry_ms,
                 )| {
@@ -65,9 +66,12 @@ impl ReferenceStateMachine for Reference {
                         max_pending_per_entity: limits.1,
                         max_attempts: caps.0,
                         max_edits: caps.1,
+                        max_worker_claims: caps.2,
                         fair_share_ms,
+                        address_share_ms,
                         pending_expiry_ms,
                         entity_limits,
+                        backoff: Backoff { first_ms: 300, cap_ms: 6_000 },
                         ..QueueRules::default()
                     }
                 },
@@ -112,22 +116,30 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         8 => (ask(), prop::option::weighted(0.3, 0..3u8)).prop_map(|(ask, key)| Command::Post(ask, key)),
         1 => prop::option::of(pick()).prop_map(Command::Say),
-        4 => (pick(), 0..4u8, 5_000..40_000i64)
-            .prop_map(|(message, worker, lease_ms)| Command::Claim { message, worker, lease_ms }),
+        4 => (pick(), 0..4u8, prop::option::of(5_000..40_000i64))
+            .prop_map(|(message, worker, asked)| Command::Claim { message, worker, asked }),
         3 => (hold(), prop::option::of(5_000..600_000i64)).prop_map(|(hold, ms)| Command::Renew(hold, ms)),
         2 => hold().prop_map(Command::Release),
+        1 => hold().prop_map(Command::HoldBack),
         6 => (hold(), any::<bool>()).prop_map(|(hold, reply)| Command::Complete { hold, reply }),
         4 => (hold(), prop::bool::weighted(0.9), prop::option::of(1..20_000i64)).prop_map(
             |(hold, retryable, retry_after_ms)| Command::Fail { hold, retryable, retry_after_ms }
         ),
         2 => pick().prop_map(Command::Retry),
         1 => pick().prop_map(Command::Cancel),
+        1 => (any::<bool>(), 0..2u8, any::<bool>(), 1..4usize).prop_map(
+            |(by_author, who, in_work, most)| Command::CancelAll { by_author, who, in_work, most }
+        ),
         1 => pick().prop_map(Command::Delete),
+        1 => pick().prop_map(Command::Hide),
+        1 => pick().prop_map(Command::Unhide),
         2 => (pick(), edit()).prop_map(|(n, edit)| Command::Update(n, edit)),
         2 => (0..3u8, 1..4usize, entities())
             .prop_map(|(session, room, entities)| Command::Join { session, room, entities }),
         1 => (entities(), 0..25_000i64).prop_map(|(entities, ms)| Command::Wait { entities, ms }),
         2 => pick().prop_map(Command::Part),
+        1 => (0..2u8, 1_000..30_000i64).prop_map(|(author, ms)| Command::Block { author, ms }),
+        1 => (0..2u8).prop_map(Command::Unblock),
         1 => (0..2u8).prop_map(Command::Pause),
         3 => (0..2u8).prop_map(Command::Resume),
     ]
@@ -135,7 +147,7 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn ask() -> impl Strategy<Value = Ask> {
     let priority = prop_oneof![2 => Just(5), 1 => 0..100u32];
-    let author = prop_oneof![1 => Just(None), 3 => (0..2u8).prop_map(Some)];
+    let author = prop_oneof![1 => Just(None), 3 => (0..4u8).prop_map(Some)];
     let times = (prop::option::weighted(0.2, -1_000..20_000i64), prop::option::weighted(0.2, -10..30_000i64));
     (0..3u8, prop::bool::weighted(0.2), 0..2u8, priority, author, times).prop_map(
         |(human, god_mode, entity, priority, author, (not_before, expires_at))| Ask {
@@ -208,6 +220,7 @@ impl StateMachineTest for Rules {
         driven.check_deadline(model);
         driven.check_fold();
         driven.check_sessions(model);
+        driven.check_held_back(model);
     }
 
     fn teardown(mut driven: Driven, _: Model) {

@@ -3,6 +3,7 @@
 
 mod command;
 mod decide;
+mod losses;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ pub(super) struct Message {
     pub(super) timestamp: Millis,
     pub(super) text: String,
     pub(super) deleted: bool,
+    pub(super) hidden: bool,
     pub(super) edits: u32,
     pub(super) reply_to: Option<usize>,
     pub(super) work: Option<Work>,
@@ -38,8 +40,12 @@ pub(super) struct Work {
     pub(super) base: Millis,
     pub(super) claims: u32,
     pub(super) uncounted: u32,
+    pub(super) outages: u32,
     pub(super) failures: u32,
     pub(super) expiries: u32,
+    pub(super) lost_by: Vec<String>,
+    pub(super) released_by: Option<String>,
+    pub(super) lost_at: Option<Millis>,
     pub(super) cancelled: bool,
     pub(super) errors: Vec<String>,
     pub(super) not_before: Option<Millis>,
@@ -66,6 +72,14 @@ pub(super) struct Claim {
     pub(super) session: Option<u8>,
     pub(super) at: Millis,
     pub(super) lease_ms: Millis,
+    pub(super) first_ms: Millis,
+}
+
+/// Who loses leases: a session, or all that has a worker's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holder {
+    Session(u8),
+    Worker(u8),
 }
 
 /// Somebody who takes work.
@@ -85,6 +99,7 @@ pub(super) enum Outcome {
     Claimed { claim: usize, ends: Millis },
     Renewed(Millis),
     Changed(usize),
+    Cancelled { count: usize, more: bool },
     Completed { reply: Option<usize>, late: bool, again: bool },
     Failed { retry_at: Option<Millis> },
     Refused(Refusal),
@@ -100,7 +115,11 @@ pub(super) enum Refusal {
     NotDue,
     EntityPaused,
     EntityLimit,
+    WorkerPaused,
+    TooManyClaims,
     TooManyEdits,
+    Hidden,
+    Blocked,
     LeaseLost,
     AlreadyCompleted,
     Cancelled,
@@ -116,6 +135,7 @@ pub(super) enum Told {
     Work { taker: TakerId, claim: usize, ends: Millis },
     Cancelled { taker: TakerId, message: usize },
     Nothing { taker: TakerId },
+    Refused { taker: TakerId, why: Refusal },
 }
 
 /// Everything.
@@ -129,6 +149,8 @@ pub(super) struct Model {
     pub(super) messages: Vec<Message>,
     pub(super) claims: Vec<Claim>,
     pub(super) takers: BTreeMap<TakerId, Taker>,
+    /// Sessions that are given nothing until they join anew.
+    pub(super) holding_back: BTreeSet<u8>,
     pub(super) joined: TakerId,
     pub(super) last_served: TakerId,
     /// By idempotency key: the request, the message that it stored, and when.
@@ -137,8 +159,19 @@ pub(super) struct Model {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) told: Vec<Told>,
     pub(super) paused: BTreeSet<u8>,
+    /// The leases that each holder has lost in a row: when the claim was made, and when its lease ended.
+    pub(super) losses: BTreeMap<Holder, Vec<(Millis, Millis)>>,
+    /// Sessions that have brought a result.
+    pub(super) proved: BTreeSet<u8>,
+    /// Until when authors are blocked.
+    pub(super) blocked: BTreeMap<u8, Millis>,
     /// How many claims were made before the process started: buckets begin full.
     pub(super) before_start: usize,
+}
+
+/// Where an author is: each address has two.
+pub(super) fn address_of(author: u8) -> u8 {
+    author / 2
 }
 
 impl Model {
@@ -152,12 +185,16 @@ impl Model {
             messages: Vec::new(),
             claims: Vec::new(),
             takers: BTreeMap::new(),
+            holding_back: BTreeSet::new(),
             joined: 0,
             last_served: 0,
             requests: BTreeMap::new(),
             outcomes: Vec::new(),
             told: Vec::new(),
             paused: BTreeSet::new(),
+            losses: BTreeMap::new(),
+            proved: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             before_start: 0,
         }
     }
@@ -172,6 +209,7 @@ impl Model {
         for command in commands {
             let outcome = self.decide(command);
             self.outcomes.push(outcome);
+            self.forget_sessions();
         }
         self.give_up_expired();
         self.dispatch();
@@ -197,6 +235,7 @@ impl Model {
             timestamp: self.stamp,
             text: text.to_owned(),
             deleted: false,
+            hidden: false,
             edits: 0,
             reply_to,
             work,
@@ -205,13 +244,14 @@ impl Model {
     }
 
     pub(super) fn make_claim(&mut self, message: usize, claim: Claim) -> (usize, Millis) {
-        let ends = self.now + claim.lease_ms.min(10_000);
+        let ends = self.now + claim.first_ms;
         self.claims.push(claim);
         let number = self.claims.len() - 1;
         let work = self.work(message);
         work.status = Status::Processing;
         work.claims += 1;
         work.not_before = None;
+        work.lost_at = None;
         work.claim = Some(number);
         work.lease = Some(Lease { ends, taker: None });
         self.changed(message);
@@ -220,10 +260,14 @@ impl Model {
 
     /// What is handed out next to somebody who answers these entities; all where there are none.
     pub(super) fn next_for(&self, entities: &[u8]) -> Option<usize> {
+        self.next_that(entities, |_| true)
+    }
+
+    fn next_that(&self, entities: &[u8], may_have: impl Fn(usize) -> bool) -> Option<usize> {
         let asked = |work: &Work| entities.is_empty() || entities.contains(&work.entity);
         let fits = |work: &Work| asked(work) && self.check_open(work.entity).is_ok();
         let offered = (0..self.messages.len()).filter(|m| self.is_offered(*m));
-        let fitting = offered.filter(|m| self.messages[*m].work.as_ref().is_some_and(fits));
+        let fitting = offered.filter(|m| self.messages[*m].work.as_ref().is_some_and(fits) && may_have(*m));
         fitting.min_by_key(|m| self.place(*m))
     }
 
@@ -290,18 +334,30 @@ impl Model {
 
     /// From when on an author's next message counts as waiting: a share after the last one that waits.
     pub(super) fn base(&self, author: Option<u8>, for_later: bool, start: Millis) -> Millis {
-        let share = self.rules.fair_share_ms;
+        let (Some(author), share @ 1..) = (author, self.rules.fair_share_ms) else { return start };
         let works = self.messages.iter().filter_map(|message| message.work.as_ref());
         let theirs = works.filter(|work| {
-            work.status == Status::Pending && work.author == author && work.for_later == for_later
+            work.status == Status::Pending && work.author == Some(author) && work.for_later == for_later
         });
-        if author.is_none() || share == 0 {
-            start
-        } else if for_later {
+        let from = if for_later {
             start + share * theirs.count() as Millis
         } else {
             theirs.map(|work| work.base + share).chain([start]).max().unwrap_or(start)
-        }
+        };
+        self.free_place(address_of(author), from)
+    }
+
+    /// The first time from `from` on that is a share of the address away from all that waits from there.
+    fn free_place(&self, address: u8, from: Millis) -> Millis {
+        let share = self.rules.address_share_ms;
+        let works = self.messages.iter().filter_map(|message| message.work.as_ref());
+        let taken: Vec<_> = works
+            .filter(|work| work.status == Status::Pending && work.author.map(address_of) == Some(address))
+            .map(|work| work.base)
+            .collect();
+        let is_free = |place: &Millis| taken.iter().all(|base| (place - base).abs() >= share);
+        let places = taken.iter().map(|base| base + share).chain([from]).filter(|place| *place >= from);
+        places.filter(is_free).min().expect("behind the last of them is free")
     }
 
     pub(super) fn holds(&self, taker: TakerId) -> Vec<usize> {
@@ -341,15 +397,18 @@ impl Model {
 
     fn serve(&mut self, id: TakerId) -> bool {
         let taker = self.takers[&id].clone();
-        if taker.session.is_some_and(|session| self.of_session(session) >= taker.room)
-            || self.is_superseded(id)
-        {
+        if !self.may_take(id) {
             return false;
         }
-        let Some(message) = self.next_for(&taker.entities) else { return false };
+        let may_have = |message| !self.is_kept_from(message, &taker);
+        let Some(message) = self.next_that(&taker.entities, may_have) else { return false };
+        if self.others_come_first(message, taker.worker) {
+            return false;
+        }
         let Taker { worker, session, .. } = taker;
+        let (lease_ms, first_ms) = (30_000, 10_000);
         let (claim, ends) =
-            self.make_claim(message, Claim { message, worker, session, at: self.now, lease_ms: 30_000 });
+            self.make_claim(message, Claim { message, worker, session, at: self.now, lease_ms, first_ms });
         if taker.until.is_some() {
             self.takers.remove(&id);
         } else {

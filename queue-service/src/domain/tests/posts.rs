@@ -8,11 +8,11 @@ use crate::domain::{
 const DAY: i64 = 24 * 3_600_000;
 
 fn keyed(key: u8, body: u8) -> Option<Request> {
-    Some(Request { key: RequestKey([key; 16]), fingerprint: [body; 16] })
+    Some(Request { key: RequestKey([key; 16]), fingerprint: [body; 16], before: None })
 }
 
 fn posted(outcome: Result<Posted, Rejection>) -> (uuid::Uuid, bool) {
-    let Posted { record, replayed } = outcome.expect("the message is welcome");
+    let Posted { record, replayed, .. } = outcome.expect("the message is welcome");
     (record.content.id, replayed)
 }
 

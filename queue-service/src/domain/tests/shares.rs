@@ -2,14 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::world::{World, by, handed_out, lease, question, sender, stream};
-use crate::domain::{Address, NewMessage, Place, QueueRules, Record};
+use super::world::{START, World, by, handed_out, lease, question, sender, sender_at, stream};
+use crate::domain::{Address, NewMessage, Place, QueueRules, Record, Sender, SenderKey};
 
 const SHARE: i64 = 10_000;
+const ADDRESS_SHARE: i64 = 2_000;
 
 /// A question of an author under a name of its own: to write under other names gives no other share.
 fn of(author: u8, name: &str) -> NewMessage {
     NewMessage { sender: Some(sender(author)), ..question(name, "bot") }
+}
+
+/// A question of an author who is at the address of another.
+fn at(author: u8, address: u8, name: &str) -> NewMessage {
+    NewMessage { sender: Some(sender_at(author, address)), ..question(name, "bot") }
 }
 
 fn flooded(questions: usize) -> World {
@@ -146,21 +152,113 @@ fn an_author_is_forgotten_with_the_last_message_that_waits() {
     assert!(world.queue.shares.is_empty(), "what is worked on waits for nothing");
 }
 
+#[test]
+fn who_is_somebody_else_with_each_question_is_at_one_address_all_the_same() {
+    let mut world = World::new(QueueRules::default());
+    let bases: Vec<_> = (0..60).map(|n| base(&world.post(at(n, 200, &format!("mallory{n}"))))).collect();
+    let apart: Vec<_> = bases.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(apart, [ADDRESS_SHARE; 59]);
+    world.now += 1_000;
+    world.post(of(100, "ann"));
+    let names = served(&mut world);
+    assert_eq!(names.iter().position(|name| name == "ann"), Some(1));
+}
+
+#[test]
+fn a_household_is_served_beside_somebody_in_it_who_floods() {
+    let mut world = World::new(QueueRules::default());
+    for n in 0..60 {
+        world.post(at(1, 200, &format!("mallory{n}")));
+    }
+    let start = world.now;
+    let bases: Vec<_> = (2..6).map(|author| base(&world.post(at(author, 200, "sister"))) - start).collect();
+    assert_eq!(bases, [2_000, 4_000, 6_000, 8_000], "the places between those of one author are free");
+    assert_eq!(base(&world.post(at(6, 200, "cousin"))) - start, 12_000);
+}
+
+#[test]
+fn a_place_that_was_left_is_taken_by_the_next_of_its_address() {
+    let mut world = World::new(QueueRules::default());
+    let start = world.now;
+    let ids: Vec<_> = (0..4).map(|n| world.post(at(n, 200, &format!("a{n}"))).content.id).collect();
+    world.run(&[ids[1]], |queue, _| queue.cancel(ids[1])).unwrap();
+    assert_eq!(base(&world.post(at(9, 200, "next"))) - start, ADDRESS_SHARE);
+    world.restart();
+    assert_eq!(base(&world.post(at(10, 200, "last"))) - start, 4 * ADDRESS_SHARE, "after a restart too");
+}
+
+#[test]
+fn what_an_address_asks_for_later_shares_with_what_is_due_then() {
+    let mut world = World::new(QueueRules::default());
+    let due = world.now + 3_600_000;
+    let later = |author: u8| {
+        let plain = at(author, 200, &format!("later{author}"));
+        let address = Address { not_before: Some(due), ..plain.address.clone().expect("it asks a bot") };
+        NewMessage { address: Some(address), ..plain }
+    };
+    let bases: Vec<_> = (0..3).map(|author| base(&world.post(later(author))) - due).collect();
+    assert_eq!(bases, [0, ADDRESS_SHARE, 2 * ADDRESS_SHARE]);
+    assert_eq!(base(&world.post(at(9, 200, "now"))), world.now, "and puts back nothing of today");
+}
+
+#[test]
+fn very_many_of_one_address_stand_as_far_back_as_in_one_row() {
+    let mut world = World::new(QueueRules::default());
+    let start = world.now;
+    for n in 0..200u16 {
+        let mut author = [0; 16];
+        author[..2].copy_from_slice(&n.to_be_bytes());
+        let sender = Sender { author: SenderKey(author), ..sender_at(0, 200) };
+        let asked = NewMessage { sender: Some(sender), ..question(&format!("mallory{n}"), "bot") };
+        assert_eq!(base(&world.post(asked)) - start, i64::from(n) * ADDRESS_SHARE);
+    }
+}
+
+#[test]
+fn addresses_count_only_where_a_share_does() {
+    for rules in [
+        QueueRules { address_share_ms: 0, ..QueueRules::default() },
+        QueueRules { fair_share_ms: 0, ..QueueRules::default() },
+    ] {
+        let mut world = World::new(rules);
+        let bases = (0..3).map(|author| base(&world.post(at(author, 200, "somebody"))));
+        assert_eq!(bases.collect::<Vec<_>>(), [START; 3]);
+    }
+}
+
 proptest! {
-    /// However many somebody asks: whoever asks first in some time waits for no more than one of each who came before.
+    /// However many somebody asks, and whoever they pretend to be: whoever asks first from an address waits for no more than
+    /// one of each other address.
     #[test]
-    fn a_first_question_has_at_most_one_of_each_other_author_before_it(
-        floods in prop::collection::vec((1..6u8, 1..20usize), 1..6),
+    fn a_first_question_has_at_most_one_of_each_other_address_before_it(
+        floods in prop::collection::vec((0..4u8, prop::collection::vec(0..50u8, 1..20)), 1..6),
     ) {
         let mut world = World::new(QueueRules::default());
-        for (author, questions) in &floods {
-            for n in 0..*questions {
-                world.post(of(*author, &format!("a{author}x{n}")));
+        for (address, authors) in &floods {
+            for (n, author) in authors.iter().enumerate() {
+                world.post(at(*author, *address, &format!("a{author}x{n}")));
             }
         }
-        let hers = world.post(of(9, "ann"));
+        let hers = world.post(of(99, "ann"));
         let place = |record: &Record| Place::of(record, record.state.work.as_ref().expect("work"), 60_000);
         let before = world.store.values().filter(|record| place(record) < place(&hers)).count();
-        prop_assert!(before <= floods.len().min(5), "{before}");
+        prop_assert!(before <= floods.len().min(4), "{before}");
+    }
+
+    /// No two messages of an author that wait stand closer than a share, and none of an address closer than its share.
+    #[test]
+    fn what_waits_of_one_address_stands_apart(posts in prop::collection::vec((0..6u8, 0..3_000i64), 1..60)) {
+        let mut world = World::new(QueueRules::default());
+        let mut bases = Vec::new();
+        for (author, later) in posts {
+            world.now += later;
+            bases.push((author, base(&world.post(at(author, 200, &format!("a{author}"))))));
+        }
+        for (n, (author, base)) in bases.iter().enumerate() {
+            for (other, its) in &bases[..n] {
+                let least = if author == other { SHARE } else { ADDRESS_SHARE };
+                prop_assert!((base - its).abs() >= least, "{author} at {base}, {other} at {its}");
+            }
+        }
     }
 }

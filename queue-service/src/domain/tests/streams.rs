@@ -1,6 +1,6 @@
 //! Streams of one session: which of them is given work, and what happens when one of them may be dead.
 
-use super::world::{START, World, handed_out, lease, question, stream};
+use super::world::{START, World, handed_out, held, lease, question, stream};
 use crate::domain::{Event, QueueRules, SessionView, SessionsAfter, Taker, TakerId};
 
 /// Posts a question, and returns to whom it is handed out.
@@ -80,6 +80,29 @@ fn told(world: &World) -> Vec<SessionView> {
 }
 
 #[test]
+fn a_session_that_holds_back_is_given_nothing_until_it_joins_anew_and_keeps_what_it_holds() {
+    let mut world = World::new(QueueRules::default());
+    let (taker, _) = world.join(stream("session", 2));
+    assert_eq!(asked(&mut world, "Ann"), [taker]);
+    assert_eq!(asked(&mut world, "Bob"), [taker]);
+    let given = |id| {
+        let record = world.queue.live(id).unwrap().record.clone();
+        let claim = record.state.work.unwrap().claim.unwrap();
+        held(record.content.id, claim.token)
+    };
+    let ann = given(1);
+    world.run(&[ann.id], |queue, at| queue.hold_back(&ann, "no model".to_owned(), at.now)).unwrap();
+    let seen = told(&world).remove(0);
+    assert_eq!((seen.leases, seen.holds_back.as_deref()), (1, Some("no model")));
+    assert!(asked(&mut world, "Cid").is_empty());
+    let (back, again) = world.join(Taker { holds_back: Some("still".to_owned()), ..stream("session", 2) });
+    assert_eq!(again.len(), 1, "what it holds, and no more: {again:?}");
+    assert_eq!(told(&world)[0].holds_back.as_deref(), Some("still"));
+    let (_, events) = world.join(stream("session", 2));
+    assert_eq!((events.len(), told(&world)[0].holds_back.as_deref()), (2, None), "{events:?} {back}");
+}
+
+#[test]
 fn claims_without_a_session_are_told_by_worker_for_as_long_as_it_holds_any() {
     let mut world = World::new(QueueRules::default());
     let [first, second] = ["Ann", "Bob"].map(|human| world.post(question(human, "echo")).content.id);
@@ -93,6 +116,7 @@ fn claims_without_a_session_are_told_by_worker_for_as_long_as_it_holds_any() {
         leases: 2,
         last_claim_at: Some(START + 1_000),
         last_renew_at: None,
+        holds_back: None,
     };
     assert_eq!(told(&world), [expected.clone()]);
     world.pass(1_000);

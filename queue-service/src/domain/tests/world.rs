@@ -6,16 +6,20 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::domain::{
-    Address, At, Author, Change, ClaimBy, Completed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis,
-    Moment, NewMessage, Pause, Posted, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey,
-    Requested, Sender, SenderKey, Status, Taker, TakerId, Token, Work,
+    Act, ActKind, ActRows, Actor, Address, At, Author, Block, BlockRow, Change, ClaimBy, Completed,
+    ConversationId, Deed, Event, Failed, Failure, Ids, LeaseRef, Leased, Millis, Moment, NewMessage, OwnName,
+    Owner, Pause, Posted, Proof, Queue, QueueRules, Record, Rejection, Reply, Request, RequestKey, Requested,
+    Sender, SenderKey, Source, Status, Taker, TakerId, Target, Token, Work,
 };
 
 /// Where the clock of every world starts.
 pub(crate) const START: Millis = 1_762_000_000_000;
 
 /// How long the first wait for a retry is: the random bits of a world say so.
-pub(crate) const BACKOFF_MS: Millis = 700;
+pub(crate) const SPREAD_MS: Millis = 700;
+
+/// How long a message waits after its first failure, by the usual rules.
+pub(crate) const FIRST_WAIT_MS: Millis = 5_000 + SPREAD_MS;
 
 /// The ids of every world.
 pub(crate) fn ids() -> Ids {
@@ -35,7 +39,12 @@ pub(crate) struct World {
     pub(crate) store: HashMap<Uuid, Record>,
     pub(crate) log: Vec<Change>,
     requests: HashMap<RequestKey, Requested>,
+    owners: HashMap<ConversationId, Owner>,
     pub(crate) paused: BTreeMap<String, Millis>,
+    /// The log of operators' acts, and what of it was written last.
+    pub(crate) acts: BTreeMap<u64, Act>,
+    pub(crate) act_rows: ActRows,
+    pub(crate) blocks: BTreeMap<Source, Block>,
     stamp: Millis,
     drawn: u64,
     takers: TakerId,
@@ -56,7 +65,11 @@ impl World {
             store: HashMap::new(),
             log: Vec::new(),
             requests: HashMap::new(),
+            owners: HashMap::new(),
             paused: BTreeMap::new(),
+            acts: BTreeMap::new(),
+            act_rows: ActRows::default(),
+            blocks: BTreeMap::new(),
             stamp: START,
             drawn: 0,
             takers: 0,
@@ -109,6 +122,15 @@ impl World {
         }
     }
 
+    /// Shows the queue whose the conversation of a question is, as the writer does.
+    pub(crate) fn visit_owner(&mut self, new: &NewMessage) {
+        if let Some(conversation) = new.claims()
+            && !self.queue.knows_owner(conversation)
+        {
+            self.queue.visit_owner(conversation, self.owners.get(&conversation).copied());
+        }
+    }
+
     /// Ends a group: hands out work, commits, and returns what takers are told.
     pub(crate) fn end(&mut self) -> Vec<Event> {
         self.decide(&[], None, Queue::dispatch);
@@ -137,6 +159,10 @@ impl World {
         live.sort_by_key(|record| record.content.posted);
         self.queue = Queue::restore(self.rules.clone(), self.ids.clone(), last, live, self.moment());
         self.queue.restore_pauses(self.paused.clone());
+        self.queue.restore_blocks(self.blocks.values().cloned());
+        if let (Some(first), Some(last)) = (self.acts.keys().next(), self.acts.keys().next_back()) {
+            self.queue.restore_acts(*first, *last);
+        }
     }
 
     pub(crate) fn post(&mut self, new: NewMessage) -> Record {
@@ -150,6 +176,8 @@ impl World {
     ) -> Result<Posted, Rejection> {
         self.begin(0);
         let (ids, key) = (Vec::from_iter(new.reply_to), request.as_ref().map(|request| request.key));
+        self.visit_owner(&new);
+        self.visit(&[], request.as_ref().and_then(|request| request.before));
         let posted = self.decide(&ids, key, |queue, at| queue.post(new, request, at));
         assert_eq!(self.end(), [], "nobody takes work in this test");
         posted
@@ -160,7 +188,7 @@ impl World {
     }
 
     pub(crate) fn complete(&mut self, lease: &LeaseRef, reply: Option<&str>) -> Result<Completed, Rejection> {
-        let reply = reply.map(|text| Reply { text: text.to_owned(), eq_score: 0 });
+        let reply = reply.map(|text| Reply { text: text.to_owned(), eq_score: 0, origin: None });
         self.run(&[lease.id], |queue, at| queue.complete(lease, reply, at))
     }
 
@@ -173,7 +201,7 @@ impl World {
     }
 
     pub(crate) fn release(&mut self, lease: &LeaseRef) -> Result<Record, Rejection> {
-        self.run(&[lease.id], |queue, _| queue.release(lease))
+        self.run(&[lease.id], |queue, at| queue.release(lease, at.now))
     }
 
     /// Lets a taker join, and returns its name and what takers are told then.
@@ -224,6 +252,19 @@ impl World {
                 None => self.paused.remove(&entity),
             };
         }
+        self.owners.extend(self.queue.take_owners());
+        for BlockRow { who, block } in self.queue.take_blocks() {
+            match block {
+                Some(block) => self.blocks.insert(who, block),
+                None => self.blocks.remove(&who),
+            };
+        }
+        let acts = self.queue.take_acts();
+        self.acts.extend(acts.written.iter().cloned().map(|act| (act.number, act)));
+        self.acts.retain(|number, _| !acts.dropped.contains(number));
+        if !acts.is_empty() {
+            self.act_rows = acts;
+        }
         for change in self.queue.take_changes() {
             self.store.insert(change.record.content.id, change.record.clone());
             if let Some(request) = &change.request {
@@ -234,12 +275,12 @@ impl World {
     }
 }
 
-/// 128 bits: the first 48 count, the last 64 say [`BACKOFF_MS`].
+/// 128 bits: the first 48 count, the last 64 say [`SPREAD_MS`].
 fn random(drawn: &mut u64) -> [u8; 16] {
     *drawn += 1;
     let mut bits = [0; 16];
     bits[..8].copy_from_slice(&(*drawn << 16).to_be_bytes());
-    bits[8..].copy_from_slice(&BACKOFF_MS.to_be_bytes());
+    bits[8..].copy_from_slice(&SPREAD_MS.to_be_bytes());
     bits
 }
 
@@ -265,7 +306,23 @@ pub(crate) fn question(human: &str, entity: &str) -> NewMessage {
 
 /// The sender of this number, at an address of their own.
 pub(crate) fn sender(author: u8) -> Sender {
-    Sender { author: SenderKey([author; 16]), address: SenderKey([author; 16]) }
+    sender_at(author, author)
+}
+
+/// The sender of this number, at the address of another.
+pub(crate) fn sender_at(author: u8, address: u8) -> Sender {
+    Sender { author: SenderKey([author; 16]), address: SenderKey([address; 16]) }
+}
+
+/// What an operator does, on nothing yet.
+pub(crate) fn deed(kind: ActKind) -> Deed {
+    Deed {
+        by: Actor { token_id: "t1".to_owned(), name: "Olga".to_owned() },
+        kind,
+        on: Target::Message(Uuid::nil()),
+        detail: String::new(),
+        reason: "spam".to_owned(),
+    }
 }
 
 /// A platform post.
@@ -283,24 +340,36 @@ pub(crate) fn remark(human: &str) -> NewMessage {
         human: None,
         session_id: None,
         sender: None,
+        origin: None,
         claimant: None,
     }
 }
 
-/// A claim by a worker for leases of 30 s.
+/// A claim by a worker that asks for no length of its leases: 10 s at first, then 30 s.
 pub(crate) fn by(worker: &str) -> ClaimBy {
-    ClaimBy { worker_id: worker.to_owned(), session_id: None, lease_ms: 30_000 }
+    ClaimBy::new(worker.to_owned(), None, None)
+}
+
+/// The name of a worker of the model.
+pub(crate) fn worker_name(worker: u8) -> String {
+    if worker == 8 { "operator".to_owned() } else { format!("w{worker}") }
 }
 
 /// A stream of a worker's session, for all entities.
 pub(crate) fn stream(session: &str, max_in_flight: usize) -> Taker {
-    let by = ClaimBy { session_id: Some(session.to_owned()), ..by("streamer") };
-    Taker { by, entities: Vec::new(), max_in_flight, until: None }
+    let by = ClaimBy { session: Some(OwnName::of_nobody(session.to_owned())), ..by("streamer") };
+    Taker { by, entities: Vec::new(), max_in_flight, until: None, holds_back: None }
 }
 
 /// The claim that a token names.
 pub(crate) fn held(id: Uuid, token: Token) -> LeaseRef {
-    LeaseRef { id, token: Some(token), worker_id: String::new() }
+    LeaseRef { id, proof: Proof::Lease(token) }
+}
+
+/// The claim that a worker names by itself, under a token of a role.
+pub(crate) fn by_name(id: Uuid, token_id: Option<&str>, worker: &str) -> LeaseRef {
+    let worker = OwnName { token_id: token_id.map(Into::into), name: worker.to_owned() };
+    LeaseRef { id, proof: Proof::Worker(worker) }
 }
 
 /// The claim that somebody got.
@@ -317,7 +386,7 @@ pub(crate) fn failure(error: &str) -> Failure {
 pub(crate) fn handed_out(events: Vec<Event>) -> Vec<(TakerId, Leased)> {
     let work = |event| match event {
         Event::Work(taker, leased) => Some((taker, *leased)),
-        Event::Cancelled(..) | Event::Nothing(_) => None,
+        Event::Cancelled(..) | Event::Nothing(_) | Event::Refused(..) => None,
     };
     events.into_iter().filter_map(work).collect()
 }

@@ -1,10 +1,11 @@
 //! Checking a post.
 
 use prost::Message as _;
+use repartee_process::names::DEFAULT_COLOR;
 use repartee_proto::v1;
 use sha2::{Digest, Sha256};
 
-use super::uuid;
+use super::{traces, uuid};
 use crate::{
     domain::{Address, Author, Checks, Claimant, Limits, NewMessage, Rejection, Request, RequestKey, Sender},
     writer::Post,
@@ -12,19 +13,19 @@ use crate::{
 
 /// Priority of work whose sender gave none.
 const PRIORITY: u32 = 5;
-/// Color of a bot whose sender gave none.
-const AI_COLOR: &str = "default";
 /// Longest idempotency key, in characters.
 const KEY_CHARS: u32 = 255;
 
 /// A message to be posted, with its idempotency key. `sender` is who stands behind the caller; none if the caller has no
-/// share. `scope` is to whom the key belongs: the same key of somebody else is another one.
+/// share. `scope` is to whom the key belongs, and `before` to whom it did before its visitor had a secret: the same key of
+/// somebody else is another one.
 /// `claimant` is who asks for its conversation.
 pub(in crate::grpc) fn post(
     limits: &Limits,
     request: v1::PostMessageRequest,
     sender: Option<Sender>,
     scope: &[u8],
+    before: Option<&[u8]>,
     claimant: Option<Claimant>,
 ) -> Result<Post, Rejection> {
     let v1::PostMessageRequest { message, idempotency_key } = request;
@@ -35,20 +36,19 @@ pub(in crate::grpc) fn post(
     if let Some(key) = &idempotency_key {
         checks.chars("idempotency_key", key, 1, KEY_CHARS);
     }
-    let author = match message.message_type() {
-        v1::MessageType::Human => Author::Human,
-        v1::MessageType::Ai => Author::Ai,
-        v1::MessageType::Unspecified => {
-            checks.refuse("message.message_type", "must be HUMAN or AI");
+    let author = match v1::MessageType::try_from(message.message_type) {
+        Ok(v1::MessageType::Human | v1::MessageType::Unspecified) => Author::Human,
+        Ok(v1::MessageType::Ai) => Author::Ai,
+        Err(_) => {
+            let why = format!("must be HUMAN (1) or AI (2), is {}", message.message_type);
+            checks.refuse("message.message_type", why);
             Author::Human
         }
     };
     checks.domain("message.domain", &mut message.domain);
     checks.text("message.text", &message.text);
     checks.name("message.username", &mut message.username);
-    checks.color("message.color", &mut message.color);
-    let priority = message.bot.as_ref().and_then(|bot| bot.priority).unwrap_or(PRIORITY);
-    checks.range("message.bot.priority", i64::from(priority), 0, 99);
+    checks.color("message.color", &message.color);
     let reply_to = message.reply_to.as_deref().and_then(|id| uuid(&mut checks, "message.reply_to", id));
     human(&mut checks, author, &mut message);
     bot(&mut checks, author, message.bot.as_mut());
@@ -56,10 +56,15 @@ pub(in crate::grpc) fn post(
         checks.name("message.session_id", session_id);
     }
     checks.done()?;
-    // Of the names in their form: the same message in another spelling is the same message.
-    let request = idempotency_key.map(|key| Request {
-        key: RequestKey(digest(&[scope, &[0], key.as_bytes()].concat())),
-        fingerprint: digest(&message.encode_to_vec()),
+    message.set_message_type(match author {
+        Author::Human => v1::MessageType::Human,
+        Author::Ai => v1::MessageType::Ai,
+    });
+    message.reply_to = reply_to.map(|id| id.to_string());
+    // Of what is stored: the same message with its names in another spelling, or with a default written out, is the same.
+    let request = idempotency_key.map(|key| {
+        let of = |scope: &[u8]| RequestKey(digest(&[scope, &[0], key.as_bytes()].concat()));
+        Request { key: of(scope), fingerprint: digest(&message.encode_to_vec()), before: before.map(of) }
     });
     let new = NewMessage {
         domain: message.domain,
@@ -69,11 +74,12 @@ pub(in crate::grpc) fn post(
         author,
         reply_to,
         eq_score: message.eq_score,
+        priority: message.bot.as_ref().and_then(|bot| bot.priority).unwrap_or(PRIORITY),
         address: message.bot.map(address),
-        priority,
         human: message.human_username.zip(message.human_color),
         session_id: message.session_id,
         sender,
+        origin: traces::origin(),
         claimant,
     };
     Ok((new, request))
@@ -102,19 +108,20 @@ fn human(checks: &mut Checks<'_>, author: Author, message: &mut v1::NewMessage) 
     }
 }
 
-/// The bot that is asked.
+/// The bot that is asked, with what its sender left out.
 fn bot(checks: &mut Checks<'_>, author: Author, bot: Option<&mut v1::BotAddress>) {
     let Some(bot) = bot else { return };
     if author == Author::Ai {
         checks.refuse("message.bot", "must be absent on a message by an AI");
     }
     checks.name("message.bot.entity", &mut bot.entity);
-    if let Some(ai_username) = &mut bot.ai_username {
-        checks.name("message.bot.ai_username", ai_username);
+    match &mut bot.ai_username {
+        Some(ai_username) => checks.name("message.bot.ai_username", ai_username),
+        None => bot.ai_username = Some(bot.entity.clone()),
     }
-    if let Some(ai_color) = &mut bot.ai_color {
-        checks.color("message.bot.ai_color", ai_color);
-    }
+    checks.color("message.bot.ai_color", bot.ai_color.get_or_insert_with(|| DEFAULT_COLOR.to_owned()));
+    let priority = *bot.priority.get_or_insert(PRIORITY);
+    checks.range("message.bot.priority", i64::from(priority), 0, 99);
     if let Some(session_id) = &mut bot.session_id {
         checks.name("message.bot.session_id", session_id);
     }
@@ -122,8 +129,8 @@ fn bot(checks: &mut Checks<'_>, author: Author, bot: Option<&mut v1::BotAddress>
 
 fn address(bot: v1::BotAddress) -> Address {
     Address {
-        ai_username: bot.ai_username.unwrap_or_else(|| bot.entity.clone()),
-        ai_color: bot.ai_color.unwrap_or_else(|| AI_COLOR.to_owned()),
+        ai_username: bot.ai_username.unwrap_or_default(),
+        ai_color: bot.ai_color.unwrap_or_default(),
         entity: bot.entity,
         session_id: bot.session_id,
         not_before: bot.not_before,

@@ -9,6 +9,8 @@ use tonic::Code;
 
 use super::*;
 
+const OWN: &str = "/repartee.v1.QueueService/";
+
 /// Peers of the connection: on this machine, and elsewhere.
 const HERE: &str = "127.0.0.1";
 const ELSEWHERE: &str = "203.0.113.7";
@@ -159,7 +161,10 @@ fn where_a_call_comes_from_gives_no_right_and_takes_none() {
                 code(judge.judge(&format!("{OWN}GetStats"), &peer, &headers))
             };
             assert_eq!(stats(Sent::Nothing), Code::Unauthenticated, "{peer} {name}");
-            assert_eq!(stats(Sent::Operator), Code::Ok, "{peer} {name}");
+            // Who asks for a client has to be a gateway.
+            let is_for_client = name == access::CLIENT;
+            let operator = if is_for_client { Code::PermissionDenied } else { Code::Ok };
+            assert_eq!(stats(Sent::Operator), operator, "{peer} {name}");
         }
     }
 }
@@ -174,8 +179,23 @@ fn only_a_gateway_is_believed_about_its_client() {
     let address = |text: &str| text.parse::<IpAddr>().ok();
     assert_eq!(client(Sent::Gateway, Some(ELSEWHERE)), address(ELSEWHERE));
     assert_eq!(client(Sent::Gateway, Some("unknown")), None);
-    assert_eq!(client(Sent::Operator, Some(ELSEWHERE)), address(HERE));
     assert_eq!(client(Sent::Nothing, Some(ELSEWHERE)), address(HERE));
+}
+
+#[test]
+fn a_gateway_with_a_token_of_another_role_asks_for_nobody() {
+    use tonic_types::StatusExt as _;
+
+    let judge = Judge::on(true);
+    let wrong = Some(format!("Bearer rpt_000000000000_{}", "0".repeat(64)));
+    for own in [judge.bearer(Sent::Worker), judge.bearer(Sent::Operator), wrong] {
+        for (method, _) in access::CALLS {
+            let headers = [("authorization", own.clone()), (access::CLIENT, Some(ELSEWHERE.to_owned()))];
+            let refusal = judge.judge(&format!("{OWN}{method}"), HERE, &headers).unwrap_err();
+            assert_eq!(refusal.code(), Code::PermissionDenied, "{method}");
+            assert_eq!(refusal.get_details_error_info().unwrap().reason, "GATEWAY_REFUSED", "{method}");
+        }
+    }
 }
 
 #[test]
@@ -208,9 +228,21 @@ fn health_is_told_to_everybody_and_the_rest_to_whoever_may_call() {
         assert_eq!(asked(&open, HEALTH_CHECK, sent), Code::Ok);
         assert_eq!(asked(&loopback, reflection, sent), Code::Ok);
     }
-    for path in [reflection, "/grpc.health.v1.Health/Watch", "/repartee.v1.QueueService/NoSuchCall"] {
+    for path in [reflection, "/grpc.health.v1.Health/Watch"] {
         assert_eq!(asked(&open, path, Sent::Nothing), Code::Unauthenticated, "{path}");
         assert_eq!(asked(&open, path, Sent::Worker), Code::Ok, "{path}");
+    }
+}
+
+#[test]
+fn a_call_without_a_line_in_the_table_is_not_there_for_anybody() {
+    let (loopback, open) = (Judge::on(true), Judge::on(false));
+    for path in ["/repartee.v1.QueueService/NoSuchCall", "/repartee.v2.QueueService/PostMessage", "/", "/x"] {
+        for sent in ALL {
+            let headers = [("authorization", loopback.bearer(sent))];
+            assert_eq!(code(loopback.judge(path, HERE, &headers)), Code::Unimplemented, "{path} by {sent:?}");
+        }
+        assert_eq!(code(open.judge(path, HERE, &[])), Code::Unauthenticated, "{path}");
     }
 }
 

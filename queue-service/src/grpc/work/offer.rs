@@ -13,7 +13,7 @@ use repartee_proto::v1::{self, stream_pending_response::Event};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{Over, WorkStream, answer, status};
+use super::{Over, WorkStream, answer, status, traces};
 use crate::{
     domain::{Millis, Record, Status},
     reads::{Listed, Lost},
@@ -26,8 +26,10 @@ const PAGE: usize = 256;
 /// What a stream has offered, and what it will offer when its wait for a retry is over.
 #[derive(Default)]
 struct Offers {
-    /// Offered and neither taken nor ended since.
+    /// Offered, and not ended since.
     open: HashSet<Uuid>,
+    /// Pending, and held back by a pause of their entity.
+    held_back: HashSet<Uuid>,
     /// Pending, not before a time.
     delayed: BTreeSet<(Millis, Uuid)>,
     /// The time of each of them.
@@ -64,8 +66,8 @@ impl WorkStream {
     async fn serve_offers(&mut self) -> Result<(), Over> {
         self.hello().await?;
         let draining = self.grpc.streams.draining.clone();
-        let (rights, caller) = (Arc::clone(&self.grpc.rights), self.caller.clone());
-        let mut refused = pin!(rights.until_refused(&caller));
+        let standing = self.standing.clone();
+        let mut lost = pin!(standing.lost());
         let mut tail = self.grpc.reads.views.subscribe();
         let mut pauses = self.grpc.reads.views.pause_changes();
         // The position comes first: what is pending now and changes meanwhile is seen again in the feed.
@@ -76,7 +78,9 @@ impl WorkStream {
         }
         loop {
             tail.borrow_and_update();
-            while self.catch_up(&mut seq, &mut offers).await? {}
+            while self.catch_up(&mut seq, &mut offers).await? {
+                self.outlet.check()?;
+            }
             tokio::select! {
                 changed = tail.changed() => if changed.is_err() { return Err(self.go_away()) },
                 changed = pauses.changed() => {
@@ -87,7 +91,7 @@ impl WorkStream {
                 () = sleep_until(self.next_heartbeat) => self.heartbeat().await?,
                 () = sleep_until(self.end) => return Err(self.go_away()),
                 () = draining.cancelled() => return Err(self.go_away()),
-                () = &mut refused => return Err(self.refuse(status::token_refused())),
+                () = &mut lost => return Err(self.refuse(status::token_refused())),
                 () = self.outlet.closed() => return Err(Over),
             }
         }
@@ -118,34 +122,48 @@ impl WorkStream {
         }
         let id = record.content.id;
         offers.forget_delay(id);
+        offers.held_back.remove(&id);
         match work.status {
+            // What was changed since is shown as it is now: a late reader is given no text that was hidden meanwhile.
+            _ if is_gone(record) => self.take_back(id, offers).await,
             Status::Pending => match work.not_before.filter(|due| *due > self.grpc.clock.read().now) {
                 Some(due) => {
                     offers.delay(id, due);
                     Ok(())
                 }
-                None if self.grpc.reads.views.is_paused(&address.entity) => Ok(()),
+                None if self.grpc.reads.views.is_paused(&address.entity) => {
+                    offers.held_back.insert(id);
+                    Ok(())
+                }
                 None => self.offer_one(record, offers).await,
             },
             Status::Processing => Ok(()),
-            Status::Complete | Status::Failed if offers.open.remove(&id) => {
-                self.send(Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })).await
-            }
-            Status::Complete | Status::Failed => Ok(()),
+            Status::Complete | Status::Failed => self.take_back(id, offers).await,
         }
+    }
+
+    async fn take_back(&mut self, id: Uuid, offers: &mut Offers) -> Result<(), Over> {
+        if !offers.open.remove(&id) {
+            return Ok(());
+        }
+        self.send(Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })).await
     }
 
     async fn offer_one(&mut self, record: &Record, offers: &mut Offers) -> Result<(), Over> {
         offers.open.insert(record.content.id);
-        let work =
-            v1::Work { message: Some(answer::message_for_worker(record)), lease: None, context: Vec::new() };
+        let (traceparent, tracestate) = traces::told(traces::trace_of(record));
+        let message = Some(answer::message_for_worker(record));
+        let work = v1::Work { message, lease: None, context: Vec::new(), traceparent, tracestate };
         self.send(Event::Work(work)).await
     }
 
     /// After a pause began or ended: offers what was held back.
     async fn offer_resumed(&mut self, offers: &mut Offers) -> Result<(), Over> {
-        for record in self.grpc.reads.views.pending(&[], usize::MAX, self.grpc.clock.read().now) {
-            if !offers.open.contains(&record.content.id) {
+        if offers.held_back.is_empty() {
+            return Ok(());
+        }
+        for record in self.grpc.reads.views.pending(&self.entities, usize::MAX, self.grpc.clock.read().now) {
+            if offers.held_back.contains(&record.content.id) {
                 self.note(&record, offers).await?;
             }
         }
@@ -157,7 +175,12 @@ impl WorkStream {
         while let Some(id) = offers.take_due(now) {
             let Some(record) = self.grpc.reads.shown(id) else { continue };
             let entity = record.content.address.as_ref().map_or("", |address| &address.entity);
-            if is_pending(&record) && !self.grpc.reads.views.is_paused(entity) {
+            if !is_pending(&record) {
+                continue;
+            }
+            if self.grpc.reads.views.is_paused(entity) {
+                offers.held_back.insert(id);
+            } else {
                 self.offer_one(&record, offers).await?;
             }
         }
@@ -165,8 +188,13 @@ impl WorkStream {
     }
 }
 
+/// True of what nobody is to answer, whatever its work was like before.
+fn is_gone(record: &Record) -> bool {
+    record.state.hidden || record.state.deleted
+}
+
 fn is_pending(record: &Arc<Record>) -> bool {
-    record.state.work.as_ref().is_some_and(|work| work.status == Status::Pending)
+    !is_gone(record) && record.state.work.as_ref().is_some_and(|work| work.status == Status::Pending)
 }
 
 /// When the next offer is due; far away where none waits.

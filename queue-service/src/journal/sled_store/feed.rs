@@ -7,7 +7,7 @@ use std::{
 
 use sled::IVec;
 
-use super::{SledStore, read::all};
+use super::{SledStore, kept::KeptPosts, read::all};
 use crate::{
     domain::{Change, Millis, Record},
     journal::{
@@ -69,7 +69,39 @@ impl SledStore {
     }
 
     /// Messages with a time stamp after `after`, of one domain or of all, until there are at least `limit`.
+    ///
+    /// First come those that are kept though the commits that posted them were swept. The beginning of the log may move
+    /// meanwhile: it is looked at once the commits were read, and what stands in both is taken once.
     pub fn posts_after(
+        &self,
+        after: Millis,
+        domain: Option<&str>,
+        limit: usize,
+        tally: &Tally,
+    ) -> Result<Posts, JournalError> {
+        let begins = self.begins();
+        if after < begins.stamp {
+            let KeptPosts { records, more } = self.kept_after(after, begins.seq, domain, limit, tally)?;
+            if more {
+                return Ok(Posts { records, more });
+            }
+        }
+        let posts = self.committed_after(after, domain, limit, tally)?;
+        let begins = self.begins();
+        if after >= begins.stamp {
+            return Ok(posts);
+        }
+        let KeptPosts { records, more } = self.kept_after(after, begins.seq, domain, limit, tally)?;
+        let last = records.last().filter(|_| more).map_or(u64::MAX, |record| record.content.posted);
+        let later = posts.records.into_iter().filter(|record| record.content.posted <= last);
+        let mut merged = Posts { records: merged(records, later), more: more || posts.more };
+        // The commits have enough by themselves; what comes before them fills a page too.
+        merged.more |= cut_behind(&mut merged.records, limit);
+        Ok(merged)
+    }
+
+    /// The same of the commits that are kept.
+    fn committed_after(
         &self,
         after: Millis,
         domain: Option<&str>,
@@ -118,10 +150,21 @@ impl SledStore {
             commits.push(posts);
         }
         found.records = commits.into_iter().rev().flatten().collect();
+        if found.more {
+            return Ok(found);
+        }
+        // Looked at last: what was swept while the commits were read is found among what is kept.
+        let before = before.min(self.begins().seq.saturating_add(1));
+        let missing = if bytes > PAGE_BYTES { 0 } else { limit.saturating_sub(count) };
+        let KeptPosts { mut records, more } = self.kept_before(before, domain, missing, tally)?;
+        records.reverse();
+        found.records = merged(records, found.records.into_iter());
+        found.more = more;
         Ok(found)
     }
 
-    /// The newest commits, the newest first, for filling the cache: gives each to `take` until it says no.
+    /// The newest commits, the newest first, for filling the cache: gives each to `take` until it says no. States are as they
+    /// were, for a message that is hidden now may be shown again while they are cached.
     pub fn newest_commits(
         &self,
         tally: &Tally,
@@ -131,7 +174,7 @@ impl SledStore {
         for commit in self.commits(0, None, tally).rev() {
             let mut changes = Vec::new();
             for change in &commit?.changes {
-                changes.extend(said.now(change)?.map(|message| change.to_change(message)).transpose()?);
+                changes.extend(said.now(change)?.map(|message| change.as_it_was(message)).transpose()?);
             }
             if !take(changes) {
                 break;
@@ -232,6 +275,24 @@ impl SledStore {
             })
             .collect()
     }
+}
+
+/// Some messages before others, in the order of their posts, each once.
+fn merged(mut before: Vec<Record>, later: impl Iterator<Item = Record>) -> Vec<Record> {
+    before.extend(later);
+    before.sort_by_key(|record| record.content.posted);
+    before.dedup_by_key(|record| record.content.posted);
+    before
+}
+
+/// Takes away what is behind so many messages and the end of a time stamp. Says whether there was something.
+fn cut_behind(records: &mut Vec<Record>, enough: usize) -> bool {
+    let stamp = |at: usize| records[at].content.timestamp;
+    let end = (enough.max(1)..records.len()).find(|at| stamp(*at) != stamp(at - 1));
+    if let Some(end) = end {
+        records.truncate(end);
+    }
+    end.is_some()
 }
 
 fn text_bytes(posts: &[Record]) -> usize {

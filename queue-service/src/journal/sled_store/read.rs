@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::SledStore;
 use crate::{
-    domain::{ConversationId, Millis, Owner, Record, RequestKey, Requested, Status},
+    domain::{Act, Block, ConversationId, Millis, Owner, Record, RequestKey, Requested, Status},
     journal::{
         FormatError, JournalError, LastCommit, Tally,
+        data_size::of_row,
         keys::{Key, last_number},
         stored::{
-            StoredCommit, StoredMark, StoredMessage, StoredOwner, StoredPause, StoredRequest, StoredRun,
-            StoredState, decode,
+            StoredAct, StoredBlock, StoredCommit, StoredMark, StoredMessage, StoredOwner, StoredPause,
+            StoredRequest, StoredRun, StoredState, decode,
         },
     },
 };
@@ -58,6 +59,25 @@ impl SledStore {
             Ok((entity, since))
         };
         self.range(all(b'p'), tally).map(pause).collect()
+    }
+
+    /// The log of operators' acts, oldest first.
+    pub fn acts(&self, tally: &Tally) -> Result<Vec<Act>, JournalError> {
+        let act = |row: Result<(IVec, IVec), JournalError>| {
+            let (key, value) = row?;
+            let number = last_number(&key).ok_or(FormatError::Field("number"))?;
+            Ok(decode::<StoredAct>(&value)?.into_act(number)?)
+        };
+        self.range(all(b'a'), tally).map(act).collect()
+    }
+
+    /// Who is blocked.
+    pub fn blocks(&self, tally: &Tally) -> Result<Vec<Block>, JournalError> {
+        let block = |row: Result<(IVec, IVec), JournalError>| {
+            let (key, value) = row?;
+            Ok(decode::<StoredBlock>(&value)?.into_block(&key)?)
+        };
+        self.range(all(b'x'), tally).map(block).collect()
     }
 
     /// Up to `limit` requests in the order of their keys, after `from`: to find those that are over.
@@ -169,6 +189,21 @@ impl SledStore {
         Ok(failed)
     }
 
+    /// Hidden messages, those that were posted last first, posted before `before`.
+    pub fn hidden(&self, before: u64, limit: usize, tally: &Tally) -> Result<Vec<Record>, JournalError> {
+        let range = (all(b'h').0, Bound::Excluded(Key::Hidden(before).to_bytes()));
+        let mut hidden = Vec::new();
+        for row in self.range(range, tally).rev() {
+            if hidden.len() == limit {
+                break;
+            }
+            let posted = last_number(&row?.0).ok_or(FormatError::Field("posted"))?;
+            // It may be swept or shown between this look and the one before.
+            hidden.extend(self.message(posted, tally)?.filter(|record| record.state.hidden));
+        }
+        Ok(hidden)
+    }
+
     /// Reads all messages, and counts them.
     pub fn count_messages(&self, tally: &Tally) -> Result<u64, JournalError> {
         let mut count = 0;
@@ -210,13 +245,25 @@ impl SledStore {
     /// The message that was posted under a number; two reads where it is work. A live message's state is as it was
     /// posted: the queue and the views know better.
     pub fn message(&self, posted: u64, tally: &Tally) -> Result<Option<Record>, JournalError> {
-        let Some(mut record) = self.said(posted, tally)? else { return Ok(None) };
+        Ok(self.message_and_size(posted, tally)?.map(|(record, _)| record))
+    }
+
+    /// The same with the bytes of its rows that are counted.
+    pub(in crate::journal) fn message_and_size(
+        &self,
+        posted: u64,
+        tally: &Tally,
+    ) -> Result<Option<(Record, u64)>, JournalError> {
+        let Some(row) = self.get(Key::Message(posted), tally)? else { return Ok(None) };
+        let mut record = decode::<StoredMessage>(&row)?.into_record(posted)?;
+        let mut bytes = of_row(Key::Message(posted), row.len());
         if record.state.work.is_some()
             && let Some(row) = self.get(Key::Finished(posted), tally)?
         {
             record.state = decode::<StoredState>(&row)?.into_state()?;
+            bytes += of_row(Key::Finished(posted), row.len());
         }
-        Ok(Some(record))
+        Ok(Some((record, bytes)))
     }
 
     /// The same without a look at where its work stands.

@@ -1,21 +1,27 @@
 //! From what the rules know to what is stored, and back.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
+use repartee_process::telemetry::TraceContext;
 use uuid::Uuid;
 
 use super::{
-    FormatError, StoredAddress, StoredChange, StoredClaim, StoredCommit, StoredMessage, StoredOwner,
-    StoredPause, StoredRequest, StoredSender, StoredState, StoredWork,
+    FormatError, StoredAddress, StoredAttempt, StoredChange, StoredClaim, StoredCommit, StoredMessage,
+    StoredOwner, StoredPause, StoredRequest, StoredSender, StoredState, StoredWork, StoredWorker,
 };
 use crate::domain::{
-    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Owner, Pause, Record,
-    RequestKey, Requested, Sender, SenderKey, State, Status, Token, Work,
+    Address, Attempt, AttemptEnd, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Origin,
+    OwnName, Owner, Pause, Record, RequestKey, Requested, Sender, SenderKey, State, Status, Token, Work,
 };
 
 impl StoredMessage {
     pub(in crate::journal) fn of(record: &Record) -> Self {
         let content = &record.content;
+        let (request_id, trace) = match content.origin.as_deref() {
+            Some(Origin::Request(id)) => (Some(id.to_string()), None),
+            Some(Origin::Trace(trace)) => (None, Some(trace.to_bytes())),
+            None => (None, None),
+        };
         Self {
             id: content.id.as_bytes().to_vec(),
             timestamp: content.timestamp,
@@ -36,6 +42,8 @@ impl StoredMessage {
             state: StoredState::of(&record.state),
             conversation: content.conversation.map(|conversation| conversation.0.to_vec()),
             sender: content.sender.as_ref().map(StoredSender::of),
+            request_id,
+            trace,
         }
     }
 
@@ -62,9 +70,16 @@ impl StoredMessage {
                 })
             }),
             sender: self.sender.map(StoredSender::into_sender).transpose()?,
+            origin: origin(self.request_id, self.trace.as_deref()),
         };
         Ok(Record { content: Arc::new(content), state: self.state.into_state()? })
     }
+}
+
+/// No rule asks for it, so a trace of a form that is not known is none, and no reason to refuse the message.
+fn origin(request_id: Option<String>, trace: Option<&[u8]>) -> Option<Box<Origin>> {
+    let trace = trace.and_then(TraceContext::from_bytes).map(Origin::Trace);
+    trace.or_else(|| request_id.map(|id| Origin::Request(id.into_boxed_str()))).map(Box::new)
 }
 
 impl StoredSender {
@@ -88,6 +103,7 @@ impl StoredState {
             deleted: state.deleted,
             work: state.work.as_deref().map(StoredWork::of),
             edits: state.edits,
+            hidden: state.hidden,
         }
     }
 
@@ -98,6 +114,7 @@ impl StoredState {
             deleted: self.deleted,
             work: self.work.map(|work| work.into_work().map(Box::new)).transpose()?,
             edits: self.edits,
+            hidden: self.hidden,
         })
     }
 }
@@ -115,21 +132,37 @@ impl StoredWork {
             claims: work.claims,
             failures: work.failures,
             expiries: work.expiries,
+            lost_by: work.lost_by.iter().map(|worker| worker.name.clone()).collect(),
+            lost_by_tokens: work
+                .lost_by
+                .iter()
+                .map(|worker| worker.token_id.as_deref().unwrap_or_default().to_owned())
+                .collect(),
+            released_by: work.released_by.as_ref().map(|worker| StoredWorker {
+                name: worker.name.clone(),
+                token_id: worker.token_id.as_deref().map(str::to_owned),
+            }),
+            lost_at: work.lost_at,
             cancelled: work.cancelled,
             errors: work.errors.clone(),
             not_before: work.not_before,
             claim: work.claim.as_ref().map(|claim| StoredClaim {
                 token: claim.token.0.to_vec(),
-                worker_id: claim.worker_id.clone(),
-                session_id: claim.session_id.clone(),
+                worker_id: claim.worker.name.clone(),
+                session_id: claim.session.as_ref().map(|session| session.name.clone()),
+                token_id: claim.worker.token_id.as_deref().map(str::to_owned),
                 at: claim.at,
                 lease_ms: claim.lease_ms,
+                first_ms: Some(claim.first_ms),
             }),
             completed_at: work.completed_at,
             reply: work.reply.map(|id| id.as_bytes().to_vec()),
             base: work.base,
             uncounted: work.uncounted,
+            outages: work.outages,
             expires_at: work.expires_at,
+            past_attempts: work.past_attempts.iter().map(StoredAttempt::of).collect(),
+            errors_forgotten: work.errors_forgotten,
         }
     }
 
@@ -146,10 +179,22 @@ impl StoredWork {
             base: self.base,
             claims: self.claims,
             uncounted: self.uncounted,
+            outages: self.outages,
             failures: self.failures,
             expiries: self.expiries,
+            lost_by: lost_by(self.lost_by, self.lost_by_tokens),
+            released_by: self
+                .released_by
+                .map(|StoredWorker { name, token_id }| OwnName { token_id: token_id.map(Arc::from), name }),
+            lost_at: self.lost_at,
             cancelled: self.cancelled,
             errors: self.errors,
+            errors_forgotten: self.errors_forgotten,
+            past_attempts: self
+                .past_attempts
+                .into_iter()
+                .map(StoredAttempt::into_attempt)
+                .collect::<Result<_, _>>()?,
             not_before: self.not_before,
             expires_at: self.expires_at,
             claim: self.claim.map(StoredClaim::into_claim).transpose()?,
@@ -159,13 +204,61 @@ impl StoredWork {
     }
 }
 
+impl StoredAttempt {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            worker: attempt.worker.clone(),
+            began: attempt.began,
+            took: attempt.ended.wrapping_sub(attempt.began),
+            end: match attempt.end {
+                AttemptEnd::Completed => 0,
+                AttemptEnd::Failed => 1,
+                AttemptEnd::LeaseLost => 2,
+                AttemptEnd::Released => 3,
+                AttemptEnd::HeldBack => 4,
+                AttemptEnd::Undelivered => 5,
+                AttemptEnd::CalledOff => 6,
+            },
+            error: attempt.error,
+        }
+    }
+
+    fn into_attempt(self) -> Result<Attempt, FormatError> {
+        Ok(Attempt {
+            worker: self.worker,
+            began: self.began,
+            ended: self.began.wrapping_add(self.took),
+            end: match self.end {
+                0 => AttemptEnd::Completed,
+                1 => AttemptEnd::Failed,
+                2 => AttemptEnd::LeaseLost,
+                3 => AttemptEnd::Released,
+                4 => AttemptEnd::HeldBack,
+                5 => AttemptEnd::Undelivered,
+                6 => AttemptEnd::CalledOff,
+                _ => return Err(FormatError::Field("end")),
+            },
+            error: self.error,
+        })
+    }
+}
+
+/// Who lost a message. The names of rows that hold no tokens were chosen under none, as far as is known.
+fn lost_by(names: Vec<String>, tokens: Vec<String>) -> Vec<OwnName> {
+    let tokens = tokens.into_iter().map(|id| (!id.is_empty()).then(|| Arc::from(id)));
+    let tokens = tokens.chain(iter::repeat(None));
+    names.into_iter().zip(tokens).map(|(name, token_id)| OwnName { token_id, name }).collect()
+}
+
 impl StoredClaim {
     fn into_claim(self) -> Result<Claim, FormatError> {
+        let token_id = self.token_id.map(Arc::<str>::from);
         Ok(Claim {
             token: Token(bytes16(&self.token, "token")?),
-            worker_id: self.worker_id,
-            session_id: self.session_id,
+            session: self.session_id.map(|name| OwnName { token_id: token_id.clone(), name }),
+            worker: OwnName { token_id, name: self.worker_id },
             at: self.at,
+            first_ms: self.first_ms.unwrap_or_else(|| Claim::short_first_ms(self.lease_ms)),
             lease_ms: self.lease_ms,
         })
     }
@@ -174,7 +267,7 @@ impl StoredClaim {
 impl StoredCommit {
     pub(in crate::journal) fn of(stamp: i64, changes: &[Change]) -> Self {
         let room = Vec::with_capacity(changes.len());
-        let mut commit = Self { stamp, domains: Vec::new(), changes: room, later: 0, service_ahead: 0 };
+        let mut commit = Self { stamp, changes: room, ..Self::default() };
         for change in changes {
             let content = &change.record.content;
             let domain = match commit.domains.iter().position(|domain| *domain == content.domain) {
@@ -237,11 +330,16 @@ impl StoredChange {
 
     /// The change, its content taken from the message's row: where it was edited or deleted since, the later text.
     pub(in crate::journal) fn to_change(&self, message: &Record) -> Result<Change, FormatError> {
-        let mut state = self.state.clone().into_state()?;
-        if message.state.deleted {
-            state.deleted_since();
-        }
-        let record = Record { content: Arc::clone(&message.content), state };
+        let mut change = self.as_it_was(message)?;
+        change.record.state.seen_from(&message.state);
+        Ok(change)
+    }
+
+    /// The same with the state as it was then: for those who see to it themselves that what is gone or hidden by now is not
+    /// shown.
+    pub(in crate::journal) fn as_it_was(&self, message: &Record) -> Result<Change, FormatError> {
+        let record =
+            Record { content: Arc::clone(&message.content), state: self.state.clone().into_state()? };
         Ok(Change { kind: kind_of(self.kind)?, record, request: None })
     }
 }
@@ -300,6 +398,8 @@ fn kind_number(kind: ChangeKind) -> u32 {
         ChangeKind::Retried => 8,
         ChangeKind::Edited => 9,
         ChangeKind::Deleted => 10,
+        ChangeKind::Hidden => 11,
+        ChangeKind::Restored => 12,
     }
 }
 
@@ -316,11 +416,13 @@ fn kind_of(number: u32) -> Result<ChangeKind, FormatError> {
         8 => ChangeKind::Retried,
         9 => ChangeKind::Edited,
         10 => ChangeKind::Deleted,
+        11 => ChangeKind::Hidden,
+        12 => ChangeKind::Restored,
         _ => return Err(FormatError::Field("kind")),
     })
 }
 
-fn bytes16(bytes: &[u8], field: &'static str) -> Result<[u8; 16], FormatError> {
+pub(super) fn bytes16(bytes: &[u8], field: &'static str) -> Result<[u8; 16], FormatError> {
     bytes.try_into().map_err(|_| FormatError::Field(field))
 }
 

@@ -2,12 +2,16 @@
 
 use proptest::prelude::*;
 
-use super::samples::{KINDS, change, record, requested};
+use super::samples::{KINDS, act, block, change, record, requested};
 use crate::{
     domain::{Change, RequestKey},
     journal::{
         FormatError,
-        stored::{StoredCommit, StoredMessage, StoredMeta, StoredRequest, StoredState, decode, encode},
+        keys::Key,
+        stored::{
+            StoredAct, StoredBlock, StoredCommit, StoredMessage, StoredMeta, StoredRequest, StoredState,
+            decode, encode,
+        },
     },
 };
 
@@ -39,6 +43,18 @@ proptest! {
             // The message's row as it was at this change.
             prop_assert_eq!(&stored.to_change(&change.record).unwrap(), change);
         }
+    }
+
+    #[test]
+    fn a_block_survives_its_row_and_its_key(block in block()) {
+        let (key, value) = (Key::Block(block.who).to_bytes(), encode(&StoredBlock::of(&block)));
+        prop_assert_eq!(decode::<StoredBlock>(&value).unwrap().into_block(&key).unwrap(), block);
+    }
+
+    #[test]
+    fn an_act_survives_its_row(act in act()) {
+        let again = decode::<StoredAct>(&encode(&StoredAct::of(&act))).unwrap().into_act(act.number).unwrap();
+        prop_assert_eq!(again, act);
     }
 
     #[test]

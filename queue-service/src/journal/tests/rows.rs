@@ -4,10 +4,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Change, Editor, Failure, QueueRules, Request, RequestKey, Update,
-        tests::world::{World, failure, lease, question, remark},
+        ActKind, ActRows, At, Change, Editor, Failure, Queue, QueueRules, Request, RequestKey, Update,
+        tests::world::{World, deed, failure, lease, question, remark},
     },
-    journal::{Commit, appended::rows, keys::Key},
+    journal::{Commit, appended::rows, data_size::DataSize, keys::Key},
 };
 
 /// A world of which the test looks at the rows of each step.
@@ -34,7 +34,11 @@ impl Steps {
 }
 
 fn letters(changes: Vec<Change>, forget: Vec<RequestKey>) -> String {
-    let rows = rows(&Commit { changes, forget, ..Commit::default() });
+    letters_of(Commit { changes, forget, ..Commit::default() })
+}
+
+fn letters_of(commit: Commit) -> String {
+    let rows = rows(&commit, None, &mut DataSize::default());
     let mut letters: Vec<_> = rows
         .iter()
         .map(|(key, value)| {
@@ -63,7 +67,7 @@ fn a_question_writes_its_live_row_too() {
 #[test]
 fn a_post_with_an_idempotency_key_writes_the_key_too() {
     let mut steps = Steps::new();
-    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16] };
+    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16], before: None };
     steps.world.try_post(remark("ann"), Some(request)).unwrap();
     assert_eq!(steps.rows(), "d j k m");
 }
@@ -159,6 +163,54 @@ fn a_deletion_rewrites_the_message_and_lists_it_nowhere() {
 }
 
 #[test]
+fn a_hidden_message_is_listed_as_such_and_not_as_failed_until_it_is_shown_or_deleted() {
+    let mut steps = Steps::new();
+    let id = steps.asked();
+    steps.rows();
+    steps.world.run(&[id], |queue, _| queue.hide(id)).unwrap();
+    assert_eq!(steps.rows(), "-f -l d h j m s");
+    steps.world.run(&[id], |queue, _| queue.unhide(id)).unwrap();
+    assert_eq!(steps.rows(), "-h -l d f j m s");
+    steps.world.run(&[id], |queue, _| queue.hide(id)).unwrap();
+    steps.rows();
+    steps.world.run(&[id], |queue, _| queue.delete(id)).unwrap();
+    assert_eq!(steps.rows(), "-f -h -l d j m s");
+}
+
+#[test]
+fn an_act_is_written_with_what_it_did_and_the_oldest_is_removed() {
+    let mut world = World::new(QueueRules { max_acts: 1, ..QueueRules::default() });
+    for expected in ["-l a d f j m s", "-a -l a d f j m s"] {
+        let id = world.post(question("ann", "bot")).content.id;
+        let before = world.log.len() - 1;
+        let cancel = |queue: &mut Queue, at: &mut At<'_>| {
+            queue.acting(Some(deed(ActKind::Cancel)), at, |queue, _| queue.cancel(id))
+        };
+        world.run(&[id], cancel).unwrap();
+        let (changes, acts) = (world.log[before..].to_vec(), world.act_rows.clone());
+        assert_eq!(letters_of(Commit { changes, acts, ..Commit::default() }), expected);
+    }
+}
+
+#[test]
+fn of_more_acts_in_one_commit_than_are_kept_the_oldest_are_not_stored() {
+    let mut world = World::new(QueueRules { max_acts: 1, ..QueueRules::default() });
+    let mut acts = ActRows::default();
+    for human in ["ann", "bea", "cid"] {
+        let id = world.post(question(human, "bot")).content.id;
+        let cancel = |queue: &mut Queue, at: &mut At<'_>| {
+            queue.acting(Some(deed(ActKind::Cancel)), at, |queue, _| queue.cancel(id))
+        };
+        world.run(&[id], cancel).unwrap();
+        acts.written.append(&mut world.act_rows.written);
+        acts.dropped.append(&mut world.act_rows.dropped);
+    }
+    let rows = rows(&Commit { acts, ..Commit::default() }, None, &mut DataSize::default());
+    let kept: Vec<_> = rows.into_iter().filter_map(|(key, row)| row.map(|_| key)).collect();
+    assert_eq!(kept, [Key::Act(3)]);
+}
+
+#[test]
 fn of_several_changes_of_a_message_in_one_commit_the_last_one_stands() {
     let mut steps = Steps::new();
     let id = steps.asked();
@@ -183,7 +235,7 @@ fn a_key_that_is_over_is_removed_and_without_changes_nothing_else_is_written() {
 #[test]
 fn a_key_that_is_over_and_used_again_in_the_same_commit_stays() {
     let mut steps = Steps::new();
-    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16] };
+    let request = Request { key: RequestKey([1; 16]), fingerprint: [1; 16], before: None };
     steps.world.try_post(remark("ann"), Some(request)).unwrap();
     assert_eq!(letters(steps.world.log.clone(), vec![RequestKey([1; 16])]), "d j k m");
 }
@@ -196,7 +248,7 @@ fn the_row_of_a_claim_is_small_however_long_the_text_is() {
     let before = steps.world.log.len();
     steps.world.claim(id, "w").unwrap();
     let changes = steps.world.log[before..].to_vec();
-    let rows = rows(&Commit { changes, ..Commit::default() });
+    let rows = rows(&Commit { changes, ..Commit::default() }, None, &mut DataSize::default());
     assert!(!rows.keys().any(|key| matches!(key, Key::Message(_))));
     let bytes: usize = rows.values().flatten().map(Vec::len).sum();
     assert!(bytes < 400, "a claim writes {bytes} bytes");

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use proptest::{option, prelude::*};
+use repartee_process::telemetry::TraceContext;
 use uuid::Uuid;
 
 use crate::domain::{
-    Address, Author, Change, ChangeKind, Claim, Content, ConversationId, Record, RequestKey, Requested,
-    Sender, SenderKey, State, Status, Token, Work,
+    Act, ActKind, Actor, Address, Attempt, AttemptEnd, Author, Block, Change, ChangeKind, Claim, Content,
+    ConversationId, Deed, Origin, OwnName, Record, RequestKey, Requested, Selection, Sender, SenderKey,
+    Source, State, Status, Target, Token, Work,
 };
 
 /// Every kind of change.
-pub(super) const KINDS: [ChangeKind; 11] = [
+pub(super) const KINDS: [ChangeKind; 13] = [
     ChangeKind::Posted,
     ChangeKind::Claimed,
     ChangeKind::Released,
@@ -23,6 +25,8 @@ pub(super) const KINDS: [ChangeKind; 11] = [
     ChangeKind::Retried,
     ChangeKind::Edited,
     ChangeKind::Deleted,
+    ChangeKind::Hidden,
+    ChangeKind::Restored,
 ];
 
 pub(super) fn record() -> impl Strategy<Value = Record> {
@@ -46,6 +50,61 @@ pub(super) fn requested() -> impl Strategy<Value = Requested> {
             posted,
             timestamp,
             at: timestamp.saturating_add(later.into()),
+        },
+    )
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    let trace = ("[0-9a-f]{31}[1-9]", "[0-9a-f]{15}[1-9]", option::of(Just("vendor=1,other=2")));
+    let trace = trace.prop_map(|(trace, span, state)| {
+        Origin::Trace(TraceContext::parse(&format!("00-{trace}-{span}-01"), state).unwrap())
+    });
+    prop_oneof![trace, text().prop_map(|id| Origin::Request(id.into()))]
+}
+
+/// Every kind of act.
+const ACTS: [ActKind; 10] = [
+    ActKind::Cancel,
+    ActKind::Retry,
+    ActKind::Edit,
+    ActKind::Delete,
+    ActKind::Pause,
+    ActKind::Resume,
+    ActKind::Hide,
+    ActKind::Restore,
+    ActKind::Block,
+    ActKind::Unblock,
+];
+
+pub(super) fn block() -> impl Strategy<Value = Block> {
+    let who = (any::<bool>(), any::<[u8; 16]>()).prop_map(|(is_author, key)| {
+        let key = SenderKey(key);
+        if is_author { Source::Author(key) } else { Source::Address(key) }
+    });
+    (who, any::<i64>(), any::<i64>(), text()).prop_map(|(who, since, until, reason)| Block {
+        who,
+        since,
+        until,
+        reason,
+    })
+}
+
+pub(super) fn act() -> impl Strategy<Value = Act> {
+    let key = || any::<[u8; 16]>().prop_map(SenderKey);
+    let on = prop_oneof![
+        id().prop_map(Target::Message),
+        text().prop_map(|entity| Target::All(Selection::Entity(entity))),
+        key().prop_map(|key| Target::All(Selection::Author(key))),
+        key().prop_map(|key| Target::All(Selection::Address(key))),
+    ];
+    let by = (text(), text()).prop_map(|(token_id, name)| Actor { token_id, name });
+    let numbers = (any::<u64>(), any::<i64>(), any::<u64>());
+    (numbers, by, prop::sample::select(&ACTS[..]), on, text(), text()).prop_map(
+        |((number, at, count), by, kind, on, detail, reason)| Act {
+            number,
+            at,
+            deed: Deed { by, kind, on, detail, reason },
+            count,
         },
     )
 }
@@ -75,9 +134,10 @@ fn content() -> impl Strategy<Value = Content> {
     let names = (text(), text(), text(), text());
     let sender = (any::<[u8; 16]>(), any::<[u8; 16]>())
         .prop_map(|(author, address)| Sender { author: SenderKey(author), address: SenderKey(address) });
-    let to = (option::of(id()), conversation, option::of(address), option::of(sender));
+    let origin = option::of(origin()).prop_map(|origin| origin.map(Box::new));
+    let to = (option::of(id()), conversation, option::of(address), option::of(sender), origin);
     (id(), any::<u64>(), any::<i64>(), names, author, to).prop_map(
-        |(id, posted, timestamp, names, author, (reply_to, conversation, address, sender))| Content {
+        |(id, posted, timestamp, names, author, (reply_to, conversation, address, sender, origin))| Content {
             id,
             posted,
             timestamp,
@@ -90,20 +150,42 @@ fn content() -> impl Strategy<Value = Content> {
             conversation,
             address: address.map(Box::new),
             sender,
+            origin,
         },
     )
 }
 
 fn state() -> impl Strategy<Value = State> {
-    (any::<u64>(), any::<i32>(), any::<bool>(), any::<u32>(), option::of(work())).prop_map(
-        |(seq, eq_score, deleted, edits, work)| State {
+    (any::<u64>(), any::<i32>(), any::<[bool; 2]>(), any::<u32>(), option::of(work())).prop_map(
+        |(seq, eq_score, [deleted, hidden], edits, work)| State {
             seq,
             eq_score,
             deleted,
+            hidden,
             edits,
             work: work.map(Box::new),
         },
     )
+}
+
+fn own_name() -> impl Strategy<Value = OwnName> {
+    let token_id = option::of("[0-9a-f]{12}").prop_map(|id| id.map(Into::into));
+    (token_id, text()).prop_map(|(token_id, name)| OwnName { token_id, name })
+}
+
+fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+    let end = prop_oneof![
+        Just(AttemptEnd::Completed),
+        Just(AttemptEnd::Failed),
+        Just(AttemptEnd::LeaseLost),
+        Just(AttemptEnd::Released),
+        Just(AttemptEnd::HeldBack),
+        Just(AttemptEnd::Undelivered),
+        Just(AttemptEnd::CalledOff),
+    ];
+    let attempt = (text(), any::<i64>(), any::<i64>(), end, option::of(any::<u32>()))
+        .prop_map(|(worker, began, ended, end, error)| Attempt { worker, began, ended, end, error });
+    prop::collection::vec(attempt, 0..=Work::ATTEMPTS_KEPT)
 }
 
 fn work() -> impl Strategy<Value = Work> {
@@ -113,24 +195,26 @@ fn work() -> impl Strategy<Value = Work> {
         Just(Status::Complete),
         Just(Status::Failed),
     ];
-    let claim = (any::<[u8; 16]>(), text(), option::of(text()), any::<i64>(), any::<i64>()).prop_map(
-        |(token, worker_id, session_id, at, lease_ms)| Claim {
+    let claim = (any::<[u8; 16]>(), own_name(), option::of(text()), any::<i64>(), any::<i64>()).prop_map(
+        |(token, worker, session, at, lease_ms)| Claim {
+            first_ms: lease_ms / 3,
             token: Token(token),
-            worker_id,
-            session_id,
+            session: session.map(|name| OwnName { name, ..worker.clone() }),
+            worker,
             at,
             lease_ms,
         },
     );
-    let counters = any::<[u32; 5]>();
-    let errors = prop::collection::vec(text(), 0..=Work::ERRORS_KEPT);
+    let counters = any::<[u32; 6]>();
+    let lost_by = (prop::collection::vec(own_name(), 0..=2), option::of(own_name()));
+    let errors = (prop::collection::vec(text(), 0..=Work::ERRORS_KEPT), any::<u32>(), attempts());
     let times = (option::of(any::<i64>()), option::of(any::<i64>()), option::of(any::<i64>()), any::<i64>());
-    (status, counters, any::<bool>(), errors, times, option::of(claim), option::of(id())).prop_map(
+    (status, counters, any::<bool>(), (errors, lost_by), times, option::of(claim), option::of(id())).prop_map(
         |(
             status,
-            [priority, claims, uncounted, failures, expiries],
+            [priority, claims, uncounted, outages, failures, expiries],
             cancelled,
-            errors,
+            ((errors, errors_forgotten, past_attempts), (lost_by, released_by)),
             times,
             claim,
             reply,
@@ -140,10 +224,16 @@ fn work() -> impl Strategy<Value = Work> {
             base: times.3,
             claims,
             uncounted,
+            outages,
             failures,
             expiries,
+            lost_by,
+            released_by,
+            lost_at: times.1,
             cancelled,
             errors,
+            errors_forgotten,
+            past_attempts,
             not_before: times.0,
             claim,
             expires_at: times.2,

@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::journal::EditSecret;
+use crate::journal::{EditSecret, Use};
 
 const ID: Uuid = Uuid::from_u128(1);
 
@@ -29,6 +29,33 @@ fn a_token_is_of_one_message_and_of_one_data_directory() {
     for wrong in ["", "zz", &token[..62], &format!("{token}00")] {
         assert!(!here.accepts(ID, wrong));
     }
+}
+
+#[test]
+fn what_stands_for_a_value_is_another_in_each_use_and_directory_and_the_same_over_restarts() {
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (secret, other) = (EditSecret::open(here.path()).unwrap(), EditSecret::open(there.path()).unwrap());
+    let values = [ID.as_bytes(), &b"1"[..], b"", b"repartee.v1 visitor\x01"];
+    let mut seen = std::collections::HashSet::new();
+    for value in values {
+        for of in [Use::Visitor, Use::Address, Use::Session] {
+            assert!(seen.insert(secret.key(of, value)), "{of:?} of {value:?}");
+            assert!(seen.insert(other.key(of, value)), "{of:?} of {value:?}");
+            assert_eq!(EditSecret::open(here.path()).unwrap().key(of, value), secret.key(of, value));
+        }
+    }
+    let token = hex::decode(secret.token(ID)).unwrap();
+    assert!(!seen.contains(&token[..16]), "no key is the beginning of an edit token");
+}
+
+#[test]
+fn keys_are_those_of_rfc_5869_and_rfc_2104() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("edit-secret"), [7; 32]).unwrap();
+    let secret = EditSecret::open(dir.path()).unwrap();
+    // Computed with Python: k = hmac.new(b"\7" * 32, b"repartee.v1 visitor\1", "sha256").digest(), and so on.
+    assert_eq!(hex::encode(secret.key(Use::Visitor, b"ann")), "10faa61eaee119ea10a3591dc04b78a3");
+    assert_eq!(secret.token(ID), "a0dab442904b695c8cbaea9e6d4a1f833bef9d7285968ab8604ea7ff21e6479e");
 }
 
 #[cfg(unix)]

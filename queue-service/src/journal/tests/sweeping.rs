@@ -16,7 +16,7 @@ use crate::{
         },
     },
     journal::{
-        Tally,
+        Posts, Tally,
         keys::last_number,
         sled_store::all,
         stored::{StoredRun, decode},
@@ -96,9 +96,11 @@ fn check_rows(kept: &Kept) {
     assert_eq!(numbers(&keys(kept, b's')), finished, "finished work");
     let failed = messages.iter().filter(|record| {
         let status = record.state.work.as_ref().map(|work| work.status);
-        status == Some(Status::Failed) && !record.state.deleted
+        status == Some(Status::Failed) && !record.state.deleted && !record.state.hidden
     });
     assert_eq!(numbers(&keys(kept, b'f')), failed.map(|record| record.content.posted).collect::<Vec<_>>());
+    let hidden = messages.iter().filter(|record| record.state.hidden && !record.state.deleted);
+    assert_eq!(numbers(&keys(kept, b'h')), hidden.map(|record| record.content.posted).collect::<Vec<_>>());
     for row in kept.store.range(all(b'c'), &Tally::default()) {
         let (key, run) = row.unwrap();
         let run = decode::<StoredRun>(&run).unwrap().posted;
@@ -108,6 +110,14 @@ fn check_rows(kept: &Kept) {
             "a run without messages is left: {run:?}"
         );
     }
+}
+
+/// What is noted is what is there.
+fn check_size(kept: &Kept) {
+    let rows =
+        [b'm', b's', b'j', b'd'].into_iter().flat_map(|row| kept.store.range(all(row), &Tally::default()));
+    let bytes = rows.map(Result::unwrap).map(|(key, value)| (key.len() + value.len()) as u64);
+    assert_eq!(kept.store.data_bytes(), Some(bytes.sum()));
 }
 
 fn check_reading(kept: &Kept) {
@@ -145,21 +155,66 @@ fn check_reading(kept: &Kept) {
     assert_eq!(site.changes, later.map(|change| kept.lived.as_read_now(change)).collect::<Vec<_>>());
 }
 
+/// Lists are made of the messages that are kept, page by page and in either direction, of all and of one domain.
 fn check_posts(kept: &Kept) {
-    let begins = kept.store.begins();
-    let posts: Vec<_> =
-        kept_commits(kept).into_iter().flatten().filter(|c| c.kind == ChangeKind::Posted).collect();
-    assert!(posts.iter().all(|post| post.record.content.timestamp > begins.stamp));
-    let newest = kept.store.posts_before(u64::MAX, None, usize::MAX, &Tally::default()).unwrap().records;
-    let of = |posts: &[&Change]| posts.iter().map(|post| post.seq()).collect::<Vec<_>>();
-    assert_eq!(newest.iter().map(|record| record.content.posted).collect::<Vec<_>>(), of(&posts));
-    for after in posts.iter().map(|post| post.record.content.timestamp).chain([0, begins.stamp, Millis::MAX])
-    {
-        let found = kept.store.posts_after(after, None, usize::MAX, &Tally::default()).unwrap().records;
-        let later: Vec<_> =
-            posts.iter().copied().filter(|post| post.record.content.timestamp > after).collect();
-        assert_eq!(found.iter().map(|record| record.content.posted).collect::<Vec<_>>(), of(&later));
+    for domain in [None, Some("site0"), Some("site1"), Some("nowhere")] {
+        let messages = kept.lived.messages();
+        let of = messages.into_iter().filter(|record| domain.is_none_or(|of| *record.content.domain == *of));
+        let posts: Vec<_> = of.map(|record| (record.content.posted, record.content.timestamp)).collect();
+        for limit in [1, 3, usize::MAX] {
+            check_forward(kept, domain, limit, &posts);
+            check_backward(kept, domain, limit, &posts);
+        }
     }
+}
+
+type Post = (u64, Millis);
+
+fn seen(posts: &Posts) -> Vec<Post> {
+    posts.records.iter().map(|record| (record.content.posted, record.content.timestamp)).collect()
+}
+
+fn check_forward(kept: &Kept, domain: Option<&str>, limit: usize, posts: &[Post]) {
+    let starts = posts.iter().map(|(_, stamp)| *stamp).chain([0, kept.store.begins().stamp, Millis::MAX]);
+    for start in starts {
+        let later: Vec<_> = posts.iter().copied().filter(|(_, stamp)| *stamp > start).collect();
+        let (mut after, mut read) = (start, Vec::new());
+        loop {
+            let page = kept.store.posts_after(after, domain, limit, &Tally::default()).unwrap();
+            read.extend(seen(&page));
+            assert!(!page.more || page.records.len() >= limit, "a page is full, or the last");
+            match page.records.last() {
+                Some(last) if page.more => after = last.content.timestamp,
+                _ => break,
+            }
+        }
+        assert_eq!(read, later, "after {start} in {domain:?} by {limit}");
+    }
+}
+
+fn check_backward(kept: &Kept, domain: Option<&str>, limit: usize, posts: &[Post]) {
+    let (mut before, mut read) = (u64::MAX, Vec::new());
+    loop {
+        let page = kept.store.posts_before(before, domain, limit, &Tally::default()).unwrap();
+        assert!(!page.more || page.records.len() >= limit, "a page is full, or the last");
+        read.splice(0..0, seen(&page));
+        match page.records.first() {
+            Some(first) if page.more => before = first.content.posted,
+            _ => break,
+        }
+    }
+    assert_eq!(read, posts, "back in {domain:?} by {limit}");
+}
+
+/// The index by domain has the messages that are kept though their commits were swept, and no others; a log from before there
+/// was one gets it at its start.
+fn check_index(kept: &Kept) {
+    let begins = kept.store.begins().seq;
+    let messages = kept.lived.messages();
+    let old = messages.iter().map(|record| record.content.posted).filter(|posted| *posted <= begins);
+    let mut indexed = numbers(&keys(kept, b'b'));
+    indexed.sort_unstable();
+    assert_eq!(indexed, old.collect::<Vec<_>>());
 }
 
 proptest! {
@@ -170,9 +225,11 @@ proptest! {
         commits in history(24), sweeps in sweeps(24),
     ) {
         live(&commits, &sweeps, |kept| {
+            check_size(kept);
             check_rows(kept);
             check_reading(kept);
             check_posts(kept);
+            check_index(kept);
         });
     }
 }

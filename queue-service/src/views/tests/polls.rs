@@ -14,7 +14,7 @@ use crate::{
 use std::sync::Arc;
 
 /// Readers of a log that was started again after this, with room for so many messages in the cache.
-fn readers(commits: &Commits, messages: usize) -> (Kept, Reads) {
+pub(super) fn readers(commits: &Commits, messages: usize) -> (Kept, Reads) {
     let mut kept = Kept::new();
     kept.keep(commits);
     let limits = CacheLimits { messages, ..ROOMY };
@@ -189,7 +189,8 @@ async fn starting_reads_what_is_live_and_cached_and_no_history() {
     let (_, reads) = readers(&busy, 5);
     let costs = reads.costs.by_call();
     let (_, start) = costs.iter().find(|(call, _)| *call == "Start").unwrap();
-    assert!(start.reads <= 10, "{} reads", start.reads);
+    // One range each for live work, pauses, acts and blocks; the newest commits and their messages.
+    assert!(start.reads <= 12, "{} reads", start.reads);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) fn limits() -> impl Strategy<Value = CacheLimits> {
 }
 
 /// Lives through commits and publishes each; `look` looks at every step.
-fn publish(commits: &Commits, limits: CacheLimits, mut look: impl FnMut(&Lived, &Views)) {
+pub(super) fn publish(commits: &Commits, limits: CacheLimits, mut look: impl FnMut(&Lived, &Views)) {
     let (mut lived, views) = (Lived::new(ids()), empty(limits));
     for (later, acts) in commits {
         views.publish(lived.live(*later, acts).to_vec());

@@ -158,7 +158,7 @@ async fn a_finished_message_is_looked_up_in_the_storage_and_that_is_counted() {
     let bench = Bench::start();
     let id = bench.ask("ann").await.content.id;
     let leased = bench.queue.claim(id, by("w")).await.unwrap().accept();
-    let reply = || Some(Reply { text: "It is not.".to_owned(), eq_score: 0 });
+    let reply = || Some(Reply { text: "It is not.".to_owned(), eq_score: 0, origin: None });
     let complete = || bench.queue.complete("CompleteMessage", vec![(lease(&leased), reply())]);
     let first = complete().await.unwrap().remove(0).unwrap();
     let again = complete().await.unwrap().remove(0).unwrap();
@@ -172,7 +172,8 @@ async fn a_finished_message_is_looked_up_in_the_storage_and_that_is_counted() {
 #[tokio::test]
 async fn an_idempotency_key_is_looked_up_in_the_storage() {
     let bench = Bench::start();
-    let request = || Some(crate::domain::Request { key: RequestKey([1; 16]), fingerprint: [1; 16] });
+    let request =
+        || Some(crate::domain::Request { key: RequestKey([1; 16]), fingerprint: [1; 16], before: None });
     let first = bench.try_post(remark("ann"), request()).await.unwrap();
     let again = bench.try_post(remark("ann"), request()).await.unwrap();
     assert!(again.replayed);

@@ -35,18 +35,18 @@ async fn below_the_reserve_new_texts_are_refused_and_what_was_taken_in_is_worked
     let (said, asked) = (bench.say().await.content.id, bench.ask("ann").await.content.id);
     bench.fill_the_disk_a_little();
     let queue = &bench.queue;
-    let full = DiskFull { free: RESERVE / 4, least: RESERVE, what: Stored::NewText };
+    let full = DiskFull::Disk { free: RESERVE / 4, least: RESERVE, what: Stored::NewText };
     let outcome = bench.try_post(remark("cid"), None).await;
     assert!(matches!(outcome, Err(CommandError::DiskFull(seen)) if seen == full), "{outcome:?}");
     let text = Update { text: Some("Another.".to_owned()), ..Update::default() };
-    refused(queue.update(said, text, Editor::Author).await);
+    refused(queue.update(said, text, Editor::Author(None), None).await);
     let score = Update { eq_score: Some(1), ..Update::default() };
-    queue.update(said, score, Editor::Operator).await.unwrap();
+    queue.update(said, score, Editor::Operator, None).await.unwrap();
     let held = queue.claim(asked, by("w")).await.unwrap().accept();
-    let answer = Reply { text: "It is not.".to_owned(), eq_score: 0 };
+    let answer = Reply { text: "It is not.".to_owned(), eq_score: 0, origin: None };
     let done = queue.complete("CompleteMessage", vec![(lease(&held), Some(answer))]).await.unwrap();
     assert!(done[0].is_ok());
-    queue.delete(said).await.unwrap();
+    queue.delete(said, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -56,22 +56,28 @@ async fn everything_that_stores_is_refused_and_changes_nothing() {
     let asked = bench.ask("ann").await.content.id;
     let held = bench.queue.claim(bench.ask("bob").await.content.id, by("w")).await.unwrap().accept();
     let (queue, tail) = (&bench.queue, bench.tail());
-    let waiting = Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until: Some(START + 25_000) };
+    let waiting = Taker {
+        by: by("w"),
+        entities: Vec::new(),
+        max_in_flight: 1,
+        until: Some(START + 25_000),
+        holds_back: None,
+    };
     let failure = || Failure { error: "no".to_owned(), retryable: true, retry_after_ms: None };
-    let answer = Reply { text: "It is not.".to_owned(), eq_score: 0 };
+    let answer = Reply { text: "It is not.".to_owned(), eq_score: 0, origin: None };
     let edit = Update { text: Some("Another.".to_owned()), ..Update::default() };
     bench.fill_the_disk();
 
     refused(bench.try_post(remark("cid"), None).await);
-    refused(queue.update(said, edit, Editor::Author).await);
-    refused(queue.delete(said).await);
+    refused(queue.update(said, edit, Editor::Author(None), None).await);
+    refused(queue.delete(said, None).await);
     refused(queue.claim(asked, by("w")).await);
     refused(queue.join(waiting, 1).map(|_| ()));
-    refused(queue.release(lease(&held)).await);
+    refused(queue.release(lease(&held), None).await);
     refused(queue.complete("CompleteMessage", vec![(lease(&held), Some(answer))]).await);
     refused(queue.fail(lease(&held), failure()).await);
-    refused(queue.retry(asked).await);
-    refused(queue.cancel(asked).await);
+    refused(queue.retry(asked, None).await);
+    refused(queue.cancel(asked, None).await);
     bench.settled().await;
     assert_eq!(bench.tail(), tail);
 
@@ -124,7 +130,13 @@ async fn a_lease_that_ends_meanwhile_still_counts_and_ends_once_there_is_room() 
 #[tokio::test]
 async fn a_claim_that_waits_already_is_sent_away_in_time() {
     let bench = Bench::start();
-    let waiting = Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until: Some(START + 25_000) };
+    let waiting = Taker {
+        by: by("w"),
+        entities: Vec::new(),
+        max_in_flight: 1,
+        until: Some(START + 25_000),
+        holds_back: None,
+    };
     let mut seat = bench.queue.join(waiting, 1).unwrap();
     bench.settled().await;
     bench.fill_the_disk();

@@ -2,7 +2,7 @@
 
 use super::{Bench, Order, ROOM, poll};
 use crate::{
-    domain::{Editor, Failure, LeaseRef, NewMessage, Reply, Update, tests::world::remark},
+    domain::{Editor, Failure, LeaseRef, NewMessage, OwnName, Proof, Reply, Update, tests::world::remark},
     writer::{CommandError, GROUP_BYTES, GROUP_ITEMS, Room, room::Waiting},
 };
 
@@ -49,7 +49,7 @@ async fn commands_that_wait_hold_so_many_bytes_and_no_more() {
 async fn every_text_counts_where_it_waits() {
     let (bench, mut commits, orders) = Bench::start_held_with(Room { bytes: 20_000, ..ROOM });
     let id = uuid::Uuid::from_u128(7);
-    let lease = LeaseRef { id, token: None, worker_id: "w".repeat(10) };
+    let lease = LeaseRef { id, proof: Proof::Worker(OwnName::of_nobody("w".repeat(10))) };
     let mut first = Box::pin(bench.say());
     assert!(poll(&mut first).is_pending());
     commits.recv().await.unwrap();
@@ -57,11 +57,12 @@ async fn every_text_counts_where_it_waits() {
     let mut edit = Box::pin(bench.queue.update(
         id,
         Update { text: Some(long.clone()), ..Update::default() },
-        Editor::Author,
+        Editor::Author(None),
+        None,
     ));
     assert!(poll(&mut edit).is_pending());
     assert_eq!(full(bench.try_post(said(12_000), None).await), "command_bytes");
-    let reply = Some(Reply { text: long.clone(), eq_score: 0 });
+    let reply = Some(Reply { text: long.clone(), eq_score: 0, origin: None });
     assert_eq!(
         full(bench.queue.complete("CompleteMessage", vec![(lease.clone(), reply)]).await),
         "command_bytes"

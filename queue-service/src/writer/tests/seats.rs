@@ -10,7 +10,13 @@ use crate::{
 };
 
 fn waiting() -> Taker {
-    Taker { by: by("w"), entities: Vec::new(), max_in_flight: 1, until: Some(START + 25_000) }
+    Taker {
+        by: by("w"),
+        entities: Vec::new(),
+        max_in_flight: 1,
+        until: Some(START + 25_000),
+        holds_back: None,
+    }
 }
 
 async fn work(seat: &mut Seat) -> Leased {
@@ -154,7 +160,7 @@ async fn the_stream_that_holds_a_message_is_told_when_it_is_cancelled() {
     let mut seat = bench.queue.join(stream("s", 1), 8).unwrap();
     let id = bench.ask("ann").await.content.id;
     work(&mut seat).await;
-    bench.queue.cancel(id).await.unwrap();
+    bench.queue.cancel(id, None).await.unwrap();
     assert!(matches!(seat.next().await, Some(Event::Cancelled(_, cancelled)) if cancelled == id));
 }
 
@@ -189,7 +195,7 @@ async fn a_claim_by_id_that_was_accepted_stays_with_its_caller() {
     let leased = bench.queue.claim(id, by("w")).await.unwrap().accept();
     bench.settled().await;
     assert!(bench.queue.claim(id, by("other")).await.is_err());
-    bench.queue.release(lease(&leased)).await.unwrap();
+    bench.queue.release(lease(&leased), None).await.unwrap();
 }
 
 #[tokio::test]

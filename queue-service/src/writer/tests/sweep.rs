@@ -2,9 +2,10 @@
 
 use super::{Bench, Order, ROOM, ROOMY, poll};
 use crate::{
+    disk::DiskFull,
     domain::{
         Millis, Record, Rejection, Reply, Request, RequestKey,
-        tests::world::{by, lease, remark},
+        tests::world::{by, lease, question, remark},
     },
     journal::{Tally, tests::spoil_commit},
     views::CacheLimits,
@@ -102,7 +103,7 @@ async fn work_stays_until_it_is_finished_and_old() {
     assert!(bench.is_stored(&asked));
     let again = bench.queue.claim(asked.content.id, by("v")).await.unwrap().accept();
     assert!(bench.queue.renew(vec![lease(&leased)], None).await.unwrap()[0].is_err());
-    let reply = Some(Reply { text: "It is not.".to_owned(), eq_score: 0 });
+    let reply = Some(Reply { text: "It is not.".to_owned(), eq_score: 0, origin: None });
     let done = bench.queue.complete("CompleteMessage", vec![(lease(&again), reply)]).await.unwrap();
     let reply = done.into_iter().next().unwrap().unwrap().reply.unwrap();
     bench.say_so_many(2).await;
@@ -121,7 +122,7 @@ async fn a_finish_long_after_the_last_post_is_kept_as_long_as_any_other() {
     let asked = bench.ask("ann").await;
     bench.say_so_many(2).await;
     bench.pass(10 * HOUR).await;
-    bench.queue.cancel(asked.content.id).await.unwrap();
+    bench.queue.cancel(asked.content.id, None).await.unwrap();
     bench.pass(HOUR / 2).await;
     bench.say_so_many(8).await;
     bench.rest().await;
@@ -134,14 +135,14 @@ async fn a_finish_long_after_the_last_post_is_kept_as_long_as_any_other() {
 #[tokio::test]
 async fn a_swept_message_is_unknown_to_commands_and_its_idempotency_key_still_answers() {
     let bench = Bench::start_keeping(HOUR, 1);
-    let request = || Some(Request { key: RequestKey([1; 16]), fingerprint: [1; 16] });
+    let request = || Some(Request { key: RequestKey([1; 16]), fingerprint: [1; 16], before: None });
     let first = bench.try_post(remark("ann"), request()).await.unwrap();
     bench.say_so_many(2).await;
     bench.pass(HOUR).await;
     bench.rest().await;
     assert!(!bench.is_stored(&first.record));
     let id = first.record.content.id;
-    for refused in [bench.queue.delete(id).await, bench.queue.retry(id).await] {
+    for refused in [bench.queue.delete(id, None).await, bench.queue.retry(id, None).await] {
         assert!(
             matches!(refused, Err(CommandError::Rejected(Rejection::NotFound(unknown))) if unknown == id)
         );
@@ -167,7 +168,8 @@ async fn what_an_edit_touches_at_the_moment_of_its_sweep_stays() {
     }
     bench.clock.turn(2 * HOUR);
     let update = crate::domain::Update { text: Some("edited".to_owned()), ..Default::default() };
-    let mut editing = Box::pin(bench.queue.update(said[0].content.id, update, crate::domain::Editor::Author));
+    let mut editing =
+        Box::pin(bench.queue.update(said[0].content.id, update, crate::domain::Editor::Author(None), None));
     assert!(poll(&mut editing).is_pending());
     let commit = commits.recv().await.unwrap();
     let sweep = commit.sweep.expect("the first two are old");
@@ -210,4 +212,73 @@ async fn while_nothing_comes_old_ones_go_by_and_by() {
     }
     bench.rest().await;
     assert_eq!(bench.store.begins().seq, 1_900, "the newest commit stays");
+}
+
+/// Far more than some posts take, far less than all of them.
+const MOST: u64 = 64 * 1024;
+
+impl Bench {
+    fn data_bytes(&self) -> u64 {
+        self.store.data_bytes().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_stays_below_its_limit_however_young_it_is() {
+    let bench = Bench::start_holding(MOST, 1);
+    let first = bench.say().await;
+    for _ in 0..200 {
+        bench.say_so_many(10).await;
+        assert!(bench.data_bytes() < MOST, "{}", bench.data_bytes());
+    }
+    assert!(!bench.is_stored(&first));
+    assert!(bench.data_bytes() > MOST / 2, "no more goes than has to: {}", bench.data_bytes());
+    let last = bench.say().await;
+    assert!(bench.is_stored(&last));
+}
+
+#[tokio::test]
+async fn below_the_limit_nothing_goes_and_the_cached_newest_and_work_stay_above_it() {
+    let bench = Bench::start_holding(MOST, 50);
+    let (first, asked) = (bench.say().await, bench.ask("ann").await);
+    bench.rest().await;
+    assert!(bench.is_stored(&first));
+    let mut newest = Vec::new();
+    while bench.store.begins().seq < asked.state.seq {
+        newest = bench.say_so_many(25).await;
+    }
+    assert!(!bench.is_stored(&first));
+    assert!(bench.is_stored(&asked) && newest.iter().all(|record| bench.is_stored(record)));
+}
+
+#[tokio::test]
+async fn where_nothing_may_go_new_texts_are_refused_and_what_was_taken_in_goes_on_until_there_is_room() {
+    let bench = Bench::start_holding(MOST, 1);
+    let mut asked = Vec::new();
+    let refusal = loop {
+        let text = "Why? ".repeat(200);
+        let ask = crate::domain::NewMessage { text, ..question(&format!("human {}", asked.len()), "bot") };
+        match bench.try_post(ask, None).await {
+            Ok(posted) => asked.push(posted.record),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(matches!(refusal, CommandError::DiskFull(DiskFull::Data { most: MOST })), "{refusal:?}");
+    assert!(asked.len() > 40, "{}", asked.len());
+    assert!(refusal.to_string().contains("65536 bytes"), "{refusal}");
+    bench.rest().await;
+    assert!(matches!(bench.try_post(remark("ann"), None).await, Err(CommandError::DiskFull(_))));
+    let (last, others) = asked.split_last().unwrap();
+    for record in others {
+        let leased = bench.queue.claim(record.content.id, by("w")).await.unwrap().accept();
+        let done = bench.queue.complete("CompleteMessage", vec![(lease(&leased), None)]).await.unwrap();
+        assert!(done[0].is_ok());
+    }
+    bench.queue.delete(last.content.id, None).await.unwrap();
+    bench.rest().await;
+    assert!(bench.data_bytes() < MOST, "{}", bench.data_bytes());
+    // Each is stored, and what is finished goes for it.
+    while bench.is_stored(&asked[0]) {
+        bench.say().await;
+    }
 }

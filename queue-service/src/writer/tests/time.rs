@@ -87,7 +87,7 @@ async fn a_lease_ends_by_the_clock_and_its_message_goes_to_the_next_stream() {
     bench.settled().await;
     let Some(Event::Work(_, leased)) = seat.next().await else { panic!("the stream gets the message") };
     assert_eq!(leased.record.content.id, id);
-    assert!(bench.queue.release(lease(&stale)).await.is_err());
+    assert!(bench.queue.release(lease(&stale), None).await.is_err());
     assert_eq!(
         leased.record.state.work.map(|work| (work.status, work.expiries)),
         Some((Status::Processing, 1))
@@ -98,7 +98,7 @@ async fn a_lease_ends_by_the_clock_and_its_message_goes_to_the_next_stream() {
 async fn idempotency_keys_are_forgotten_after_a_day() {
     let bench = Bench::start();
     let key = RequestKey([1; 16]);
-    bench.try_post(remark("ann"), Some(Request { key, fingerprint: [1; 16] })).await.unwrap();
+    bench.try_post(remark("ann"), Some(Request { key, fingerprint: [1; 16], before: None })).await.unwrap();
     let known = || bench.store.find_request(key, &Tally::default()).unwrap().is_some();
     bench.clock.turn(24 * 3_600_000 - 1);
     bench.settled().await;

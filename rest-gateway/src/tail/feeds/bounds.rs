@@ -78,7 +78,7 @@ impl Feeds {
             self.gone += 1;
             self.ids.remove(&held.id);
             self.message_bytes -= held.bytes();
-            self.domains.take(&held.domain, Feed::drop_post);
+            self.domains.change(&held.domain, Feed::drop_post);
         }
     }
 
@@ -86,7 +86,7 @@ impl Feeds {
         let Some(kept) = self.kept.pop_front() else { return };
         self.all.drop_change();
         self.change_bytes -= kept.bytes();
-        self.domains.take(&kept.domain, Feed::drop_change);
+        self.domains.change(&kept.domain, Feed::drop_change);
         let (seq, bytes) = (self.all.floor.seq, kept.told.len());
         // No change is left that was told before it.
         if self.edits.get(&kept.id) == Some(&seq) {

@@ -5,7 +5,9 @@ mod http;
 
 pub(crate) use grpc::{EchoClient, Payload};
 
-use repartee_process::Ready;
+use std::time::Duration;
+
+use repartee_process::{Ready, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::{error::Error, settings::ServeEcho};
@@ -15,7 +17,7 @@ use crate::{error::Error, settings::ServeEcho};
 /// # Errors
 /// Where the address cannot be bound or the ready file cannot be written.
 pub(crate) async fn serve(settings: ServeEcho) -> Result<(), Error> {
-    let stop = repartee_process::on_signal();
+    let stop = Shutdown::on_signal(Duration::ZERO).stop;
     let listener = TcpListener::bind(settings.addr).await.map_err(Error::io("binding the echo"))?;
     let addr = listener.local_addr().map_err(Error::io("binding the echo"))?;
     let ready = match settings.upstream {

@@ -109,7 +109,7 @@ impl Someone {
 }
 
 /// The timestamp of the last message of a page, found without reading the rest: the generator shares the servers' cores.
-fn last_timestamp(page: &[u8]) -> Option<i64> {
+pub(crate) fn last_timestamp(page: &[u8]) -> Option<i64> {
     const FIELD: &[u8] = b"\"timestamp\":";
     let at = page.windows(FIELD.len()).rposition(|window| window == FIELD)? + FIELD.len();
     let digits = page[at..].iter().take_while(|byte| byte.is_ascii_digit());

@@ -12,8 +12,9 @@ mod sse;
 mod stream;
 mod work;
 
-pub(crate) use mixed::{Mixed, people};
+pub(crate) use mixed::{Mixed, last_timestamp, people};
 pub(crate) use poll::{newest_path, up_to_date_path};
+pub(crate) use post::comment;
 pub(crate) use work::Workers;
 
 use serde::{Deserialize, Serialize};

@@ -50,7 +50,7 @@ pub(super) async fn by_a_crowd(world: &World, load: &Load) -> Result<Vec<Crowd>,
 }
 
 /// A comment as a browser sends it.
-pub(super) fn comment(username: &str, text_bytes: u32, for_a_bot: bool) -> Bytes {
+pub(crate) fn comment(username: &str, text_bytes: u32, for_a_bot: bool) -> Bytes {
     let bot = for_a_bot.then(|| json!({"entity": ENTITY}));
     let comment = json!({
         "domain": DOMAIN, "text": text(text_bytes), "username": username, "color": "169080199",

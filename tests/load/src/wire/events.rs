@@ -1,6 +1,6 @@
 //! A stream of events, read by as little work as can be: only the numbers in its ids are looked at.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use memchr::memmem::Finder;
 use tokio::{
@@ -8,6 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::dial;
 use crate::error::Error;
 
 /// How an id begins. No message holds a line end, so it stands nowhere else.
@@ -28,8 +29,19 @@ impl Events {
     /// # Errors
     /// Where it is refused.
     pub(crate) async fn open(addr: SocketAddr, path: &str) -> Result<Self, Error> {
-        let connect = Error::io(format!("connecting to {addr}"));
-        let mut stream = TcpStream::connect(addr).await.map_err(connect)?;
+        Self::open_from(None, addr, path).await
+    }
+
+    /// The same from this address of the machine.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub(crate) async fn open_from(
+        from: Option<Ipv4Addr>,
+        addr: SocketAddr,
+        path: &str,
+    ) -> Result<Self, Error> {
+        let mut stream = dial(from, addr).await?;
         let head = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: text/event-stream\r\n\r\n");
         stream.write_all(head.as_bytes()).await.map_err(Error::io("asking for a stream"))?;
         let mut begun = Vec::new();

@@ -1,14 +1,15 @@
 //! JSON over HTTP/1.1: one connection a client, kept alive, as a browser has it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::task::JoinHandle;
 
+use super::dial;
 use crate::{drive::Outcome, error::Error};
 
 /// One connection to an HTTP server. Dropping it closes it.
@@ -24,6 +25,7 @@ pub(crate) struct Json {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -33,8 +35,15 @@ impl Json {
     /// # Errors
     /// Where nobody listens.
     pub(crate) async fn connect(addr: SocketAddr) -> Result<Self, Error> {
-        let stream = TcpStream::connect(addr).await.map_err(Error::io(format!("connecting to {addr}")))?;
-        stream.set_nodelay(true).map_err(Error::io("setting TCP_NODELAY"))?;
+        Self::connect_from(None, addr).await
+    }
+
+    /// The same from this address of the machine: for a server, each is another client.
+    ///
+    /// # Errors
+    /// If nobody listens.
+    pub(crate) async fn connect_from(from: Option<Ipv4Addr>, addr: SocketAddr) -> Result<Self, Error> {
+        let stream = dial(from, addr).await?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| Error::Http(error.to_string()))?;
         let connection = tokio::spawn(async move {
@@ -71,6 +80,17 @@ impl Json {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
+    /// Reads `path`, compressed as browsers take it; it is not unpacked.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub(crate) async fn get_compressed(&mut self, path: &str) -> Result<Answer, hyper::Error> {
+        let mut request = self.request(Method::GET, path, Bytes::new());
+        let ways = HeaderValue::from_static("gzip, deflate, br");
+        request.headers_mut().insert(header::ACCEPT_ENCODING, ways);
+        self.send(request).await
+    }
+
     /// Sends a body.
     ///
     /// # Errors
@@ -89,6 +109,10 @@ impl Json {
         path: &str,
         body: Bytes,
     ) -> Result<Answer, hyper::Error> {
+        self.send(self.request(method, path, body)).await
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -96,11 +120,14 @@ impl Json {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::new(body)).expect("paths and hosts of our own are valid");
+        request.body(Full::new(body)).expect("paths and hosts of our own are valid")
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, hyper::Error> {
         self.sender.ready().await?;
         let (parts, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: parts.status, body })
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 }
 

@@ -58,6 +58,7 @@ fn uncaused(index: &Index<'_>, change: &Seen) -> Option<String> {
             (!asked).then(|| "is nothing that anybody asked for, or it was refused".to_owned())
         }
         ChangeKind::Unspecified => Some("has no kind".to_owned()),
+        ChangeKind::Hidden | ChangeKind::Restored => Some("is of a kind that nobody is told of".to_owned()),
     }
 }
 

@@ -5,7 +5,8 @@ use repartee_proto::v1::{ChangeKind, Status};
 use super::index::Index;
 use crate::history::Seen;
 
-/// Leases without a result after which a message is given up; the default of the service.
+/// Leases without a result after which a message is given up at the earliest, by the default of the service: two workers at
+/// least have lost it then.
 const MOST_EXPIRIES: usize = 3;
 
 /// Each change of a message leads on from the one before it.
@@ -65,7 +66,8 @@ fn misstep(history: &[&Seen], before: &Seen, now: &Seen) -> Option<String> {
             Some(Status::Pending | Status::Processing) => to == Some(Status::Failed),
             other => other == to,
         },
-        ChangeKind::Unspecified => false,
+        // Nobody is told of these.
+        ChangeKind::Hidden | ChangeKind::Restored | ChangeKind::Unspecified => false,
     };
     (!leads_on).then(|| format!("{:?} leads from {from:?} to {to:?}", now.kind))
 }
@@ -77,7 +79,7 @@ fn was_given_up(history: &[&Seen], now: &Seen) -> bool {
         return true;
     }
     let since_retry = history.iter().rev().take_while(|change| change.kind != ChangeKind::Retried);
-    since_retry.filter(|change| change.kind == ChangeKind::Expired).count() + 1 == MOST_EXPIRIES
+    since_retry.filter(|change| change.kind == ChangeKind::Expired).count() + 1 >= MOST_EXPIRIES
 }
 
 /// The last change that was a step: edits are none.

@@ -55,5 +55,8 @@ fn is_lost_to_others(index: &Index<'_>, claim: &Seen) -> bool {
     let later = index.changes_of(&claim.message.id).iter().filter(|change| change.seq > claim.seq);
     let first =
         later.into_iter().find(|change| !matches!(change.kind, ChangeKind::Edited | ChangeKind::Expired));
-    first.is_some_and(|change| change.kind != ChangeKind::Completed)
+    // An operator who completes a message takes it from its worker: nobody's claim is left on it.
+    let by_operator =
+        |change: &Seen| change.message.bot_params.as_ref().is_some_and(|bot| bot.claimed_by.is_none());
+    first.is_some_and(|change| change.kind != ChangeKind::Completed || by_operator(change))
 }

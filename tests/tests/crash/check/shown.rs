@@ -114,6 +114,10 @@ fn same_state(shown: &Message, kept: &Message) -> bool {
         eq_score,
         bot_params,
         deleted,
+        // Shown to operators only.
+        author: _,
+        address: _,
+        hidden: _,
     } = shown;
     let of_message = (id, timestamp, seq, domain, username, color, message_type, reply_to, eq_score);
     let Message { id, timestamp, seq, domain, username, color, message_type, reply_to, eq_score, .. } = kept;

@@ -27,7 +27,10 @@ pub(super) async fn ask(client: &Grpc, request: &Request) -> Result<Answer, Stat
         Request::Post(items) => post(client, items).await,
         Request::Edit(edit) => update(client, edit).await,
         Request::Delete { id, token } => {
-            let request = authorized(DeleteMessageRequest { message_id: id.clone() }, token.as_deref());
+            let request = authorized(
+                DeleteMessageRequest { message_id: id.clone(), ..Default::default() },
+                token.as_deref(),
+            );
             shown(client.raw().delete_message(request).await?.into_inner().message)
         }
         Request::Retry(id) => shown(Some(client.retry(id).await?)),
@@ -95,6 +98,7 @@ async fn update(client: &Grpc, edit: &Edit) -> Result<Answer, Status> {
         eq_score: Some(edit.mark),
         priority: edit.priority,
         status: edit.status.map(Into::into),
+        reason: String::new(),
     };
     let request = authorized(request, edit.token.as_deref());
     shown(client.raw().update_message(request).await?.into_inner().message)

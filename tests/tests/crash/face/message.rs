@@ -36,6 +36,9 @@ pub(super) fn from_json(json: &Value) -> Option<Message> {
             bot => Some(bot_params(bot)?),
         },
         deleted: json["deleted"].as_bool().unwrap_or(false),
+        author: text(&json["author"]),
+        address: text(&json["address"]),
+        hidden: json["hidden"].as_bool().unwrap_or(false),
     })
 }
 

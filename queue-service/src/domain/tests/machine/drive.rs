@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::super::{
     model::{Command, Hold, Model, Outcome, Told, newest},
-    world::{START, World, by, failure, handed_out, ids, is_live, lease, stream},
+    world::{START, World, by, deed, failure, handed_out, ids, is_live, lease, sender, stream, worker_name},
 };
 use crate::domain::{
-    At, ChangeKind, ClaimBy, Editor, Failure, LeaseRef, Moment, Queue, QueueRules, Record, Rejection, Reply,
-    RequestKey, Taker, Token, Update,
+    ActKind, At, Cancelled, ChangeKind, ClaimBy, Editor, Failure, LeaseRef, Moment, OwnName, Proof, Queue,
+    QueueRules, Record, Rejection, Reply, RequestKey, Selection, Source, Taker, Token, Update,
 };
 
-use words::{entity_name, entity_names, new_message, refusal, worker_name};
+use words::{entity_name, entity_names, new_message, refusal};
 
 /// The queue and what is needed to compare it with the model.
 pub(super) struct Driven {
@@ -95,14 +95,20 @@ impl Driven {
             | Command::Retry(n)
             | Command::Cancel(n)
             | Command::Delete(n)
+            | Command::Hide(n)
+            | Command::Unhide(n)
             | Command::Update(n, _) => (self.id(*n), None),
             Command::Renew(hold, _)
             | Command::Release(hold)
+            | Command::HoldBack(hold)
             | Command::Complete { hold, .. }
             | Command::Fail { hold, .. } => (Some(self.lease(hold).id), None),
             Command::Join { .. }
             | Command::Wait { .. }
             | Command::Part(_)
+            | Command::CancelAll { .. }
+            | Command::Block { .. }
+            | Command::Unblock(_)
             | Command::Pause(_)
             | Command::Resume(_) => (None, None),
         }
@@ -120,8 +126,8 @@ impl Driven {
                     replayed: posted.replayed,
                 })
             }
-            Command::Claim { worker, lease_ms, .. } => {
-                let by = ClaimBy { lease_ms, ..by(&worker_name(worker)) };
+            Command::Claim { worker, asked, .. } => {
+                let by = ClaimBy::new(worker_name(worker), None, asked);
                 let leased = self.rule(&ids, |queue, at| queue.claim(id, &by, at));
                 self.outcome(leased, |this, leased| Outcome::Claimed {
                     claim: this.claim_of(leased.token),
@@ -135,11 +141,15 @@ impl Driven {
             }
             Command::Release(hold) => {
                 let lease = self.lease(&hold);
-                self.changed(&ids, |queue, _| queue.release(&lease))
+                self.changed(&ids, |queue, at| queue.release(&lease, at.now))
+            }
+            Command::HoldBack(hold) => {
+                let lease = self.lease(&hold);
+                self.changed(&ids, |queue, at| queue.hold_back(&lease, "out".to_owned(), at.now))
             }
             Command::Complete { hold, reply } => {
                 let lease = self.lease(&hold);
-                let reply = reply.then(|| Reply { text: "reply".to_owned(), eq_score: 0 });
+                let reply = reply.then(|| Reply { text: "reply".to_owned(), eq_score: 0, origin: None });
                 let completed = self.rule(&ids, |queue, at| queue.complete(&lease, reply, at));
                 self.outcome(completed, |this, completed| Outcome::Completed {
                     reply: completed.reply.map(|id| this.place(id)),
@@ -155,23 +165,51 @@ impl Driven {
             }
             Command::Retry(_) => self.changed(&ids, |queue, at| queue.retry(id, at.now)),
             Command::Cancel(_) => self.changed(&ids, |queue, _| queue.cancel(id)),
+            Command::CancelAll { by_author, who, in_work, most } => {
+                let which = match by_author {
+                    true => Selection::Author(sender(who).author),
+                    false => Selection::Entity(entity_name(who)),
+                };
+                let rule = move |queue: &mut Queue, at: &mut At<'_>| {
+                    queue.cancel_all(which, in_work, most, (None, deed(ActKind::Cancel)), at.wall)
+                };
+                let Cancelled { count, more, .. } = self.world.decide(&ids, key, rule);
+                Outcome::Cancelled { count, more }
+            }
             Command::Delete(_) => self.changed(&ids, |queue, _| queue.delete(id)),
+            Command::Hide(_) => self.changed(&ids, |queue, _| queue.hide(id)),
+            Command::Unhide(_) => self.changed(&ids, |queue, _| queue.unhide(id)),
             Command::Update(_, edit) => {
                 let update =
                     Update { text: edit.text, eq_score: None, priority: edit.priority, status: edit.status };
-                let editor = if edit.by_author { Editor::Author } else { Editor::Operator };
+                let editor = if edit.by_author { Editor::Author(None) } else { Editor::Operator };
                 self.changed(&ids, |queue, at| queue.update(id, update, editor, at))
             }
             Command::Join { session, room, entities } => {
                 let seat = stream(&format!("s{session}"), room);
-                let by = ClaimBy { worker_id: worker_name(session), ..seat.by };
+                let by = ClaimBy { worker: OwnName::of_nobody(worker_name(session)), ..seat.by };
                 self.world.join_group(Taker { by, entities: entity_names(&entities), ..seat });
                 Outcome::Done
             }
             Command::Wait { entities, ms } => {
                 let until = Some(self.world.now + ms);
                 let entities = entity_names(&entities);
-                self.world.join_group(Taker { by: by(&worker_name(9)), entities, max_in_flight: 1, until });
+                self.world.join_group(Taker {
+                    by: by(&worker_name(9)),
+                    entities,
+                    max_in_flight: 1,
+                    until,
+                    holds_back: None,
+                });
+                Outcome::Done
+            }
+            Command::Block { author, ms } => {
+                let who = Source::Author(sender(author).author);
+                let blocked = self.rule(&[], |queue, at| queue.block(who, ms, String::new(), at));
+                self.outcome(blocked, |_, _| Outcome::Done)
+            }
+            Command::Unblock(author) => {
+                self.rule(&[], |queue, _| queue.unblock(Source::Author(sender(author).author)));
                 Outcome::Done
             }
             Command::Pause(entity) => {
@@ -228,15 +266,16 @@ impl Driven {
     }
 
     fn lease(&self, hold: &Hold) -> LeaseRef {
-        let (id, token, worker) = match hold {
+        let guess = Proof::Lease(Token([0; 16]));
+        let (id, proof) = match hold {
             Hold::Token(n) => match newest(*n, self.tokens.len()) {
-                Some(claim) => (self.claimed_in(claim), Some(self.tokens[claim]), 0),
-                None => (None, Some(Token([0; 16])), 0),
+                Some(claim) => (self.claimed_in(claim), Proof::Lease(self.tokens[claim])),
+                None => (None, guess),
             },
-            Hold::Worker(n, worker) => (self.id(*n), None, *worker),
-            Hold::Guess(n) => (self.id(*n), Some(Token([0; 16])), 0),
+            Hold::Worker(n, worker) => (self.id(*n), Proof::Worker(OwnName::of_nobody(worker_name(*worker)))),
+            Hold::Guess(n) => (self.id(*n), guess),
         };
-        LeaseRef { id: id.unwrap_or_default(), token, worker_id: worker_name(worker) }
+        LeaseRef { id: id.unwrap_or_default(), proof }
     }
 
     fn claimed_in(&self, claim: usize) -> Option<Uuid> {

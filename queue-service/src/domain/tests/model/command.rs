@@ -11,10 +11,12 @@ pub(in crate::domain::tests) enum Command {
     Claim {
         message: usize,
         worker: u8,
-        lease_ms: Millis,
+        /// The length of the lease that is asked for.
+        asked: Option<Millis>,
     },
     Renew(Hold, Option<Millis>),
     Release(Hold),
+    HoldBack(Hold),
     Complete {
         hold: Hold,
         reply: bool,
@@ -26,7 +28,15 @@ pub(in crate::domain::tests) enum Command {
     },
     Retry(usize),
     Cancel(usize),
+    CancelAll {
+        by_author: bool,
+        who: u8,
+        in_work: bool,
+        most: usize,
+    },
     Delete(usize),
+    Hide(usize),
+    Unhide(usize),
     Update(usize, Edit),
     Join {
         session: u8,
@@ -38,6 +48,11 @@ pub(in crate::domain::tests) enum Command {
         ms: Millis,
     },
     Part(usize),
+    Block {
+        author: u8,
+        ms: Millis,
+    },
+    Unblock(u8),
     Pause(u8),
     Resume(u8),
 }

@@ -1,8 +1,9 @@
 //! What the model makes of commands.
 
 use super::{
-    super::world::BACKOFF_MS, Ask, Claim, Command, Edit, Hold, Millis, Model, Outcome, Refusal, Status,
-    Taker, TakerId, Told, Work, newest,
+    super::world::{SPREAD_MS, worker_name},
+    Ask, Claim, Command, Edit, Hold, Millis, Model, Outcome, Refusal, Status, Taker, TakerId, Told, Work,
+    newest,
 };
 
 /// Keeps an error, and forgets the oldest beyond five.
@@ -33,14 +34,20 @@ impl Model {
                 let to = to.and_then(|n| newest(n, self.messages.len()));
                 Ok(Outcome::Posted { message: self.store("said", to, None), replayed: false })
             }
-            Command::Claim { message, worker, lease_ms } => self.claim(*message, *worker, *lease_ms),
+            Command::Claim { message, worker, asked } => self.claim(*message, *worker, *asked),
             Command::Renew(hold, ms) => self.held(hold).map(|m| Outcome::Renewed(self.renewed(m, *ms))),
             Command::Release(hold) => self.held(hold).map(|message| self.released(message)),
+            Command::HoldBack(hold) => self.held(hold).map(|message| self.released_in_an_outage(message)),
             Command::Complete { hold, reply } => self.complete(hold, *reply),
             Command::Fail { hold, retryable, retry_after_ms } => self.fail(hold, *retryable, *retry_after_ms),
             Command::Retry(n) => self.retry(*n),
             Command::Cancel(n) => self.cancel(*n),
+            Command::CancelAll { by_author, who, in_work, most } => {
+                Ok(self.cancel_all(*by_author, *who, *in_work, *most))
+            }
             Command::Delete(n) => self.delete(*n),
+            Command::Hide(n) => self.hide(*n, true),
+            Command::Unhide(n) => self.hide(*n, false),
             Command::Update(n, edit) => self.update(*n, edit),
             Command::Join { session, room, entities } => {
                 self.join(Taker {
@@ -53,8 +60,21 @@ impl Model {
                 Ok(Outcome::Done)
             }
             Command::Wait { entities, ms } => {
+                if let Err(why) = self.check_worker(9) {
+                    self.joined += 1;
+                    self.told.push(Told::Refused { taker: self.joined, why });
+                    return Outcome::Done;
+                }
                 let until = Some(self.now + ms);
                 self.join(Taker { worker: 9, session: None, room: 1, entities: entities.clone(), until });
+                Ok(Outcome::Done)
+            }
+            Command::Block { author, ms } => {
+                self.blocked.insert(*author, self.now + ms);
+                Ok(Outcome::Done)
+            }
+            Command::Unblock(author) => {
+                self.blocked.remove(author);
                 Ok(Outcome::Done)
             }
             Command::Pause(entity) => {
@@ -81,6 +101,7 @@ impl Model {
             let replayed = Outcome::Posted { message: *message, replayed: true };
             return if first == ask { Ok(replayed) } else { Err(Refusal::IdempotencyConflict) };
         }
+        self.check_blocked(ask.author)?;
         let due = self.now + ask.not_before.unwrap_or(0).max(0);
         if ask.expires_at.is_some_and(|end| self.now + end <= due) {
             return Err(Refusal::Invalid);
@@ -100,8 +121,12 @@ impl Model {
             base: self.base(ask.author, not_before.is_some(), start),
             claims: 0,
             uncounted: 0,
+            outages: 0,
             failures: 0,
             expiries: 0,
+            lost_by: Vec::new(),
+            released_by: None,
+            lost_at: None,
             cancelled: false,
             errors: Vec::new(),
             not_before,
@@ -118,7 +143,12 @@ impl Model {
         Ok(Outcome::Posted { message, replayed: false })
     }
 
-    fn claim(&mut self, n: usize, worker: u8, lease_ms: Millis) -> Result<Outcome, Refusal> {
+    fn check_blocked(&self, author: Option<u8>) -> Result<(), Refusal> {
+        let until = author.and_then(|author| self.blocked.get(&author));
+        if until.is_some_and(|until| *until > self.now) { Err(Refusal::Blocked) } else { Ok(()) }
+    }
+
+    fn claim(&mut self, n: usize, worker: u8, asked: Option<Millis>) -> Result<Outcome, Refusal> {
         let message = self.find_work(n)?;
         if self.work(message).status != Status::Pending {
             return Err(Refusal::NotPending);
@@ -128,7 +158,9 @@ impl Model {
         }
         let entity = self.work(message).entity;
         self.check_open(entity)?;
-        let claim = Claim { message, worker, session: None, at: self.now, lease_ms };
+        self.check_worker(worker)?;
+        let (lease_ms, first_ms) = (asked.unwrap_or(30_000), asked.unwrap_or(10_000));
+        let claim = Claim { message, worker, session: None, at: self.now, lease_ms, first_ms };
         let (claim, ends) = self.make_claim(message, claim);
         Ok(Outcome::Claimed { claim, ends })
     }
@@ -138,14 +170,24 @@ impl Model {
         let late = match standing {
             Standing::Current => false,
             Standing::Lapsed => true,
+            Standing::Finished if reply && self.work(message).reply.is_none() => {
+                return Err(Refusal::AlreadyCompleted);
+            }
             Standing::Finished => {
                 let reply = self.work(message).reply;
                 return Ok(Outcome::Completed { reply, late: false, again: true });
             }
         };
+        self.brought_a_result(message);
         let reply = reply.then(|| self.store("reply", Some(message), None));
         self.finish(message, reply);
         Ok(Outcome::Completed { reply, late, again: false })
+    }
+
+    fn brought_a_result(&mut self, message: usize) {
+        if let Some(claim) = self.work(message).claim {
+            self.note_result(claim);
+        }
     }
 
     fn finish(&mut self, message: usize, reply: Option<usize>) {
@@ -161,9 +203,12 @@ impl Model {
 
     fn fail(&mut self, hold: &Hold, retryable: bool, after: Option<Millis>) -> Result<Outcome, Refusal> {
         let message = self.held(hold)?;
-        let (max, retry_at) = (self.rules.max_failures, self.now + after.unwrap_or(BACKOFF_MS));
+        self.brought_a_result(message);
+        let (max, backoff, now) = (self.rules.max_failures, self.rules.backoff, self.now);
         let work = self.work(message);
         work.failures += 1;
+        let wait = (backoff.first_ms * 8_i64.pow(work.failures - 1)).min(backoff.cap_ms);
+        let retry_at = now + after.unwrap_or(wait + SPREAD_MS % (wait / 5 + 1));
         work.lease = None;
         remember(work, "failed");
         let given_up = !retryable || work.failures >= max;
@@ -180,9 +225,46 @@ impl Model {
     }
 
     fn released(&mut self, message: usize) -> Outcome {
+        let claim = self.work(message).claim.expect("it is held");
+        let again = self.given_back(message);
+        self.work(message).uncounted += u32::from(again);
+        self.wait_again(message);
+        if again {
+            self.note_loss(claim);
+        }
+        Outcome::Changed(message)
+    }
+
+    /// Notes by whom a message is given back; true if it is the same as the last time.
+    fn given_back(&mut self, message: usize) -> bool {
+        let claim = self.work(message).claim.expect("it is held");
+        let worker = Some(worker_name(self.claims[claim].worker));
+        let work = self.work(message);
+        let again = work.released_by == worker;
+        work.released_by = worker;
+        again
+    }
+
+    fn wait_again(&mut self, message: usize) {
         let work = self.work(message);
         (work.claim, work.lease) = (None, None);
         self.put_back(message);
+    }
+
+    /// Released by a session that is given nothing more until it joins anew; no attempt, within five times their number.
+    fn released_in_an_outage(&mut self, message: usize) -> Outcome {
+        let most = 5 * self.rules.max_attempts;
+        let again = self.given_back(message);
+        let work = self.work(message);
+        work.uncounted += u32::from(again || work.outages < most);
+        work.outages += 1;
+        let claim = work.claim.expect("it is held");
+        let session = self.claims[claim].session;
+        self.holding_back.extend(session);
+        self.wait_again(message);
+        if again && session.is_none() {
+            self.note_loss(claim);
+        }
         Outcome::Changed(message)
     }
 
@@ -210,10 +292,11 @@ impl Model {
 
     fn retry(&mut self, n: usize) -> Result<Outcome, Refusal> {
         let message = self.find_work(n)?;
-        let deleted = self.messages[message].deleted;
+        let (deleted, hidden) = (self.messages[message].deleted, self.messages[message].hidden);
         match self.work(message).status {
             Status::Pending => {}
             Status::Failed if deleted => return Err(Refusal::Cancelled),
+            Status::Failed if hidden => return Err(Refusal::Hidden),
             Status::Failed => {
                 self.room(self.messages[message].work.as_ref().expect("it was found").entity)?;
                 self.retried(message);
@@ -229,7 +312,8 @@ impl Model {
         let work = self.work(message);
         (work.status, work.failures, work.expiries) = (Status::Pending, 0, 0);
         (work.cancelled, work.claim) = (false, None);
-        (work.uncounted, work.expires_at) = (work.claims, expires_at);
+        (work.lost_by, work.released_by, work.lost_at) = (Vec::new(), None, None);
+        (work.uncounted, work.outages, work.expires_at) = (work.claims, 0, expires_at);
         self.changed(message);
     }
 
@@ -244,6 +328,24 @@ impl Model {
             Status::Complete => return Err(Refusal::AlreadyCompleted),
         }
         Ok(Outcome::Changed(message))
+    }
+
+    /// What waits first, then what is in work; each in the order of the posts.
+    fn cancel_all(&mut self, by_author: bool, who: u8, in_work: bool, most: usize) -> Outcome {
+        let meant = |work: &Work| if by_author { work.author == Some(who) } else { work.entity == who };
+        let messages = &self.messages;
+        let of = |status: Status| {
+            let fits = |message: &usize| {
+                messages[*message].work.as_ref().is_some_and(|work| work.status == status && meant(work))
+            };
+            (0..messages.len()).filter(fits).collect::<Vec<_>>()
+        };
+        let (waiting, held) = (of(Status::Pending), of(Status::Processing));
+        let found: Vec<_> = waiting.into_iter().chain(held.into_iter().filter(|_| in_work)).collect();
+        let more = found.len() > most;
+        let count = found.len().min(most);
+        found.into_iter().take(most).for_each(|message| self.call_off(message));
+        Outcome::Cancelled { count, more }
     }
 
     fn call_off(&mut self, message: usize) {
@@ -270,11 +372,36 @@ impl Model {
         Ok(Outcome::Changed(message))
     }
 
+    fn hide(&mut self, n: usize, hidden: bool) -> Result<Outcome, Refusal> {
+        let message = newest(n, self.messages.len()).ok_or(Refusal::NotFound)?;
+        if self.messages[message].deleted {
+            return Err(Refusal::WrongStatus);
+        }
+        if self.messages[message].hidden != hidden {
+            self.tell_holder(message);
+            let it = &mut self.messages[message];
+            it.hidden = hidden;
+            if let Some(work) = &mut it.work
+                && matches!(work.status, Status::Pending | Status::Processing)
+            {
+                cancelled(work);
+            }
+            self.changed(message);
+        }
+        Ok(Outcome::Changed(message))
+    }
+
     fn update(&mut self, n: usize, edit: &Edit) -> Result<Outcome, Refusal> {
         let message = newest(n, self.messages.len()).ok_or(Refusal::NotFound)?;
+        if edit.by_author {
+            self.check_blocked(self.messages[message].work.as_ref().and_then(|work| work.author))?;
+        }
         let status = self.messages[message].work.as_ref().map(|work| work.status);
         if self.messages[message].deleted {
             return Err(Refusal::WrongStatus);
+        }
+        if self.messages[message].hidden {
+            return Err(Refusal::Hidden);
         }
         match (status, edit.status) {
             (_, None) => {}
@@ -311,16 +438,18 @@ impl Model {
         }
         match (status, edit.status) {
             (Some(Status::Pending), Some(Status::Processing)) => {
-                let claim = Claim { message, worker: 8, session: None, at: self.now, lease_ms: 30_000 };
+                let (lease_ms, first_ms) = (30_000, 10_000);
+                let claim = Claim { message, worker: 8, session: None, at: self.now, lease_ms, first_ms };
                 self.make_claim(message, claim);
             }
             (Some(Status::Processing), Some(Status::Complete)) => {
                 self.tell_holder(message);
+                self.work(message).claim = None;
                 self.finish(message, None);
             }
             (Some(Status::Processing), Some(Status::Pending)) => {
                 self.tell_holder(message);
-                self.released(message);
+                self.wait_again(message);
             }
             (Some(Status::Failed), Some(Status::Pending)) => self.retried(message),
             (Some(Status::Pending | Status::Processing), Some(Status::Failed)) => self.call_off(message),

@@ -1,5 +1,6 @@
 //! What time does to the model, and what comes and goes with connections and processes.
 
+use super::super::world::worker_name;
 use super::{Lease, Millis, Model, Status, Taker, TakerId, Told};
 
 /// Longest lease until its first renew, and the least that a session or a restart leaves of one.
@@ -13,6 +14,7 @@ impl Model {
             self.end_lease(message);
         }
         self.give_up_expired();
+        self.blocked.retain(|_, until| *until > self.now);
         while let Some((until, taker)) = self.waits().into_iter().min()
             && until <= self.now
         {
@@ -29,17 +31,26 @@ impl Model {
     }
 
     fn end_lease(&mut self, message: usize) {
-        let max = self.rules.max_expiries;
+        let (max, now) = (self.rules.max_expiries, self.now);
+        let claim = self.work(message).claim.expect("a lease is of a claim");
+        let worker = worker_name(self.claims[claim].worker);
         let work = self.work(message);
-        work.lease = None;
+        (work.lease, work.lost_at) = (None, Some(now));
         work.expiries += 1;
-        if work.expiries < max {
-            self.put_back(message);
-            return;
+        if work.lost_by == [worker.clone()] {
+            work.uncounted += 1;
+        } else if !work.lost_by.contains(&worker) {
+            work.lost_by.push(worker);
+            work.lost_by.truncate(2);
         }
-        let error = format!("{} leases ended without a result", work.expiries);
-        super::decide::give_up(work, &error);
-        self.changed(message);
+        if work.expiries >= max && work.lost_by.len() == 2 {
+            let error = format!("{} leases ended without a result", work.expiries);
+            super::decide::give_up(work, &error);
+            self.changed(message);
+        } else {
+            self.put_back(message);
+        }
+        self.note_loss(claim);
     }
 
     /// When what waits is to be given up, its number and its message.
@@ -71,11 +82,16 @@ impl Model {
             work.not_before.filter(|due| *due > self.now)
         });
         let ends = self.ends().into_iter().map(|(end, ..)| end);
+        let returns = (0..self.messages.len()).filter_map(|message| self.returns_at(message));
+        let returns = returns.filter(|due| *due > self.now);
         let buckets = [0, 1].into_iter().filter_map(|entity| self.reopens(entity));
         leases
             .chain(retries)
             .chain(ends)
             .chain(buckets)
+            .chain(returns)
+            .chain(self.pauses())
+            .chain(self.blocked.values().copied())
             .chain(self.waits().into_iter().map(|(until, _)| until))
             .min()
     }
@@ -94,6 +110,7 @@ impl Model {
             }
         }
         self.takers.insert(id, taker);
+        self.holding_back.retain(|other| Some(*other) != session);
         self.adopt(session, true);
     }
 
@@ -107,6 +124,7 @@ impl Model {
             }
         }
         self.adopt(taker.session, false);
+        self.forget_sessions();
     }
 
     /// Gives the leases of a session that no stream of it has to its newest stream; extended where it came back.
@@ -136,6 +154,9 @@ impl Model {
         self.outcomes.clear();
         self.told.clear();
         self.takers.clear();
+        self.losses.clear();
+        self.proved.clear();
+        self.holding_back.clear();
         self.last_served = 0;
         self.before_start = self.claims.len();
         for message in 0..self.messages.len() {

@@ -23,6 +23,7 @@ fn while_it_is_swept(kept: &Kept, mut look: impl FnMut(u64)) {
                 to: u64::MAX,
                 before: Millis::MAX,
                 now: Millis::MAX,
+                free: 0,
                 changes: 1,
                 stays: &|_| false,
             };

@@ -1,12 +1,14 @@
 //! One by one: what goes, what stays, and how much goes in a step.
 
-use super::{Kept, check_reading, check_rows, keys, numbers, open_again};
+use super::{
+    Kept, check_index, check_posts, check_reading, check_rows, check_size, keys, numbers, open_again,
+};
 use crate::{
     domain::{
         Millis,
         tests::{history::Act, world::is_live},
     },
-    journal::{Beginning, Commit, Journal, Oldest, Sweepable, Tally},
+    journal::{Beginning, Commit, Journal, Oldest, Sweepable, Tally, stored::StoredBeginning},
 };
 
 fn say() -> Act {
@@ -40,7 +42,7 @@ fn a_post_goes_with_its_commit_and_the_newest_commit_stays() {
 
 #[test]
 fn a_message_goes_with_its_last_change() {
-    for change in [Act::Edit { message: 0, length: 5 }, Act::Delete(0)] {
+    for change in [Act::Edit { message: 0, length: 5 }, Act::Delete(0), Act::Hide(0)] {
         let mut kept = Kept::new();
         kept.keep(&[(1, vec![say()]), (1, vec![change])]);
         sweep_all(&mut kept);
@@ -105,7 +107,7 @@ fn only_commits_of_before_the_time_go_and_the_first_that_stays_is_told() {
     kept.keep(&[(1, vec![ask()]), (50, vec![Act::Claim(0)]), (50, vec![say()])]);
     let now = kept.lived.world.now;
     let look = |before, to| {
-        let may = Sweepable { to, before, now: Millis::MAX, changes: 100, stays: &|_| false };
+        let may = Sweepable { to, before, now: Millis::MAX, free: 0, changes: 100, stays: &|_| false };
         let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
         (swept.sweep.map_or(0, |sweep| sweep.begins.seq), swept.oldest)
     };
@@ -125,7 +127,14 @@ fn a_commit_that_was_made_while_the_clock_was_ahead_is_as_old_as_one_after_it() 
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say()]), (YEAR, vec![say()]), (1, vec![say()])]);
     let first = kept.lived.messages()[0].content.timestamp;
-    let may = Sweepable { to: u64::MAX, before: first + 1, now: first + 10, changes: 100, stays: &|_| false };
+    let may = Sweepable {
+        to: u64::MAX,
+        before: first + 1,
+        now: first + 10,
+        free: 0,
+        changes: 100,
+        stays: &|_| false,
+    };
     let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
     assert_eq!(swept.sweep.map(|sweep| sweep.begins.seq), Some(1));
     assert_eq!(
@@ -152,8 +161,14 @@ fn a_commit_that_was_made_while_the_clock_was_ahead_is_as_old_as_one_after_it() 
 #[test]
 fn nothing_is_swept_from_an_empty_log() {
     let kept = Kept::new();
-    let may =
-        Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes: 100, stays: &|_| false };
+    let may = Sweepable {
+        to: u64::MAX,
+        before: Millis::MAX,
+        now: Millis::MAX,
+        free: 0,
+        changes: 100,
+        stays: &|_| false,
+    };
     let swept = kept.store.sweep(&may, &Tally::default()).unwrap();
     assert!(swept.sweep.is_none() && swept.oldest.is_none());
 }
@@ -163,8 +178,14 @@ fn a_step_takes_whole_commits_until_there_is_enough() {
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say(), say()]), (1, vec![say(), say()]), (1, vec![say()])]);
     for (changes, begins) in [(1, 2), (2, 2), (3, 4)] {
-        let may =
-            Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes, stays: &|_| false };
+        let may = Sweepable {
+            to: u64::MAX,
+            before: Millis::MAX,
+            now: Millis::MAX,
+            free: 0,
+            changes,
+            stays: &|_| false,
+        };
         let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep.unwrap();
         assert_eq!((sweep.begins.seq, sweep.messages), (begins, begins));
     }
@@ -174,8 +195,14 @@ fn a_step_takes_whole_commits_until_there_is_enough() {
 fn a_sweep_without_changes_is_a_commit_too_and_no_change() {
     let mut kept = Kept::new();
     kept.keep(&[(1, vec![say()]), (1, vec![say()])]);
-    let may =
-        Sweepable { to: u64::MAX, before: Millis::MAX, now: Millis::MAX, changes: 100, stays: &|_| false };
+    let may = Sweepable {
+        to: u64::MAX,
+        before: Millis::MAX,
+        now: Millis::MAX,
+        free: 0,
+        changes: 100,
+        stays: &|_| false,
+    };
     let sweep = kept.store.sweep(&may, &Tally::default()).unwrap().sweep;
     let commit = Commit { sweep, ..Commit::default() };
     kept.store.append(&commit, &Tally::default()).unwrap();
@@ -220,4 +247,70 @@ fn a_long_conversation_leaves_nothing_behind() {
     let live = kept.lived.messages().iter().filter(|record| is_live(record)).count();
     assert!(live < 1_200, "most were completed");
     assert_eq!(remaining(&kept).len(), live + 2);
+}
+
+#[test]
+fn a_log_that_was_swept_before_there_was_an_index_gets_it_at_its_start() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![ask(), Act::Say { site: 1, human: 0 }]), (1, vec![say()])]);
+    sweep_all(&mut kept);
+    sweep_all(&mut kept);
+    let old = StoredBeginning {
+        seq: kept.store.begins().seq,
+        stamp: kept.store.begins().stamp,
+        ..Default::default()
+    };
+    kept.store.put_as_before(&keys(&kept, b'b'), &old);
+    assert_eq!(keys(&kept, b'b').len(), 0);
+    let kept = kept.reopen();
+    check_posts(&kept);
+    check_index(&kept);
+    assert_eq!(keys(&kept, b'b').len(), 1);
+}
+
+/// Sweeps by size alone.
+fn by_size(free: u64) -> Sweepable<'static> {
+    Sweepable { to: u64::MAX, before: Millis::MIN, now: Millis::MAX, free, changes: 100, stays: &|_| false }
+}
+
+#[test]
+fn whole_commits_go_until_so_many_bytes_are_freed() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![say()]), (1, vec![say()]), (1, vec![say()]), (1, vec![say()])]);
+    let before = kept.store.data_bytes().unwrap();
+    let sweep = |free| kept.store.sweep(&by_size(free), &Tally::default()).unwrap().sweep;
+    assert!(sweep(0).is_none());
+    let one = sweep(1).unwrap();
+    assert_eq!((one.messages, sweep(one.freed).unwrap().messages), (1, 1));
+    assert_eq!(sweep(one.freed + 1).unwrap().messages, 2);
+    assert_eq!(sweep(u64::MAX).unwrap().messages, 3, "the newest stays");
+    let freed = one.freed;
+    kept.store.append(&Commit { sweep: Some(one), ..Commit::default() }, &Tally::default()).unwrap();
+    assert_eq!(kept.store.data_bytes(), Some(before - freed));
+    assert_eq!(
+        kept.reopen().store.data_bytes(),
+        Some(before - freed),
+        "a sweep without changes is remembered"
+    );
+}
+
+#[test]
+fn a_log_of_older_code_is_counted_once_and_known_from_then_on() {
+    let mut kept = Kept::new();
+    kept.keep(&[(1, vec![say(), ask()]), (1, vec![say()])]);
+    let known = kept.store.data_bytes();
+    assert!(!kept.store.count_data(&Tally::default()).unwrap(), "it is known");
+    // As if older code had written it.
+    kept.store.forget_data_bytes();
+    let mut kept = kept.reopen();
+    assert_eq!(kept.store.data_bytes(), None);
+    assert!(kept.store.count_data(&Tally::default()).unwrap());
+    let kept_bytes = kept.store.data_bytes();
+    // The newest row is shorter by what it does not note.
+    assert_eq!(kept_bytes.map(|bytes| bytes + 9), known);
+    kept = kept.reopen();
+    assert_eq!(kept.store.data_bytes(), kept_bytes, "without a commit since");
+    kept.keep(&[(1, vec![say()])]);
+    check_size(&kept);
+    check_size(&kept.reopen());
 }

@@ -1,5 +1,7 @@
 //! The feeds under random histories and small limits, against a walk through the whole history.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use repartee_proto::v1::{self, ChangeKind};
 
@@ -9,11 +11,19 @@ use crate::{json::Message, tail::told::Told};
 /// Something that happened. Messages are numbered from the newest on, in circles.
 #[derive(Debug, Clone)]
 enum Act {
-    Post { domain: u8, is_later: bool },
+    Post {
+        domain: u8,
+        is_later: bool,
+    },
     Claim(usize),
     Fail(usize),
-    Edit { message: usize, length: usize },
+    Edit {
+        message: usize,
+        length: usize,
+    },
     Delete(usize),
+    /// Hides it, or shows it again: told as a deletion and as an edit.
+    Hide(usize),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -24,6 +34,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => pick().prop_map(Act::Fail),
         4 => (pick(), 0..300usize).prop_map(|(message, length)| Act::Edit { message, length }),
         1 => pick().prop_map(Act::Delete),
+        2 => pick().prop_map(Act::Hide),
     ];
     prop::collection::vec(act, 1..60)
 }
@@ -41,8 +52,19 @@ fn limits() -> impl Strategy<Value = Limits> {
 struct Walk {
     /// Every message as it is now, in the order of the posts.
     messages: Vec<v1::Message>,
-    /// Every change as it left its message, and which one that is.
-    changes: Vec<(usize, v1::Message)>,
+    /// Which of them are hidden.
+    hidden: BTreeSet<usize>,
+    /// Every change as it left its message, which one that is, and whether that was hidden then.
+    changes: Vec<(usize, v1::Message, bool)>,
+}
+
+/// A message as it is told while it is hidden.
+fn masked(mut message: v1::Message, is_hidden: bool) -> v1::Message {
+    if is_hidden {
+        (message.text, message.deleted) = (String::new(), true);
+        message.bot_params.iter_mut().for_each(|params| params.error = None);
+    }
+    message
 }
 
 impl Walk {
@@ -66,9 +88,12 @@ impl Walk {
             Act::Fail(n) => (pick(*n)?, ChangeKind::Failed),
             Act::Edit { message, .. } => (pick(*message)?, ChangeKind::Edited),
             Act::Delete(n) => (pick(*n)?, ChangeKind::Deleted),
+            Act::Hide(n) if self.hidden.contains(&pick(*n)?) => (pick(*n)?, ChangeKind::Edited),
+            Act::Hide(n) => (pick(*n)?, ChangeKind::Deleted),
         };
+        let is_hidden = self.hidden.contains(&at);
         let message = &mut self.messages[at];
-        if message.deleted {
+        if message.deleted || is_hidden && !matches!(act, Act::Hide(_) | Act::Delete(_)) {
             return None;
         }
         let params = message.bot_params.as_mut()?;
@@ -81,24 +106,27 @@ impl Walk {
                 params.error = None;
                 (message.text, message.deleted) = (String::new(), true);
             }
+            Act::Hide(_) if is_hidden => drop(self.hidden.remove(&at)),
+            Act::Hide(_) => drop(self.hidden.insert(at)),
         }
         message.seq = seq;
-        let message = message.clone();
-        self.changes.push((at, message.clone()));
-        Some((kind, message))
+        let (message, is_hidden) = (message.clone(), self.hidden.contains(&at));
+        self.changes.push((at, message.clone(), is_hidden));
+        Some((kind, masked(message, is_hidden)))
     }
 
     /// The event of each change of a domain after a number, with what is said in its message now.
     fn events(&self, domain: &str, seq: u64) -> Vec<bytes::Bytes> {
         let of_domain = |message: &v1::Message| domain.is_empty() || message.domain == domain;
-        let changes = self.changes.iter().filter(|(_, then)| then.seq > seq && of_domain(then));
-        let event = |(at, then): &(usize, v1::Message)| {
+        let changes = self.changes.iter().filter(|(_, then, _)| then.seq > seq && of_domain(then));
+        let event = |(at, then, was_hidden): &(usize, v1::Message, bool)| {
             let (mut then, now) = (then.clone(), &self.messages[*at]);
             then.text.clone_from(&now.text);
             then.deleted = now.deleted;
             if let Some(params) = then.bot_params.as_mut().filter(|_| now.deleted) {
                 params.error = None;
             }
+            let then = masked(then, *was_hidden || self.hidden.contains(at));
             Told::new("e", then.seq, &Message::from(then).to_json()).event()
         };
         changes.map(event).collect()
@@ -106,10 +134,13 @@ impl Walk {
 
     /// The JSON of the messages of a domain after a time stamp, as they are now.
     fn posts(&self, domain: &str, after: i64) -> Vec<Vec<u8>> {
-        let wanted = |message: &&v1::Message| {
+        let wanted = |(_, message): &(usize, &v1::Message)| {
             message.timestamp > after && (domain.is_empty() || message.domain == domain)
         };
-        self.messages.iter().filter(wanted).map(|message| Message::from(message.clone()).to_json()).collect()
+        let shown = |(at, message): (usize, &v1::Message)| {
+            Message::from(masked(message.clone(), self.hidden.contains(&at))).to_json()
+        };
+        self.messages.iter().enumerate().filter(wanted).map(shown).collect()
     }
 
     fn check(&self, feeds: &Feeds, limit: usize) {

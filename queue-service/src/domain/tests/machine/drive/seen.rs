@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{Driven, entity_name, entity_names, worker_name};
+use super::{Driven, entity_name, entity_names, refusal, worker_name};
 use crate::domain::{
     Event, Record, SessionsAfter,
     tests::model::{Lease, Message, Model, Told, Work},
@@ -95,6 +95,16 @@ impl Driven {
         assert_eq!(seen, expected);
     }
 
+    /// Statistics tell the workers that are given less than they ask for.
+    pub(in crate::domain::tests::machine) fn check_held_back(&self, model: &Model) {
+        let seen = self.world.queue.held_back().into_iter();
+        let seen: BTreeSet<_> = seen.map(|row| (row.worker_id, row.lost, row.paused_until)).collect();
+        let expected = model.held_back().into_iter();
+        let expected: BTreeSet<_> =
+            expected.map(|(worker, lost, paused)| (worker_name(worker), lost, paused)).collect();
+        assert_eq!(seen, expected);
+    }
+
     pub(super) fn told(&self, event: &Event) -> Told {
         match event {
             Event::Work(taker, leased) => {
@@ -102,6 +112,7 @@ impl Driven {
             }
             Event::Cancelled(taker, id) => Told::Cancelled { taker: *taker, message: self.place(*id) },
             Event::Nothing(taker) => Told::Nothing { taker: *taker },
+            Event::Refused(taker, rejection) => Told::Refused { taker: *taker, why: refusal(rejection) },
         }
     }
 
@@ -114,6 +125,7 @@ impl Driven {
             timestamp: content.timestamp,
             text: content.text.clone(),
             deleted: record.state.deleted,
+            hidden: record.state.hidden,
             edits: record.state.edits,
             reply_to: content.reply_to.map(|id| self.place(id)),
             work: self.seen_work(record),
@@ -135,8 +147,12 @@ impl Driven {
             base: work.base,
             claims: work.claims,
             uncounted: work.uncounted,
+            outages: work.outages,
             failures: work.failures,
             expiries: work.expiries,
+            lost_by: work.lost_by.into_iter().map(|worker| worker.name).collect(),
+            released_by: work.released_by.map(|worker| worker.name),
+            lost_at: work.lost_at,
             cancelled: work.cancelled,
             errors: work.errors,
             not_before: work.not_before,

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::domain::{
     Address, Author, Millis, NewMessage, Rejection, Request, RequestKey,
     tests::{
-        model::{Command, Refusal},
-        world::{question, remark, sender},
+        model::{Command, Refusal, address_of},
+        world::{question, remark, sender_at},
     },
 };
 
@@ -35,15 +35,12 @@ pub(super) fn new_message(
     fingerprint[7] = ask.author.map_or(0, |author| author + 1);
     fingerprint[8..12].copy_from_slice(&(ask.not_before.unwrap_or(-2_000) as i32).to_be_bytes());
     fingerprint[12..].copy_from_slice(&(ask.expires_at.unwrap_or(-2_000) as i32).to_be_bytes());
-    let request = key.map(|key| Request { key, fingerprint: fingerprint.try_into().expect("16 bytes") });
-    let sender = ask.author.map(sender);
+    let request =
+        key.map(|key| Request { key, fingerprint: fingerprint.try_into().expect("16 bytes"), before: None });
+    let sender = ask.author.map(|author| sender_at(author, address_of(author)));
     let priority = ask.priority;
     let new = NewMessage { text: "asked".to_owned(), priority, address: Some(address), sender, ..new };
     (new, request)
-}
-
-pub(super) fn worker_name(worker: u8) -> String {
-    if worker == 8 { "operator".to_owned() } else { format!("w{worker}") }
 }
 
 pub(super) fn entity_name(entity: u8) -> String {
@@ -65,7 +62,12 @@ pub(super) fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::NotDue { .. } => Refusal::NotDue,
         Rejection::EntityPaused(_) => Refusal::EntityPaused,
         Rejection::EntityLimit { .. } => Refusal::EntityLimit,
+        Rejection::WorkerPaused { .. } => Refusal::WorkerPaused,
+        Rejection::TooManyClaims { .. } => Refusal::TooManyClaims,
         Rejection::TooManyPaused { .. } => panic!("this test has two entities"),
+        Rejection::Blocked { .. } => Refusal::Blocked,
+        Rejection::TooManyBlocks { .. } => panic!("this test has two authors"),
+        Rejection::Hidden(_) => Refusal::Hidden,
         Rejection::TooManyEdits { .. } => Refusal::TooManyEdits,
         Rejection::LeaseLost(_) => Refusal::LeaseLost,
         Rejection::AlreadyCompleted => Refusal::AlreadyCompleted,

@@ -1,0 +1,50 @@
+//! A family whose label values come and go, written as it is at one moment.
+
+use std::fmt::Write as _;
+
+/// One gauge family with one label, in the Prometheus text format.
+#[derive(Debug)]
+pub struct LabelledRows {
+    name: &'static str,
+    label: &'static str,
+    text: String,
+}
+
+impl LabelledRows {
+    /// The family `name`, which means `help`, told apart by `label`. All three are names of ours, without anything to escape.
+    pub fn new(name: &'static str, help: &'static str, label: &'static str) -> Self {
+        Self { name, label, text: format!("# HELP {name} {help}\n# TYPE {name} gauge\n") }
+    }
+
+    /// Adds a row. Its label value may be anything that a client made up.
+    pub fn add(&mut self, label_value: &str, value: f64) {
+        let Self { name, label, text } = self;
+        let escaped = escaped(label_value);
+        // A string takes all that is written.
+        let _ = writeln!(text, "{name}{{{label}=\"{escaped}\"}} {value}");
+    }
+
+    /// The whole family.
+    pub fn into_text(self) -> String {
+        self.text + "\n"
+    }
+}
+
+/// A label value as the format has it: backslash, quote and line feed are escaped, everything else stands for itself.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LabelledRows;
+
+    #[test]
+    fn a_name_that_a_client_made_up_stays_within_its_quotes() {
+        let mut rows = LabelledRows::new("depth", "How deep", "entity");
+        rows.add("a\"} 7\nb\\", 2.0);
+        let text = rows.into_text();
+        let expected = "# HELP depth How deep\n# TYPE depth gauge\ndepth{entity=\"a\\\"} 7\\nb\\\\\"} 2\n\n";
+        assert_eq!(text, expected);
+    }
+}
