@@ -28,7 +28,7 @@ use crate::{
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// The interval of heartbeats where the service does not name one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a token may be unknown at the first start: the service looks at its tokens file every second.
+/// How long a token that stays as it is may be unknown at the start: the service looks at its tokens file every second.
 const NEW_TOKEN: Duration = Duration::from_secs(2);
 /// Waits between two streams. They begin anew behind a stream that has lived for longer than the longest of them: a service
 /// that says hello and breaks off at once is as far away as one that says nothing.
@@ -98,7 +98,7 @@ impl Subscription {
             let opened = Instant::now();
             self.greeted = false;
             let end = self.open_and_read().await;
-            let end = if self.accepted { self.unless_rotated(end) } else { self.unless_new(end, begun) };
+            let end = self.unless_new(self.unless_replaced(end), begun);
             // A service that takes long to say nothing is no better than one that says it at once.
             if self.greeted && opened.elapsed() > RECONNECT.cap {
                 self.backoff.reset();
@@ -130,15 +130,17 @@ impl Subscription {
         self.said = Some(why.to_owned());
     }
 
-    /// A worker that was accepted before and whose token stands in a file is not refused for good: operators rotate tokens,
-    /// and the file may be a moment late.
-    fn unless_rotated(&self, end: End) -> End {
+    /// A token that stands in a file is not refused for good, whether it was accepted before or not: operators rotate tokens, and
+    /// the file, or what the service knows of it, may be late. A Secret of Kubernetes takes a minute or more to get to a service
+    /// that runs already. One that was given by variable stays as it is.
+    fn unless_replaced(&self, end: End) -> End {
         match end {
             End::Refused(status)
                 if self.credential.may_change()
                     && matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) =>
             {
-                lost(format!("the token is not accepted any more, reading it again: {}", status.message()))
+                let since = if self.accepted { "any more" } else { "yet" };
+                lost(format!("the token is not accepted {since}, reading it again: {}", status.message()))
             }
             end => end,
         }
@@ -148,7 +150,8 @@ impl Subscription {
     fn unless_new(&self, end: End, begun: Instant) -> End {
         match end {
             End::Refused(status)
-                if status.code() == Code::PermissionDenied
+                if !self.accepted
+                    && status.code() == Code::PermissionDenied
                     && self.credential.header().is_some()
                     && begun.elapsed() < NEW_TOKEN =>
             {

@@ -333,3 +333,22 @@ async fn a_bot_whose_token_is_of_another_role_or_for_other_entities_ends_and_say
         assert!(!log.contains(token), "{log}");
     }
 }
+
+#[tokio::test]
+async fn a_bot_whose_token_file_is_ahead_of_the_service_says_so_once_and_begins_when_the_token_is_known() {
+    let folder = TempDir::new().unwrap();
+    let (tokens, token) = (folder.path().join("tokens"), folder.path().join("token"));
+    add_token(&tokens, OPERATOR, Role::Operator, &[]);
+    let (_service, url) = service(&tokens, &[]).await;
+    fs::write(&token, WORKER).unwrap();
+    let flags =
+        ["--queue-url", &url, "--reply", "echo", "--entity", "echo", "--token-file", token.to_str().unwrap()];
+    let mut bot = Process::spawn_bare("bot-worker", &flags, &[("RUST_LOG", "debug")]);
+    // The first try is told aloud, the others are not.
+    bot.logs("the token is not accepted yet").await;
+    bot.logs("no stream of work; trying again\"").await;
+    add_token(&tokens, WORKER, Role::Worker, &["echo"]);
+    bot.ready().await;
+    let log = bot.log();
+    assert_eq!(log.matches("trying again until there is one").count(), 1, "{log}");
+}

@@ -1,6 +1,11 @@
-//! The worker's token: sent with every call, replaced while the worker runs, and final if it was never accepted.
+//! The worker's token: sent with every call, replaced while the worker runs, and final if it was never accepted and stands in no file.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bot_worker::{Error, Reply, Task, Worker, echo};
 use tempfile::TempDir;
@@ -45,15 +50,12 @@ async fn every_call_carries_the_token() {
 async fn a_wrong_token_at_the_first_start_is_final_and_the_message_says_what_to_do() {
     let fake = Fake::start().await;
     fake.want_token("the-token");
-    let (_folder, path) = token_file("another-token");
-    for worker in [fake.worker().token("another-token"), fake.worker().token_file(path)] {
-        let said = refusal(worker, Code::PermissionDenied).await;
-        assert!(said.contains("unknown here or was revoked"), "{said}");
-        for step in ["token new --role worker --entity", "--token-file", "REPARTEE_TOKEN"] {
-            assert!(said.contains(step), "{said}");
-        }
-        assert!(!said.contains("another-token"), "{said}");
+    let said = refusal(fake.worker().token("another-token"), Code::PermissionDenied).await;
+    assert!(said.contains("unknown here or was revoked"), "{said}");
+    for step in ["token new --role worker --entity", "--token-file", "REPARTEE_TOKEN"] {
+        assert!(said.contains(step), "{said}");
     }
+    assert!(!said.contains("another-token"), "{said}");
     let said = refusal(fake.worker(), Code::Unauthenticated).await;
     assert!(said.contains("token new --role worker"), "{said}");
 }
@@ -65,6 +67,22 @@ async fn a_token_that_was_just_made_may_be_unknown_for_a_moment() {
     let worker = start_echo(fake.worker().token("just-made"));
     fake.token_refused().await;
     fake.want_token("just-made");
+    fake.accepted_stream().await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_in_a_file_may_be_unknown_for_as_long_as_it_takes() {
+    let mut fake = Fake::start().await;
+    fake.want_token("not-known-yet");
+    let (_folder, path) = token_file("made-by-an-upgrade");
+    let worker = start_echo(fake.worker().token_file(&path));
+    // A token that was given by variable is given up sooner.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2_500) {
+        fake.token_refused().await;
+    }
+    fake.want_token("made-by-an-upgrade");
     fake.accepted_stream().await;
     worker.stop().await;
 }
