@@ -46,7 +46,7 @@ pub struct ClientRate<C: Clock = MonotonicClock> {
     burst: u32,
     window: Duration,
     buckets: RateLimiter<ClientKey, Buckets, C, StateInformationMiddleware>,
-    refused: Counter,
+    exceeded: Counter,
     #[cfg(test)]
     remembered: Buckets,
 }
@@ -77,12 +77,17 @@ impl ClientRate {
     /// `rate` for each client, of which `burst` may be used at once. `name` is the label in the metrics and belongs to
     /// this limit only.
     pub fn new(name: &'static str, rate: Rate, burst: NonZeroU32) -> Self {
-        Self::with_clock(name, rate, burst, MonotonicClock)
+        Self::with_clock(name, rate, burst, MonotonicClock, refusals(name))
+    }
+
+    /// The same for a rate beyond which nothing is refused: `exceeded` counts in place of the refusals.
+    pub fn that_refuses_nothing(name: &'static str, rate: Rate, exceeded: Counter) -> Self {
+        Self::with_clock(name, rate, rate.count, MonotonicClock, exceeded)
     }
 }
 
 impl<C: Clock + Clone> ClientRate<C> {
-    fn with_clock(name: &'static str, rate: Rate, burst: NonZeroU32, clock: C) -> Self {
+    fn with_clock(name: &'static str, rate: Rate, burst: NonZeroU32, clock: C, exceeded: Counter) -> Self {
         let quota = Quota::with_period(rate.period()).expect("a period is at least 1 ns").allow_burst(burst);
         let buckets = Buckets::default();
         Self {
@@ -92,7 +97,7 @@ impl<C: Clock + Clone> ClientRate<C> {
             #[cfg(test)]
             remembered: buckets.clone(),
             buckets: RateLimiter::new(quota, buckets, clock),
-            refused: refusals(name),
+            exceeded,
         }
     }
 
@@ -105,7 +110,7 @@ impl<C: Clock + Clone> ClientRate<C> {
         let asked =
             self.buckets.check_key_n(&client, amount).expect("no more than a full bucket is asked for");
         asked.map(|left| self.left(&left)).map_err(|refused| {
-            self.refused.increment(1);
+            self.exceeded.increment(1);
             self.empty(&refused, self.buckets.clock().now())
         })
     }
@@ -212,7 +217,7 @@ mod tests {
     use governor::clock::FakeRelativeClock;
 
     use super::{ClientRate, MOST_CLIENTS, Rate};
-    use crate::ClientKey;
+    use crate::{ClientKey, refusals};
 
     fn client(number: u32) -> ClientKey {
         IpAddr::from(number.to_be_bytes()).into()
@@ -223,7 +228,8 @@ mod tests {
         let clock = FakeRelativeClock::default();
         clock.advance(Duration::from_secs(1));
         let burst = NonZeroU32::new(10).unwrap();
-        (ClientRate::with_clock(name, "2/1s".parse().unwrap(), burst, clock.clone()), clock)
+        let exceeded = refusals(name);
+        (ClientRate::with_clock(name, "2/1s".parse().unwrap(), burst, clock.clone(), exceeded), clock)
     }
 
     #[test]

@@ -345,7 +345,7 @@ async fn who_asks_faster_than_the_pace_is_read_later_and_another_one_is_answered
         other.get("/api/comments").await.ok(200);
     }
     assert!(slowed.iter().all(|request| !request.is_finished()), "cheap or not, right or wrong");
-    assert!(Metrics::of(&world.browser()).await.refused("client_pace") >= 1.0);
+    assert!(Metrics::of(&world.browser()).await.value("repartee_client_slowdowns_total") >= 1.0);
     slowed.iter().for_each(JoinHandle::abort);
 }
 
@@ -365,7 +365,7 @@ async fn who_proves_to_be_no_stranger_and_a_trusted_proxy_are_not_slowed_down() 
         }
     };
     within_deadline("thirty answers", answered).await;
-    assert_eq!(Metrics::of(&world.browser()).await.refused("client_pace"), 0.0);
+    assert_eq!(Metrics::of(&world.browser()).await.value("repartee_client_slowdowns_total"), 0.0);
 }
 
 /// Sends the head of a post and the first byte of its body.

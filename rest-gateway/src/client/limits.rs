@@ -13,6 +13,7 @@ use std::{
 
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use http::{HeaderMap, Method};
+use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use repartee_process::{
     AcceptedTokens, ClientPermit, ClientPermits, ClientRate, ConnectionState, Fill, Rate, RateUsage,
@@ -282,6 +283,12 @@ impl Limits {
         let bytes_in = |span, bytes: Size| {
             let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
             Rate { count: NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN), span }
+/// Counts how often somebody was faster than the pace.
+fn slowdowns() -> Counter {
+    repartee_process::start_metrics();
+    counter!("repartee_client_slowdowns_total")
+}
+
         };
         Self {
             connections: ClientPermits::new("client_connections", settings.client_connections),
@@ -300,7 +307,7 @@ impl Limits {
             bytes: rate("client_bytes", bytes_in(DAY, settings.client_bytes_per_day)),
             edits: rate("client_edits", settings.client_edits),
             wrong_tokens: rate("client_wrong_tokens", settings.client_wrong_tokens),
-            pace: rate("client_pace", settings.client_pace),
+            pace: ClientRate::that_refuses_nothing("client_pace", settings.client_pace, slowdowns()),
             per_request: settings.client_pace.span / settings.client_pace.count.get(),
             known: Conversations::default(),
             turns: Turns::new(TURNS),

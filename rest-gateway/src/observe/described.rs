@@ -6,8 +6,9 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 pub(crate) fn describe() {
     requests();
     tail();
-    // It is there before the first one.
+    // They are there before the first one.
     counter!("repartee_upstream_repeats_total").increment(0);
+    counter!("repartee_client_slowdowns_total").increment(0);
 }
 
 fn requests() {
@@ -26,6 +27,11 @@ fn requests() {
         "repartee_changes_polls_total",
         Unit::Count,
         "Polls by cursor, by outcome: the newest page, changes, nothing new, a lost cursor, or refused"
+    );
+    describe_counter!(
+        "repartee_client_slowdowns_total",
+        Unit::Count,
+        "Requests and connections beyond --client-pace, after which their connections were read later; none is refused for it"
     );
     describe_gauge!("repartee_sse_clients", Unit::Count, "Open streams of Server-Sent Events");
     describe_gauge!("repartee_drafts", Unit::Count, "Messages whose answer is being written now");
