@@ -13,7 +13,8 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter};
+use repartee_process::LiveGauge;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -39,6 +40,8 @@ pub struct Breaker(Arc<Inner>);
 
 struct Inner {
     name: String,
+    /// 1 while there is an outage.
+    out: LiveGauge,
     probe: Probe,
     /// The outage, if there is one.
     outage: watch::Sender<Option<Outage>>,
@@ -66,13 +69,15 @@ impl Breaker {
     {
         describe();
         let name = name.into();
-        out(&name).set(0.0);
+        let out = out(&name);
+        out.set(0.0);
         counter!("repartee_bot_outages_total", "bot" => name.clone()).absolute(0);
         for outcome in ["success", "failure"] {
             probes(&name, outcome).absolute(0);
         }
         Self(Arc::new(Inner {
             name,
+            out,
             probe: Box::new(move || Box::pin(probe())),
             outage: watch::Sender::default(),
             backoff: Mutex::new(Backoff::new(PROBE)),
@@ -133,7 +138,7 @@ impl Breaker {
                     why,
                     "no answers for now; holding back until a probe succeeds"
                 );
-                out(&self.0.name).set(1.0);
+                self.0.out.set(1.0);
                 counter!("repartee_bot_outages_total", "bot" => self.0.name.clone()).increment(1);
                 *outage = Some(Outage { why: why.to_owned(), since: now, probe_at });
                 true
@@ -201,7 +206,7 @@ impl Breaker {
     fn close(&self) {
         let ended = self.0.outage.send_replace(None);
         if let Some(Outage { since, .. }) = ended {
-            out(&self.0.name).set(0.0);
+            self.0.out.set(0.0);
             tracing::info!(bot = self.0.name, after = ?since.elapsed(), "answers can be given again");
         }
     }
@@ -221,11 +226,6 @@ impl fmt::Debug for Breaker {
 }
 
 fn describe() {
-    describe_gauge!(
-        "repartee_bot_out",
-        Unit::Count,
-        "1 while an outage keeps the bot from answering, else 0"
-    );
     describe_counter!("repartee_bot_outages_total", Unit::Count, "Outages that kept the bot from answering");
     describe_counter!(
         "repartee_bot_probes_total",
@@ -234,8 +234,9 @@ fn describe() {
     );
 }
 
-fn out(name: &str) -> metrics::Gauge {
-    gauge!("repartee_bot_out", "bot" => name.to_owned())
+fn out(name: &str) -> LiveGauge {
+    let help = "1 while an outage keeps the bot from answering, else 0";
+    LiveGauge::of("repartee_bot_out", help, &[("bot", name)])
 }
 
 fn probes(name: &str, outcome: &'static str) -> metrics::Counter {

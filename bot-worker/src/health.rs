@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use metrics::{Gauge, Unit, describe_gauge, gauge};
+use repartee_process::LiveGauge;
 use tokio_util::sync::CancellationToken;
 
 use crate::Breaker;
@@ -18,7 +18,7 @@ use crate::Breaker;
 #[derive(Clone)]
 pub(crate) struct OpenStreams {
     count: Arc<AtomicUsize>,
-    shown: Gauge,
+    shown: LiveGauge,
 }
 
 /// One of them, until it is dropped.
@@ -27,21 +27,16 @@ pub(crate) struct OpenStream(OpenStreams);
 impl OpenStreams {
     /// None yet, of the bot of this name.
     pub(crate) fn new(bot: &str) -> Self {
-        describe_gauge!(
-            "repartee_bot_streams",
-            Unit::Count,
-            "Streams of work that the bot has open; 0 while it is not connected"
-        );
-        let shown = gauge!("repartee_bot_streams", "bot" => bot.to_owned());
-        // It is there before the first stream. One that is started anew must not forget what its forerunner has open.
-        shown.increment(0.0);
+        let help = "Streams of work that the bot has open; 0 while it is not connected";
+        // It is there before the first stream. One that is started anew shares it with its forerunner, which may have one open.
+        let shown = LiveGauge::of("repartee_bot_streams", help, &[("bot", bot)]);
         Self { count: Arc::default(), shown }
     }
 
     /// The service has said hello on a stream.
     pub(crate) fn open(&self) -> OpenStream {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.shown.increment(1.0);
+        self.shown.add(1.0);
         OpenStream(self.clone())
     }
 
@@ -53,7 +48,7 @@ impl OpenStreams {
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
-        self.0.shown.decrement(1.0);
+        self.0.shown.add(-1.0);
     }
 }
 

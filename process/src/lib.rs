@@ -59,7 +59,9 @@ pub use head::{HTTP1_HEAD_BYTES, HeadFault, Host, MISDIRECTED, check_head, check
 pub use healthcheck::{Probe, reachable};
 pub use listen::listen;
 pub use memory_limit::memory_limit;
-pub use metrics::{CONTENT_TYPE, LabelledRows, Measure, measured_text, metrics_text, start_metrics};
+pub use metrics::{
+    CONTENT_TYPE, LabelledRows, LiveGauge, Measure, measured_text, metrics_text, start_metrics,
+};
 pub use metrics_face::serve_metrics;
 pub use open_files::take_all as take_all_open_files;
 pub use quiet_map::QuietMap;

@@ -1,6 +1,7 @@
 //! One Prometheus recorder a process, however many servers run in it.
 
 mod described;
+mod live;
 mod rows;
 
 use std::{
@@ -13,6 +14,7 @@ use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
+pub use live::LiveGauge;
 pub use rows::LabelledRows;
 
 /// Content type of the Prometheus text format.
@@ -53,7 +55,7 @@ pub fn start_metrics() {
 pub fn metrics_text() -> String {
     let (recorder, process) = recorder();
     process.collect();
-    recorder.render()
+    recorder.render() + &live::text()
 }
 
 /// The same, once all these parts of the process have measured: each family is there once, however many parts there are.

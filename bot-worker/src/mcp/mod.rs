@@ -17,7 +17,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use repartee_process::LiveGauge;
 use rmcp::{
     Peer, RoleClient, ServiceError,
     model::{CallToolRequestParams, CallToolResponse, JsonObject, Tool},
@@ -96,11 +97,6 @@ impl Toolbox {
                 "Tool calls of a bot's model, by how they ended"
             );
             describe_histogram!("repartee_bot_tool_call_seconds", Unit::Seconds, "How long tool calls took");
-            describe_gauge!(
-                "repartee_bot_tool_server_up",
-                Unit::Count,
-                "1 if the tool server is there, else 0"
-            );
         }
         Self {
             bot: bot.to_owned(),
@@ -133,7 +129,11 @@ impl Toolbox {
     fn keep(&self, name: &str, server: &settings::ToolServer) -> Server {
         let (state, seen) = watch::channel(State::Starting);
         let lost = Arc::new(Notify::new());
+        let labels = [("bot", self.bot.as_str()), ("server", name)];
+        let up =
+            LiveGauge::of("repartee_bot_tool_server_up", "1 if the tool server is there, else 0", &labels);
         let keeper = Keeper {
+            up,
             bot: self.bot.clone(),
             name: name.to_owned(),
             server: server.clone(),

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::gauge;
+use repartee_process::LiveGauge;
 use rmcp::{Peer, RoleClient, model::Tool};
 use tokio::{
     sync::{Notify, watch},
@@ -45,6 +45,8 @@ pub(super) struct Up {
 
 /// Keeps one server.
 pub(super) struct Keeper {
+    /// Whether it is there, for the metrics.
+    pub(super) up: LiveGauge,
     pub(super) bot: String,
     pub(super) name: String,
     pub(super) server: ToolServer,
@@ -137,9 +139,7 @@ impl Keeper {
     }
 
     fn show(&self, state: State) {
-        let up = if matches!(state, State::Up(_)) { 1.0 } else { 0.0 };
-        gauge!("repartee_bot_tool_server_up", "bot" => self.bot.clone(), "server" => self.name.clone())
-            .set(up);
+        self.up.set(if matches!(state, State::Up(_)) { 1.0 } else { 0.0 });
         self.state.send_replace(state);
     }
 

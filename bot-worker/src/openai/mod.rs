@@ -30,8 +30,13 @@ use std::{
 use serde_json::{Value, json};
 
 use self::{
-    answer::Answer, endpoint::Endpoint, failure::Failure, history::Bounds, latency::Latency, rounds::Request,
-    spending::Bill,
+    answer::Answer,
+    endpoint::Endpoint,
+    failure::Failure,
+    history::Bounds,
+    latency::Latency,
+    rounds::Request,
+    spending::{Bill, Shown},
 };
 pub use self::{
     history::FailedQuestions,
@@ -56,6 +61,7 @@ struct Asker {
     endpoint: Endpoint,
     settings: OpenAiSettings,
     spending: Arc<Spending>,
+    _shown: Shown,
     latency: Latency,
     toolbox: Toolbox,
     /// True once the endpoint has streamed.
@@ -83,11 +89,12 @@ impl OpenAi {
         settings: &OpenAiSettings,
         spending: Arc<Spending>,
     ) -> Result<Self, Error> {
-        spending.show_limit(settings.tokens_per_day);
+        let shown = spending.show(settings.tokens_per_day);
         let asker = Arc::new(Asker {
             endpoint: Endpoint::new(base_url, settings)?,
             settings: settings.clone(),
             spending,
+            _shown: shown,
             latency: Latency::new(name),
             toolbox: Toolbox::new(name, &settings.tools.servers),
             has_streamed: AtomicBool::new(false),

@@ -4,11 +4,12 @@
 //! was set back forgets nothing.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter};
+use repartee_process::LiveGauge;
 
 use super::history;
 
@@ -20,6 +21,15 @@ pub(crate) struct Spending {
     bot: String,
     /// The day, counted from the Unix epoch, and what was used in it.
     today: Mutex<(u64, u64)>,
+    /// Where that is shown, if the bot is there.
+    shown: Mutex<Weak<LiveGauge>>,
+}
+
+/// What the metrics show of a bot's tokens, as long as this is held.
+#[derive(Debug)]
+pub(super) struct Shown {
+    _used: Arc<LiveGauge>,
+    _limit: Option<LiveGauge>,
 }
 
 impl Spending {
@@ -35,21 +45,8 @@ impl Spending {
             Unit::Count,
             "Tokens that the bot has used, estimated if its endpoint does not tell"
         );
-        describe_gauge!(
-            "repartee_bot_tokens_today",
-            Unit::Count,
-            "Tokens that the bot has used since midnight, UTC"
-        );
-        describe_gauge!(
-            "repartee_bot_tokens_per_day",
-            Unit::Count,
-            "Tokens that the bot may use a day; absent if there is no limit"
-        );
         counter!("repartee_bot_tokens_total", "bot" => bot.to_owned()).absolute(0);
-        // The metrics show it from the start.
-        let shown = if day < self::day(SystemTime::now()) { 0 } else { used };
-        gauge!("repartee_bot_tokens_today", "bot" => bot.to_owned()).set(shown as f64);
-        Self { bot: bot.to_owned(), today: Mutex::new((day, used)) }
+        Self { bot: bot.to_owned(), today: Mutex::new((day, used)), shown: Mutex::default() }
     }
 
     /// The day of `now`, or a later one that was seen before, and how many were used on it.
@@ -57,11 +54,22 @@ impl Spending {
         self.with_today(now, |today| *today)
     }
 
-    /// Says what the bot may use a day.
-    pub(super) fn show_limit(&self, per_day: Option<u64>) {
-        if let Some(limit) = per_day {
-            gauge!("repartee_bot_tokens_per_day", "bot" => self.bot.clone()).set(limit as f64);
-        }
+    /// Shows what the bot has used today, and what it may use a day, for as long as what is given is held: what was used is
+    /// remembered for longer than the bot is there.
+    pub(super) fn show(&self, per_day: Option<u64>) -> Shown {
+        let bot = [("bot", self.bot.as_str())];
+        let limit = per_day.map(|limit| {
+            let help = "Tokens that the bot may use a day; absent if there is no limit";
+            let shown = LiveGauge::of("repartee_bot_tokens_per_day", help, &bot);
+            shown.set(limit as f64);
+            shown
+        });
+        let help = "Tokens that the bot has used since midnight, UTC";
+        let used = Arc::new(LiveGauge::of("repartee_bot_tokens_today", help, &bot));
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&used);
+        // The metrics show it from the start.
+        self.today(SystemTime::now());
+        Shown { _used: used, _limit: limit }
     }
 
     /// Notes that a request has cost so many tokens.
@@ -83,7 +91,9 @@ impl Spending {
             *today = (day, 0);
         }
         let result = with(&mut today);
-        gauge!("repartee_bot_tokens_today", "bot" => self.bot.clone()).set(today.1 as f64);
+        if let Some(shown) = self.shown.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+            shown.set(today.1 as f64);
+        }
         result
     }
 }

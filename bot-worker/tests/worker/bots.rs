@@ -1,17 +1,17 @@
 //! Several bots in one process, by a file that is followed.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use bot_worker::{Error, Settings, run};
 use clap::Parser as _;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Code;
 
 use crate::{
     endpoint::{Answer, Endpoint},
-    fake::{Fake, Stream},
+    fake::{Fake, PATIENCE, Stream},
 };
 
 struct Bots {
@@ -90,6 +90,36 @@ async fn a_change_of_the_file_is_a_change_of_the_bots_and_wrong_content_is_none(
     streams["goes"].dropped().await;
     streams["stays"].work("m2", "t2", "Why?").await;
     assert_eq!(bots.fake.completion().await.lease.unwrap().message_id, "m2");
+}
+
+/// True if a scrape of this process tells of the bot of this name, in each of the families that are told of bots that are there.
+fn is_shown(bot: &str) -> bool {
+    let text = repartee_process::metrics_text();
+    let families = ["repartee_bot_streams", "repartee_bot_out", "repartee_bot_tokens_today"];
+    let shown = families.map(|family| text.contains(&format!("{family}{{bot=\"{bot}\"}}")));
+    assert!(shown.iter().all(|is_shown| *is_shown == shown[0]), "{shown:?}");
+    shown[0]
+}
+
+#[tokio::test]
+async fn a_bot_that_was_removed_from_the_file_is_in_no_gauge_any_more() {
+    let mut bots = Bots::start(&(entry("kept", "small") + &entry("removed", "small"))).await;
+    let streams = bots.streams(2).await;
+    assert!(is_shown("kept") && is_shown("removed"));
+    bots.write(&entry("kept", "small"));
+    streams["removed"].dropped().await;
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    let gone = async {
+        // It is there until it has drained.
+        while repartee_process::metrics_text().contains("bot=\"removed\"} 0") {
+            look.tick().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("the bot is gone in time");
+    assert!(is_shown("kept") && !is_shown("removed"));
+    bots.write(&(entry("kept", "small") + &entry("removed", "small")));
+    bots.streams(1).await;
+    assert!(is_shown("removed"), "it is there again");
 }
 
 #[tokio::test]

@@ -13,21 +13,36 @@ pub struct LabelledRows {
 impl LabelledRows {
     /// The family `name`, which means `help`, told apart by `label`. All three are names of ours, without anything to escape.
     pub fn new(name: &'static str, help: &'static str, label: &'static str) -> Self {
-        Self { name, label, text: format!("# HELP {name} {help}\n# TYPE {name} gauge\n") }
+        Self { name, label, text: head(name, help) }
     }
 
     /// Adds a row. Its label value may be anything that a client made up.
     pub fn add(&mut self, label_value: &str, value: f64) {
-        let Self { name, label, text } = self;
-        let escaped = escaped(label_value);
-        // A string takes all that is written.
-        let _ = writeln!(text, "{name}{{{label}=\"{escaped}\"}} {value}");
+        write(&mut self.text, self.name, &labels(&[(self.label, label_value)]), value);
     }
 
     /// The whole family.
     pub fn into_text(self) -> String {
         self.text + "\n"
     }
+}
+
+/// What stands before the rows of a gauge family.
+pub(super) fn head(name: &str, help: &str) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
+}
+
+/// Labels as they stand in a row.
+pub(super) fn labels(labels: &[(&str, &str)]) -> String {
+    let labels: Vec<_> =
+        labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    labels.join(",")
+}
+
+/// Adds a row.
+pub(super) fn write(text: &mut String, name: &str, labels: &str, value: f64) {
+    // A string takes all that is written.
+    let _ = writeln!(text, "{name}{{{labels}}} {value}");
 }
 
 /// A label value as the format has it: backslash, quote and line feed are escaped, everything else stands for itself.
