@@ -13,7 +13,7 @@ use clap::{Parser, error::ErrorKind};
 use serde::Serialize;
 
 use crate::{
-    Probe, Shutdown, healthcheck, logs, metrics, open_files, private_file,
+    Probe, Shutdown, healthcheck, logs, metrics, open_files, panics, private_file,
     telemetry::{self, Environment},
     tokens,
 };
@@ -107,6 +107,7 @@ where
     };
     private_file::keep_new_files_private();
     logs::start();
+    panics::tell_in_log();
     open_files::take_all();
     // A counter that is made before the recorder would count for nobody.
     metrics::start_metrics();

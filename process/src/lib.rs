@@ -23,6 +23,7 @@ mod metrics;
 mod metrics_face;
 pub mod names;
 mod open_files;
+mod panics;
 pub mod private_file;
 mod quiet_map;
 mod ready;

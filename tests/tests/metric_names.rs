@@ -14,13 +14,16 @@ use e2e::{Metrics, Scrapes};
 /// Families that begin with a first tool call: `tools.rs` finds them on a real `/metrics`.
 const OF_TOOL_CALLS: [&str; 2] = ["repartee_bot_tool_calls_total", "repartee_bot_tool_call_seconds"];
 /// Where names of metrics stand.
-const NAMED_IN: [&str; 9] = [
+const NAMED_IN: [&str; 12] = [
     "deploy/helm/repartee/files/alerts.yaml",
     "deploy/helm/repartee/files/dashboard.json",
     "docs/alerts.md",
     "docs/metrics.md",
     "docs/endpoints.md",
     "docs/kubernetes.md",
+    "docs/proxies.md",
+    "docs/telemetry.md",
+    "docs/upgrade.md",
     "README.md",
     "ARCHITECTURE.md",
     "SECURITY.md",

@@ -7,12 +7,16 @@ use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
 use crate::telemetry::with_current;
+
+/// Fields in which `tracing-log` passes on where a record of the crate `log` comes from.
+const OF_LOG: [&str; 4] = ["log.target", "log.module_path", "log.file", "log.line"];
 
 /// Writes records.
 pub(super) struct Records;
@@ -37,13 +41,19 @@ where
 fn record(event: &Event<'_>, now: SystemTime) -> Value {
     let mut said = Said::default();
     event.record(&mut said);
-    let (severity_text, severity_number) = severity(*event.metadata().level());
+    // What comes through the crate `log` has its own scope among its fields.
+    let normalized = event.normalized_metadata();
+    if normalized.is_some() {
+        said.attributes.retain(|name, _| !OF_LOG.contains(&name.as_str()));
+    }
+    let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+    let (severity_text, severity_number) = severity(*metadata.level());
     let mut record = json!({
         "timestamp": humantime::format_rfc3339_micros(now).to_string(),
         "severity_text": severity_text,
         "severity_number": severity_number,
         "body": said.body,
-        "scope": event.metadata().target(),
+        "scope": metadata.target(),
     });
     with_current(|call| {
         if let Some(trace) = &call.trace {
@@ -154,6 +164,18 @@ mod tests {
         assert_eq!(record["attributes"], json!({"http.route": "/a\n", "count": 3, "is": true}));
         assert!(record["timestamp"].as_str().unwrap().ends_with('Z'));
         assert_eq!(record.get("trace_id"), None);
+    }
+
+    #[test]
+    fn a_record_of_the_crate_log_has_the_scope_of_who_wrote_it() {
+        let record = written(|| {
+            let mut record = tracing_log::log::Record::builder();
+            record.target("sled::pagecache").module_path(Some("sled::pagecache::iobuf")).line(Some(7));
+            let record = record.level(tracing_log::log::Level::Warn);
+            tracing_log::format_trace(&record.args(format_args!("late")).build()).unwrap();
+        });
+        assert_eq!((&record["scope"], &record["body"]), (&json!("sled::pagecache"), &json!("late")));
+        assert_eq!((&record["severity_text"], &record["attributes"]), (&json!("WARN"), &json!({})));
     }
 
     #[test]
