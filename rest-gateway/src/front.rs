@@ -25,6 +25,7 @@ use crate::{
     layers, polls,
     server::App,
     settings::Settings,
+    trace_parents::TraceParents,
 };
 
 /// Streams of a proxy's connection that may be reset before they were looked at: its clients share it. They hold 16 KiB each
@@ -39,6 +40,8 @@ pub(crate) struct Front<P> {
     around_polls: P,
     router: Router,
     proxies: Proxies,
+    /// Whose traces go on.
+    trace_parents: TraceParents,
     /// What browsers are to remember of TLS.
     hsts: Promise,
 }
@@ -57,7 +60,8 @@ pub(crate) struct Connection<P> {
 pub(crate) fn front(app: App, router: Router, settings: &Settings) -> Front<impl AroundPolls> {
     let proxies = Proxies::new(settings.trusted_proxies.clone(), settings.forwarded_header);
     let hsts = if app.is_tls { settings.hsts.promise() } else { Promise::default() };
-    Front { app, around_polls: layers::around_polls(settings), router, proxies, hsts }
+    let (around_polls, trace_parents) = (layers::around_polls(settings), settings.trace_parents);
+    Front { app, around_polls, router, proxies, trace_parents, hsts }
 }
 
 /// Layers around an answer: the request brings it in place of its body, which for a poll is empty.
@@ -94,6 +98,17 @@ impl<P: AroundPolls> Front<P> {
     }
 }
 
+impl<P> Connection<P> {
+    /// A trace goes on only if its caller may say so.
+    fn judge_trace(&self, request: &mut Request) {
+        let Front { app, proxies, trace_parents, .. } = &self.front;
+        trace_parents.judge(request, self.peer.is_proxy, |request| {
+            let client = proxies.client(&self.peer, request.headers());
+            app.limits.has_accepted_token(client, request.headers())
+        });
+    }
+}
+
 impl<P: AroundPolls> Service<Request> for Connection<P> {
     type Response = Response;
     type Error = Infallible;
@@ -108,6 +123,7 @@ impl<P: AroundPolls> Service<Request> for Connection<P> {
             self.front.app.limits.pace(&self.state, self.peer.client);
         }
         let fault = check_head(&request).err();
+        self.judge_trace(&mut request);
         let hsts = self.front.hsts.to(&request);
         let inner = match polls::at_once(&self.front.app, &request).filter(|_| fault.is_none()) {
             Some(answer) => Either::Left(self.front.around_polls.call(request.map(|_| answer))),

@@ -39,6 +39,7 @@ mod source;
 mod stats;
 mod stream;
 mod tail;
+mod trace_parents;
 mod upstream;
 mod visitor;
 
@@ -47,3 +48,4 @@ pub use hsts::Hsts;
 pub use observe::LogAddresses;
 pub use server::{Error, Server, run};
 pub use settings::Settings;
+pub use trace_parents::TraceParents;

@@ -32,13 +32,15 @@ pub(crate) use addresses::Addresses;
 pub use addresses::LogAddresses;
 pub(crate) use described::describe;
 
-use crate::{client::Client, problem::Problem};
+use crate::{client::Client, polls, problem::Problem, trace_parents::ClaimedTrace};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids are replaced.
 const MAX_ID: usize = 128;
 /// The route of what no route knows.
 const NO_ROUTE: &str = "none";
+/// What browsers ask for again and again, by GET.
+const POLLED: [&str; 3] = [polls::PATH, "/api/comments/changes", "/api/comments/stream"];
 /// Lines a second of one route, method and status; and in all.
 const LINES: u32 = 5;
 const ALL_LINES: u32 = 20;
@@ -140,16 +142,17 @@ impl ObserveLayer {
         Self { route: Some(route), series: Arc::default(), addresses: Addresses::Off }
     }
 
-    /// The request as a part of the trace that its client sent; without one it begins a trace, but for polls that are answered
-    /// at once: a span costs as much as such an answer.
+    /// The request as a part of the trace that its caller sent, if that counts; without one it begins a trace, if such requests
+    /// do.
     fn begin<B>(&self, request: &Request<B>, seen: &Seen) -> Call {
         let sent = TraceContext::of(request.headers());
         let is_sampled = sent.as_ref().is_some_and(TraceContext::is_sampled);
-        if !telemetry::is_on() || self.route.is_some() && !is_sampled {
+        let route = self.route_of(seen.matched.as_ref());
+        if !telemetry::is_on() || !is_sampled && !begins_trace(seen.method, route) {
             return Call::new(Span::default(), sent).named(seen.name_in_logs());
         }
-        let route = self.route_of(seen.matched.as_ref());
-        let span = NewSpan::of(SpanKind::Server, sent.as_ref());
+        let claimed = request.extensions().get().map(|ClaimedTrace(claimed)| claimed);
+        let span = NewSpan::of(SpanKind::Server, sent.as_ref()).beside(claimed);
         let mut span = span.begin(|| format!("{} {route}", seen.method));
         span.set("http.request.method", || seen.method.into());
         span.set("http.route", || route.to_owned().into());
@@ -277,6 +280,13 @@ impl Seen {
     }
 }
 
+/// True if a request of nobody's trace begins one: if it asks for something to be done or looked up. Polls and streams would be
+/// most of what is recorded, and a span costs as much as the answer to one; files and probes tell nobody anything.
+fn begins_trace(method: &str, route: &str) -> bool {
+    let is_poll = matches!(method, "GET" | "HEAD") && POLLED.contains(&route);
+    route.starts_with("/api/") && method != "OPTIONS" && !is_poll
+}
+
 /// Ends the span of a request. Only what is our fault is an error: a refusal is an answer.
 fn end(span: &mut Span, status: StatusCode) {
     span.set("http.response.status_code", || i64::from(status.as_u16()).into());
@@ -344,5 +354,33 @@ fn known(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_trace;
+
+    #[test]
+    fn what_is_asked_again_and_again_begins_no_trace() {
+        for (method, route) in [
+            ("GET", "/api/comments"),
+            ("HEAD", "/api/comments"),
+            ("GET", "/api/comments/changes"),
+            ("GET", "/api/comments/stream"),
+            ("OPTIONS", "/api/comments"),
+            ("GET", "/readyz"),
+            ("GET", "/metrics"),
+            ("GET", "/"),
+            ("GET", "/assets/{file}"),
+            ("GET", "none"),
+        ] {
+            assert!(!begins_trace(method, route), "{method} {route}");
+        }
+        for (method, route) in
+            [("POST", "/api/comments"), ("DELETE", "/api/comments/{id}"), ("GET", "/api/conversation")]
+        {
+            assert!(begins_trace(method, route), "{method} {route}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     hsts::Hsts,
     observe::LogAddresses,
     tail::Limits,
+    trace_parents::TraceParents,
 };
 
 /// The longest `--request-timeout`, in seconds: nothing that a browser waits for takes this long.
@@ -70,6 +71,12 @@ pub struct Settings {
     /// an operator has to know whom to block.
     #[arg(long, env = "REPARTEE_LOG_ADDRESSES", value_enum, default_value = "hashed")]
     pub log_addresses: LogAddresses,
+    /// Whose traceparent is continued and may ask for a trace to be recorded: tokens, that of callers whose token was accepted
+    /// lately; proxies, also whatever comes through a trusted proxy, which then has to set that header or to drop it; all,
+    /// anybody's, as for pages that begin the traces. Of everybody else a trace of our own begins, as the sampler says, with a
+    /// link to theirs.
+    #[arg(long, env = "REPARTEE_TRACE_PARENTS", value_enum, default_value_t = TraceParents::Tokens)]
+    pub trace_parents: TraceParents,
     /// What each client may take.
     #[command(flatten)]
     #[serde(flatten)]

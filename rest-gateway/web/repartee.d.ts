@@ -205,7 +205,8 @@ export class Repartee {
     visitor?: string;
     /**
      * Gives the W3C `traceparent` of what the page is doing, or nothing. Comments are then posted, edited and removed as parts
-     * of that trace, and so is the bot's answer. Asked before each of these calls.
+     * of that trace, and so is the bot's answer, if the server continues the traces of pages (`--trace-parents all`); otherwise
+     * it begins its own, with a link to this one. Asked before each of these calls.
      */
     trace?: () => string | null | undefined;
   });

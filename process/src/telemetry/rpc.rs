@@ -20,7 +20,7 @@ pub fn begin_client_call(path: &str, headers: &mut HeaderMap) -> Span {
         return Span::default();
     }
     let Some(parent) = TraceContext::of(headers) else { return Span::default() };
-    let span = begin(SpanKind::Client, path, Some(&parent));
+    let span = begin(NewSpan::of(SpanKind::Client, Some(&parent)), path);
     if let Some(context) = span.context() {
         context.write_to(headers);
     }
@@ -28,9 +28,9 @@ pub fn begin_client_call(path: &str, headers: &mut HeaderMap) -> Span {
 }
 
 /// Begins the span of a call that is served or made. `path` must be one that exists: whatever stands in it is the span's name.
-pub fn begin(kind: SpanKind, path: &str, parent: Option<&TraceContext>) -> Span {
+pub fn begin(new: NewSpan<'_>, path: &str) -> Span {
     let method = || path.trim_start_matches('/').to_owned();
-    let mut span = NewSpan::of(kind, parent).begin(method);
+    let mut span = new.begin(method);
     span.set("rpc.system.name", || "grpc".into());
     span.set("rpc.method", || method().into());
     span

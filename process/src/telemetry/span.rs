@@ -8,7 +8,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::TraceContext;
+use super::{TraceContext, sampler};
 
 /// Set once at the start, if there is a collector.
 pub(super) static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -37,12 +37,20 @@ pub struct NewSpan<'a> {
     pub began: Option<SystemTime>,
     /// Spans of other traces that it belongs to. One that is sampled makes this one sampled.
     pub links: Vec<TraceContext>,
+    /// What a caller claims to be a part of, whose word does not count: a link that makes nothing sampled.
+    pub claimed: Option<&'a TraceContext>,
 }
 
 impl<'a> NewSpan<'a> {
     /// A part of `parent`, or the beginning of a trace.
     pub fn of(kind: SpanKind, parent: Option<&'a TraceContext>) -> Self {
-        Self { kind, parent, began: None, links: Vec::new() }
+        Self { kind, parent, began: None, links: Vec::new(), claimed: None }
+    }
+
+    /// The same, with a link to what its caller claims to be a part of.
+    #[must_use]
+    pub fn beside(self, claimed: Option<&'a TraceContext>) -> Self {
+        Self { claimed, ..self }
     }
 
     /// Begins it, if telemetry is on. The name is a pattern, never made of what people wrote.
@@ -50,9 +58,12 @@ impl<'a> NewSpan<'a> {
         let Some(tracer) = TRACER.get() else { return Span::default() };
         let mut builder = SpanBuilder::from_name(name()).with_kind(self.kind);
         builder.start_time = self.began;
-        if !self.links.is_empty() {
-            builder.links =
-                Some(self.links.iter().map(|link| Link::with_context(link.to_remote())).collect());
+        if !self.links.is_empty() || self.claimed.is_some() {
+            let links = self.links.iter().map(|link| Link::with_context(link.to_remote()));
+            let claimed = self.claimed.map(|claimed| {
+                Link::new(claimed.to_remote(), vec![KeyValue::new(sampler::CLAIMED, true)], 0)
+            });
+            builder.links = Some(links.chain(claimed).collect());
         }
         let parent = self
             .parent

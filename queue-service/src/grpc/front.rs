@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
@@ -40,8 +41,9 @@ where
     let Front { rights, door, times } = front;
     let allowed = |request| authorize(rights, request, next);
     let admitted = |request| admit(door, request, allowed);
-    known(request, |request| slow_guesses(rights, request, |request| time_call(times, request, admitted)))
-        .await
+    let is_trusted = |headers: &HeaderMap| rights.proves_role(headers);
+    let timed = |request| time_call(times, request, admitted);
+    known(is_trusted, request, |request| slow_guesses(rights, request, timed)).await
 }
 
 /// The same as a layer, for what is no call of ours.

@@ -207,6 +207,12 @@ impl Rights {
         })
     }
 
+    /// True if the call's own token is one of a role, whichever that is. Counts nothing: the call is judged after this.
+    pub(super) fn proves_role(&self, headers: &HeaderMap) -> bool {
+        let own = sent(headers, AUTHORIZATION.as_str()).filter(|sent| Tokens::is_token(sent));
+        own.is_some_and(|token| self.tokens.authenticate(token, SystemTime::now()).is_ok())
+    }
+
     /// Checks that a request over HTTP comes from an operator: 401 without a token, 403 with another one.
     pub(crate) fn operator(&self, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         let Some(token) = sent(headers, AUTHORIZATION.as_str()) else {

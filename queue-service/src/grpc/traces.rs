@@ -1,6 +1,7 @@
 //! What every call is known by while it is served, and the spans of what is done for a message's sake.
 //!
-//! The span of a call belongs to the trace that its caller sent. A post without one begins a trace; other calls without one
+//! The span of a call belongs to the trace that its caller sent, if that caller proves a role: whoever can call without one
+//! must not choose what is recorded, so a trace of theirs is linked to and not continued. A post without one begins a trace; other calls without one
 //! are recorded nowhere, for most of them are checks and polls of programs.
 
 use std::time::Instant;
@@ -27,18 +28,27 @@ const REQUEST_ID: &str = "x-request-id";
 /// Longest request id that is stored and logged, in bytes.
 const REQUEST_ID_BYTES: usize = 128;
 
-/// Serves a call as one that is known by its trace and its request id.
-pub(super) async fn known<A>(request: Request, next: impl FnOnce(Request) -> A) -> Response
+/// Serves a call as one that is known by its trace and its request id; `is_trusted` tells whether the word of a caller with these
+/// headers counts about traces.
+pub(super) async fn known<A>(
+    is_trusted: impl FnOnce(&HeaderMap) -> bool,
+    request: Request,
+    next: impl FnOnce(Request) -> A,
+) -> Response
 where
     A: Future<Output = Response>,
 {
-    let sent = TraceContext::of(request.headers());
+    let (sent, claimed) = match TraceContext::of(request.headers()) {
+        Some(sent) if !is_trusted(request.headers()) => (None, Some(sent)),
+        sent => (sent, None),
+    };
     let uri = request.uri().clone();
     let is_traced = telemetry::is_on() && (sent.is_some() || BEGIN.contains(&uri.path()));
     // A path that a client made up is nobody's name.
     let is_known = own_method(uri.path()).is_some_and(|method| access::call(method).is_some());
     let path = if is_known { uri.path() } else { OTHER };
-    let span = if is_traced { rpc::begin(SpanKind::Server, path, sent.as_ref()) } else { Span::default() };
+    let new = NewSpan::of(SpanKind::Server, sent.as_ref()).beside(claimed.as_ref());
+    let span = if is_traced { rpc::begin(new, path) } else { Span::default() };
     let call = Call::new(span, sent).named(request_id(request.headers()));
     let is_call = request.method() == Method::POST;
     in_call(call, async {
@@ -155,6 +165,14 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     async fn origin_with(traceparent: Option<&str>, request_id: Option<&str>) -> Option<String> {
+        origin_of(true, traceparent, request_id).await
+    }
+
+    async fn origin_of(
+        is_trusted: bool,
+        traceparent: Option<&str>,
+        request_id: Option<&str>,
+    ) -> Option<String> {
         let mut request = Request::post("/repartee.v1.QueueService/PostMessage");
         if let Some(value) = traceparent {
             request = request.header("traceparent", value);
@@ -169,7 +187,7 @@ mod tests {
             found.replace(here.map(|origin| origin.name()));
             Response::default()
         };
-        known(request.body(Body::empty()).unwrap(), look).await;
+        known(|_| is_trusted, request.body(Body::empty()).unwrap(), look).await;
         found.into_inner()
     }
 
@@ -180,6 +198,8 @@ mod tests {
         assert_eq!(origin_with(None, Some("r-1")).await.as_deref(), Some("r-1"));
         assert_eq!(origin_with(Some("00-x"), Some("r-1")).await.as_deref(), Some("r-1"));
         assert_eq!(origin_with(None, None).await, None);
+        let of_stranger = origin_of(false, Some(&whole), Some("r-1")).await;
+        assert_eq!(of_stranger.as_deref(), Some("r-1"), "what a stranger claims is nobody's trace");
         for broken in ["", "two words", &"x".repeat(129)] {
             assert_eq!(origin_with(None, Some(broken)).await, None, "{broken}");
         }

@@ -47,6 +47,8 @@ const KNOWN: usize = 32_768;
 #[derive(Clone)]
 pub(crate) struct ClientLimits {
     limits: Option<Arc<Limits>>,
+    /// Whoever sends one of these is no visitor.
+    accepted: AcceptedTokens,
 }
 
 struct Limits {
@@ -68,8 +70,6 @@ struct Limits {
     per_request: Duration,
     known: Conversations,
     turns: Turns,
-    /// Whoever sends one of these is no visitor.
-    accepted: AcceptedTokens,
 }
 
 /// What a client holds at once.
@@ -112,7 +112,12 @@ impl ClientLimits {
                 None
             }
         };
-        Self { limits }
+        Self { limits, accepted: AcceptedTokens::default() }
+    }
+
+    /// True if the token in these headers was accepted lately, when `client` sent it.
+    pub(crate) fn has_accepted_token(&self, client: Client, headers: &HeaderMap) -> bool {
+        SentToken::of(client.key, headers).is_some_and(|sent| self.accepted.has(&sent, Instant::now()))
     }
 
     /// Counts a request, or a new connection, of `client`. Over its pace the connection is read again only once each of its
@@ -132,10 +137,12 @@ impl ClientLimits {
     pub(crate) fn look_at_token(&self, request: &mut Request) -> Admitted {
         let client = Client::of(request.extensions());
         let mut admitted = Admitted { client, token: None, usage: None, _permit: None };
-        let Some(limits) = self.limits.as_deref() else { return admitted };
         admitted.token = SentToken::of(client.key, request.headers());
+        if self.limits.is_none() {
+            return admitted;
+        }
         admitted.client.is_exempt =
-            admitted.token.is_some_and(|token| limits.accepted.has(&token, Instant::now()));
+            admitted.token.is_some_and(|token| self.accepted.has(&token, Instant::now()));
         if let Some(connection) = request.extensions().get::<Arc<ConnectionState>>() {
             connection.trust(admitted.client.is_exempt);
         }
@@ -176,13 +183,13 @@ impl ClientLimits {
     pub(crate) async fn answered(&self, admitted: &Admitted, response: &mut Response) -> Result<(), Problem> {
         let problem = response.extensions().get::<Problem>();
         let reason = problem.and_then(|problem| problem.reason.as_deref());
-        if let Some(limits) = &self.limits
-            && reason.is_some_and(|reason| WRONG_TOKEN.contains(&reason))
-        {
+        if reason.is_some_and(|reason| WRONG_TOKEN.contains(&reason)) {
             if let Some(token) = &admitted.token {
-                limits.accepted.refuse(token);
+                self.accepted.refuse(token);
             }
-            if let Err(usage) = limits.wrong_tokens.take(admitted.client.key, 1) {
+            if let Some(limits) = &self.limits
+                && let Err(usage) = limits.wrong_tokens.take(admitted.client.key, 1)
+            {
                 sleep(GUESS_DELAY).await;
                 return Err(Problem::over_rate(usage));
             }
@@ -235,8 +242,7 @@ impl ClientLimits {
     /// The token that is sent with a call of `client`, and where to note that it was accepted; `None` if there is nothing
     /// to learn from it.
     pub(crate) fn judgement(&self, client: Client, headers: &HeaderMap) -> Option<Judgement> {
-        let limits = self.limits.as_deref()?;
-        Some((limits.accepted.clone(), SentToken::of(client.key, headers)?))
+        Some((self.accepted.clone(), SentToken::of(client.key, headers)?))
     }
 
     /// Counts what is to be stored: its bytes, and its conversation if that is a new one.
@@ -277,18 +283,18 @@ impl ClientLimits {
     }
 }
 
-impl Limits {
-    fn new(settings: &ClientSettings) -> Self {
-        let rate = |name, rate: Rate| ClientRate::new(name, rate, rate.count);
-        let bytes_in = |span, bytes: Size| {
-            let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
-            Rate { count: NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN), span }
 /// Counts how often somebody was faster than the pace.
 fn slowdowns() -> Counter {
     repartee_process::start_metrics();
     counter!("repartee_client_slowdowns_total")
 }
 
+impl Limits {
+    fn new(settings: &ClientSettings) -> Self {
+        let rate = |name, rate: Rate| ClientRate::new(name, rate, rate.count);
+        let bytes_in = |span, bytes: Size| {
+            let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
+            Rate { count: NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN), span }
         };
         Self {
             connections: ClientPermits::new("client_connections", settings.client_connections),
@@ -311,7 +317,6 @@ fn slowdowns() -> Counter {
             per_request: settings.client_pace.span / settings.client_pace.count.get(),
             known: Conversations::default(),
             turns: Turns::new(TURNS),
-            accepted: AcceptedTokens::default(),
         }
     }
 

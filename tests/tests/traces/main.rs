@@ -7,11 +7,15 @@ mod away;
 mod logs;
 mod model;
 mod passed_on;
+mod strangers;
 mod tree;
 
 use e2e::{Answer, Service, question_json};
 use reqwest::Method;
 use serde_json::Value;
+
+/// The setting of a gateway by which anybody's trace goes on, as where pages begin them.
+pub(crate) const ANYBODYS: [&str; 2] = ["--trace-parents", "all"];
 
 /// A trace that a page has begun.
 pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -2,11 +2,11 @@
 
 use e2e::{World, held, reply, work};
 
-use crate::{PAGE, TRACE, ask, sampled};
+use crate::{ANYBODYS, PAGE, TRACE, ask, sampled};
 
 #[tokio::test]
 async fn a_trace_is_stored_with_the_message_and_handed_to_the_worker_also_after_a_kill() {
-    let mut world = World::start().await;
+    let mut world = World::with(&[], &ANYBODYS).await;
     let parent = sampled();
     let asked = ask(&world.gateway, &[("traceparent", &parent), ("tracestate", "page=1")]).await;
     assert_eq!((asked.header("traceparent"), asked.header("tracestate")), (parent.as_str(), "page=1"));
@@ -31,7 +31,7 @@ async fn a_trace_is_stored_with_the_message_and_handed_to_the_worker_also_after_
 
 #[tokio::test]
 async fn what_is_no_trace_is_neither_passed_on_nor_returned() {
-    let world = World::start().await;
+    let world = World::with(&[], &ANYBODYS).await;
     for broken in ["nonsense", &format!("00-{TRACE}-{PAGE}"), &format!("ff-{TRACE}-{PAGE}-01")] {
         let asked = ask(&world.gateway, &[("traceparent", broken)]).await;
         assert_eq!(asked.header("traceparent"), "", "{broken}");

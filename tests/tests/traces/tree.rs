@@ -6,24 +6,25 @@ use e2e::{Collector, GATEWAY, SentSpan, Service, WORKER, within_deadline};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use repartee_proto::v1::{WatchMessagesRequest, watch_messages_response::Event as Seen};
 
-use crate::{PAGE, QUESTION, REPLY, TRACE, answered, ask, model::Model, sampled};
+use crate::{ANYBODYS, PAGE, QUESTION, REPLY, TRACE, answered, ask, model::Model, sampled};
 
 const DOCUMENT: &str = include_str!("../../../docs/telemetry.md");
 const SERVICE: &str = "repartee.v1.QueueService";
 
-/// The last span of a question's trace, and the commits.
+/// The last span of a question's trace, and the commits. More than there should be are there too: waiting for exactly so many
+/// would never end then, and would not say what is wrong.
 fn is_whole(spans: &[SentSpan]) -> bool {
     let of_question =
         |name: &str| spans.iter().filter(|span| span.trace == TRACE && span.name == name).count();
     let linked: usize = spans.iter().filter(|span| span.name == "commit").map(|span| span.links.len()).sum();
     let complete = format!("{SERVICE}/CompleteMessage");
-    of_question("show message") == 2
-        && of_question("process") == 1
-        && of_question("POST /api/comments") == 1
-        && of_question(&format!("{SERVICE}/PostMessage")) == 2
-        && of_question(&complete) == 2
-        && of_question(&format!("{SERVICE}/StreamDraft")) == 2
-        && linked == 2
+    of_question("show message") >= 2
+        && of_question("process") >= 1
+        && of_question("POST /api/comments") >= 1
+        && of_question(&format!("{SERVICE}/PostMessage")) >= 2
+        && of_question(&complete) >= 2
+        && of_question(&format!("{SERVICE}/StreamDraft")) >= 2
+        && linked >= 2
 }
 
 /// The tree below a span, as lines of text.
@@ -60,6 +61,12 @@ fn has(span: &SentSpan, attributes: &[(&str, &str)]) {
     }
 }
 
+/// A gateway that continues the traces of pages.
+async fn gateway(queue_url: &str, variables: &[(&'static str, String)]) -> Service {
+    let settings = [&["--queue-url", queue_url], &ANYBODYS[..]].concat();
+    Service::with_variables("rest-gateway", &settings, variables).await
+}
+
 /// Waits until people see what the bot is writing.
 async fn draft_of(queue: &Service, question: &str) {
     let all = WatchMessagesRequest { drafts: true, ..WatchMessagesRequest::default() };
@@ -81,7 +88,7 @@ async fn a_question_and_its_answer_are_one_trace_from_the_browser_to_the_bot_and
     let variables = collector.variables();
     let queue = Service::with_variables("queue-service", &[], &variables).await;
     let url = queue.grpc_url();
-    let gateway = Service::with_variables("rest-gateway", &["--queue-url", &url], &variables).await;
+    let gateway = gateway(&url, &variables).await;
     let base = model.base_url();
     let bot = ["--queue-url", &url, "--entity", "echo", "--openai-base-url", &base, "--model", "small"];
     let _bot = Service::with_variables("bot-worker", &bot, &variables).await;
@@ -149,7 +156,8 @@ async fn a_question_and_its_answer_are_one_trace_from_the_browser_to_the_bot_and
 async fn one_process_sends_the_same_over_http() {
     let collector = Collector::http().await;
     let variables = collector.variables();
-    let everything = Service::with_variables("repartee", &[], &variables).await;
+    let anybodys = [&variables[..], &[("REPARTEE_TRACE_PARENTS", "all".to_owned())]].concat();
+    let everything = Service::with_variables("repartee", &[], &anybodys).await;
     let parent = sampled();
     ask(&everything, &[("traceparent", &parent)]).await;
     let is_there = |spans: &[SentSpan]| {
@@ -167,8 +175,7 @@ async fn a_trace_that_is_not_sampled_is_passed_on_and_sent_nowhere() {
     let collector = Collector::grpc().await;
     let variables = collector.variables();
     let queue = Service::with_variables("queue-service", &[], &variables).await;
-    let gateway =
-        Service::with_variables("rest-gateway", &["--queue-url", &queue.grpc_url()], &variables).await;
+    let gateway = gateway(&queue.grpc_url(), &variables).await;
     let other = TRACE.replace('4', "5");
     let answer = ask(&gateway, &[("traceparent", &format!("00-{other}-{PAGE}-00"))]).await;
     let told = answer.header("traceparent");
