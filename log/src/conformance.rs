@@ -127,7 +127,8 @@ macro_rules! conformance_tests {
             the_last_record_can_be_erased_too, the_beginning_is_dropped_in_whole_extents,
             what_was_dropped_is_said_to_be, the_extent_that_is_written_to_stays,
             a_sealed_extent_can_be_dropped, a_second_writer_is_refused, readers_outlive_the_writer,
-            a_follower_reads_everything_once, readers_beside_the_writer_see_whole_records,
+            a_follower_reads_everything_once, a_follower_comes_to_the_end_behind_an_empty_extent,
+            readers_beside_the_writer_see_whole_records,
             readers_beside_an_eraser_see_whole_or_erased_bodies, a_wait_ends_after_its_time,
         );
     };

@@ -183,7 +183,13 @@ fn check(folder: &Path, durability: Durability, said: &mut Said) -> Result<(), B
     }
     let (mut place, mut next) = (begin.place, begin.dropped + 1);
     while place < end.place {
-        for record in log.read(place, 1 << 20)? {
+        let records = log.read(place, 1 << 20)?;
+        if records.is_empty() {
+            return Err(
+                format!("nothing is read at {}, it ends at {}", place.to_u64(), end.place.to_u64()).into()
+            );
+        }
+        for record in records {
             check_record(&*log, &record, next, said)?;
             (place, next) = (record.next, next + 1);
         }

@@ -9,6 +9,22 @@ use std::{
 use super::{EXTENT, Engine, Story};
 use crate::{Body, BodyAt, Kind, Record};
 
+/// What was begun and not written to is no part of the log: whoever has read the last record is at the end.
+pub fn a_follower_comes_to_the_end_behind_an_empty_extent<E: Engine>() {
+    let mut engine = E::new(EXTENT);
+    let mut story = Story::begin(&mut engine);
+    let last = story.post(100);
+    story.writer.seal();
+    story.writer.reserve(100).expect("there is space");
+    for _ in 0..2 {
+        assert!(story.log.end().place <= last.next);
+        assert_eq!(story.log.read(last.next, 1_000).expect("it is the end"), []);
+        story = story.reopen(&mut engine);
+    }
+    story.post(100);
+    story.check(0);
+}
+
 /// So long that only a log that does not wake its readers lets it pass.
 const LONG: Duration = Duration::from_secs(60);
 

@@ -232,7 +232,11 @@ impl Log for FileLog {
             let goes = |next: &Arc<Segment>| next.place(HEADER_BYTES) <= place;
             let count = segments[1..].iter().take_while(|next| goes(next)).count();
             let dropped: Vec<_> = segments.drain(..count).collect();
-            (dropped, begin_of(&segments[0]))
+            let begin = begin_of(&segments[0]);
+            // The last record may be among it, with nothing appended to the segment behind it yet.
+            let mut end = shared.end.lock();
+            end.place = end.place.max(begin.place);
+            (dropped, begin)
         };
         if dropped.is_empty() {
             return Ok(begin);

@@ -245,7 +245,14 @@ struct Whole {
 }
 
 fn finish(disk: &dyn Disk, limits: Limits, whole: Whole) -> Result<Recovered, Fault> {
-    let Whole { segments, active, ready, end, cut } = whole;
+    let Whole { segments, active, ready, mut end, cut } = whole;
+    // Behind the last record, also if a segment was begun since: whoever has read that one is at the end.
+    if active.at == HEADER_BYTES
+        && let [.., full, _] = &segments[..]
+        && let Some(at) = full.end()
+    {
+        end.place = full.place(at);
+    }
     let Header { epoch, key, .. } = active.segment.header;
     let begin = segments[0].header.ordinal;
     let mark = MarkFile::create(disk, Mark::of(epoch, begin, limits.durability, &end))?;
