@@ -33,6 +33,11 @@ impl Shared {
         let end = self.end.lock().place;
         let segments = self.segments.read();
         let oldest = &segments[0];
+        let header = &oldest.header;
+        // Who has read all that was dropped has missed nothing.
+        let has_read =
+            place.segment().checked_add(1) == Some(header.ordinal) && place.offset() == header.end_before;
+        let place = if has_read { oldest.place(HEADER_BYTES) } else { place };
         if place < oldest.place(HEADER_BYTES) {
             return Err(ReadError::Dropped(begin_of(oldest)));
         }
@@ -48,6 +53,12 @@ impl Shared {
             return Err(ReadError::NoRecord(place));
         }
         Ok((Arc::clone(segment), offset, limit))
+    }
+
+    /// Where the newest segment ends.
+    pub(super) fn written_to(&self) -> u64 {
+        let end = self.end.lock().place;
+        self.segments.read().last().map_or(HEADER_BYTES, |newest| limit(newest, end))
     }
 
     /// Records from an offset on. Who finds a body that is neither whole nor erased looks again once nobody is erasing.

@@ -141,8 +141,8 @@ impl Prepared {
 
     /// Makes sure that the segment is ready up to an offset. Usually it is.
     pub(super) fn ensure(&self, disk: &dyn Disk, to: u64) -> Result<(), Arc<io::Error>> {
-        while self.ready() < to {
-            let missing = to - self.ready();
+        // Read once: the log's own thread may be preparing as well.
+        while let Some(missing) = to.checked_sub(self.ready()).filter(|missing| *missing > 0) {
             self.prepare(disk, missing)?;
         }
         Ok(())

@@ -89,7 +89,7 @@ fn run(shared: &Shared) {
     let (mut mark_due, mut retry_due) = (None, None);
     while shared.signal.wait([mark_due, retry_due].into_iter().flatten().min()) {
         let now = Instant::now();
-        let at = u64::from(shared.end.lock().place.offset());
+        let at = shared.written_to();
         // Who is short of space is told at once, and tries again in a while.
         if shared.prepared.is_low(at) && retry_due.is_none_or(|due| due <= now) {
             retry_due = shared.prepared.prepare(&*shared.disk, 0).is_err().then(|| now + EVERY);

@@ -26,6 +26,8 @@ fn a_log_without_its_mark_or_with_a_damaged_one_is_refused_and_can_be_adopted() 
     assert_ne!(log.epoch(), adopted.before);
     assert!(!adopted.is_cut);
     assert_eq!(verify(&*log, |_| {}).unwrap().records, u64::from(RECORDS));
+    // The segment that was begun with the new name is empty, so who has read the last record has read all.
+    assert_eq!(log.end().place, closed.appended[closed.last()].next);
 }
 
 #[test]
