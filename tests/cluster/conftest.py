@@ -1,7 +1,8 @@
 """A cluster for the tests of the chart: a real control plane, and one node that is played by this process.
 
 It needs network and mount namespaces of its own, which tests/run makes around the whole suite. REPARTEE_CONTROL_PLANE names the
-folder with the programs of Kubernetes, REPARTEE_HELM and REPARTEE_KUBECTL those programs, REPARTEE_BIN_DIR the built binaries.
+folder with the programs of Kubernetes, REPARTEE_ETCD, REPARTEE_HELM and REPARTEE_KUBECTL those programs, REPARTEE_BIN_DIR the
+built binaries.
 """
 
 import base64
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import volumes
 from api import Api, Object
 from control_plane import control_plane
 from node import Node, network
@@ -118,6 +120,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder.parent.chmod(0o711)
     network()
     with control_plane(folder, programs) as api:
+        api.call("POST", "/apis/storage.k8s.io/v1/storageclasses", volumes.CLASS)
         node = Node(api, folder, binaries)
         try:
             yield Cluster(api, node, folder)

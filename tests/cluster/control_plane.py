@@ -83,7 +83,7 @@ def control_plane(folder: Path, programs: Path) -> Iterator[Api]:
     try:
         etcd = f"http://127.0.0.1:{ETCD}"
         # Nothing here has to survive the machine, so nothing is synced.
-        started.start("etcd", "--unsafe-no-fsync", f"--data-dir={folder}/etcd", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}")
+        started.start(os.environ.get("REPARTEE_ETCD", "etcd"), "--unsafe-no-fsync", f"--data-dir={folder}/etcd", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}")
         key = folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
         users = folder / "tokens.csv"

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import volumes
 from api import MERGE, Api, Object, Refused
 from pods import Pod
 from services import Services
@@ -61,6 +62,7 @@ class Node:
     def look(self) -> None:
         """One look."""
         self.hosts = self.services.look()
+        volumes.bind(self.api)
         seen = {pod["metadata"]["uid"]: pod for pod in self.api.items("/api/v1/pods")}
         for uid in self.pods.keys() - seen.keys():
             self.pods.pop(uid).end(0)

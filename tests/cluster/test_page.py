@@ -17,6 +17,7 @@ def test_every_command_of_the_page_works(cluster: Cluster, tmp_path: Path) -> No
     programs.mkdir()
     for name in ("helm", "kubectl"):
         (programs / name).symlink_to(program(f"REPARTEE_{name.upper()}"))
+    (programs / "queue-service").symlink_to(Path(program("REPARTEE_BIN_DIR")) / "queue-service")
     said = {}
     for language, text in blocks:
         if language == "yaml":
@@ -28,4 +29,4 @@ def test_every_command_of_the_page_works(cluster: Cluster, tmp_path: Path) -> No
     assert any(out.startswith("rpt_") for out in said.values()), "one command prints the operator's token"
     assert any("Phase:" in out and "Succeeded" in out for out in said.values()), "helm test ran"
     left = cluster.ok("kubectl", "get", "all,secret,persistentvolumeclaim", "--namespace", "talk", "--output=name").split()
-    assert left == ["secret/llm"], "what the page itself made"
+    assert left == [f"secret/{name}" for name in ("llm", "talk-gateway", "talk-helper", "talk-tokens")], "what the page itself made"

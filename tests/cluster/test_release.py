@@ -193,6 +193,37 @@ def test_tokens_are_kept_over_upgrades_and_replaced_without_a_restart(release: R
     assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in release.pods())
 
 
+def test_a_rollback_brings_back_no_token(release: Release) -> None:
+    release.upgraded()
+    name = "talk-repartee-operator-token"
+    first = release.secret(name, "token")
+    release.upgraded({"tokens": {"rotation": 2}})
+    release.upgraded({"tokens": {"rotation": 2, "acceptPrevious": False}})
+    second, hashes = release.secret(name, "token"), accepted(release)
+    assert digest(second) in hashes and digest(first) not in hashes
+    release.cluster.ok("helm", "rollback", "talk", "1", "--namespace", release.namespace, "--wait", "--timeout=1m")
+    assert (release.secret(name, "token"), accepted(release)) == (second, hashes), "they belong to no revision"
+    release.upgraded()
+    assert (release.secret(name, "token"), accepted(release)) == (second, hashes), "a lower rotation is none"
+
+
+def test_the_claim_grows_while_its_pod_runs(release: Release) -> None:
+    release.upgraded()
+    serving = {pod["metadata"]["uid"] for pod in release.pods()}
+    larger = {"queueService": {"persistence": {"size": "20Gi"}}}
+    refused = release.upgrade(larger)
+    assert refused.returncode != 0
+    assert "volumeClaimTemplates" in refused.stderr or "Forbidden" in refused.stderr, refused.stderr
+    # As docs/kubernetes.md says.
+    claim = ["persistentvolumeclaim", "data-talk-repartee-queue-0", "--namespace", release.namespace]
+    release.cluster.ok("kubectl", "patch", *claim, '--patch={"spec": {"resources": {"requests": {"storage": "20Gi"}}}}')
+    has = lambda: release.cluster.ok("kubectl", "get", *claim, "--output=jsonpath={.status.capacity.storage}")  # noqa: E731
+    release.cluster.until("the claim has grown", lambda: has() == "20Gi")
+    release.cluster.ok("kubectl", "delete", "statefulset", "talk-repartee-queue", "--cascade=orphan", "--namespace", release.namespace)
+    release.upgraded(larger)
+    assert {pod["metadata"]["uid"] for pod in release.pods()} == serving, "nothing was restarted"
+
+
 def test_comments_outlive_the_pod_that_has_them(release: Release) -> None:
     release.upgraded()
     url = release.gateway()
@@ -206,10 +237,14 @@ def test_comments_outlive_the_pod_that_has_them(release: Release) -> None:
     assert {asked, after} <= found
 
 
-def test_uninstalled_it_leaves_the_claim_and_nothing_else(release: Release) -> None:
+def test_uninstalled_it_leaves_the_claim_and_the_tokens(release: Release) -> None:
     release.upgraded()
+    token = release.secret("talk-repartee-operator-token", "token")
     release.cluster.ok("helm", "uninstall", "talk", "--namespace", release.namespace, "--wait", "--timeout=1m")
     kinds = "all,secret,configmap,networkpolicy,poddisruptionbudget,persistentvolumeclaim"
     left = lambda: release.cluster.ok("kubectl", "get", kinds, "--namespace", release.namespace, "--output=name").split()  # noqa: E731
-    release.cluster.until("all is gone", lambda: len(left()) == 1)
-    assert left() == ["persistentvolumeclaim/data-talk-repartee-queue-0"]
+    tokens = [f"secret/talk-repartee-{name}" for name in ("bot-echo-token", "gateway-token", "operator-token", "tokens")]
+    kept = sorted(["persistentvolumeclaim/data-talk-repartee-queue-0", *tokens])
+    release.cluster.until("all else is gone", lambda: sorted(left()) == kept)
+    release.upgraded()
+    assert release.secret("talk-repartee-operator-token", "token") == token, "the next install finds them"

@@ -5,9 +5,17 @@ import os
 import shutil
 from pathlib import Path
 
-from api import Api, Object
+from api import MERGE, Api, Object
 
 FS_GROUP_MODE = 0o2775
+# What claims get that name no class; the node plays its provisioner.
+CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "played", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "example.test/played",
+    "allowVolumeExpansion": True,
+}
 
 
 def content(api: Api, namespace: str, volume: Object) -> dict[str, bytes] | None:
@@ -47,6 +55,16 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     turned.rename(current)
     if old is not None:
         shutil.rmtree(old)
+
+
+def bind(api: Api) -> None:
+    """Says of every claim that it has what it asks for."""
+    for claim in api.items("/api/v1/persistentvolumeclaims"):
+        wanted = claim["spec"]["resources"]["requests"]
+        status = {"phase": "Bound", "accessModes": claim["spec"]["accessModes"], "capacity": wanted}
+        if claim["status"].get("capacity") != wanted:
+            path = f"/api/v1/namespaces/{claim['metadata']['namespace']}/persistentvolumeclaims/{claim['metadata']['name']}/status"
+            api.call("PATCH", path, {"status": status}, MERGE)
 
 
 def claimed(folder: Path, group: int) -> Path:

@@ -30,6 +30,11 @@ def built(name: str) -> str:
     return str(Path(program("REPARTEE_BIN_DIR")) / name)
 
 
+def without_cluster(values: Object) -> Object:
+    """The values with the permission to make tokens that are of no cluster."""
+    return {**values, "tokens": {"renderWithoutCluster": True, **values.get("tokens", {})}}
+
+
 class Helm:
     """helm template, with values as one object."""
 
@@ -54,14 +59,14 @@ class Helm:
         return cls.cases[case]
 
     def render(self, values: Object | None = None) -> list[Object]:
-        """The objects of a release `talk` in the namespace `town`."""
-        done = self.run("template", "talk", str(CHART), "--namespace", "town", values=values)
+        """The objects of a release `talk` in the namespace `town`, as its install makes them."""
+        done = self.run("template", "talk", str(CHART), "--namespace", "town", values=without_cluster(values or {}))
         assert done.returncode == 0, done.stderr
         return [found for found in yaml.safe_load_all(done.stdout) if found]
 
     def refusal(self, values: Object) -> str:
         """Why helm refuses these values."""
-        done = self.run("template", "talk", str(CHART), values=values)
+        done = self.run("template", "talk", str(CHART), values=without_cluster(values))
         assert done.returncode != 0, "these values are accepted"
         return done.stderr
 

@@ -161,6 +161,13 @@ def test_settings_become_flags_and_keep_what_they_say(helm: Helm) -> None:
     assert {"--history=40", "--temperature=0.5", "--stop=END", "--stop=a: b"} <= set(helper)
 
 
+def test_an_image_with_a_digest_is_that_one(helm: Helm) -> None:
+    found = pods(rendered(helm, "settings, placement, annotations"))
+    queue, gateway = (found[f"talk-repartee-{part}"]["spec"]["containers"][0]["image"] for part in ("queue", "gateway"))
+    assert queue == f"registry.example/talk/queue-service:1.2.3@sha256:{64 * 'a'}"
+    assert gateway == "registry.example/talk/rest-gateway:1.2.3"
+
+
 def test_what_a_prompt_says_is_no_template(helm: Helm) -> None:
     (config,) = of_kind(rendered(helm, "two bots, one with a model"), "ConfigMap").values()
     assert config["data"]["system-prompt.txt"] == "Be brief.\nBe kind: say {{ please }}."
@@ -195,6 +202,14 @@ def test_each_part_has_a_token_that_is_accepted_for_its_role_only(helm: Helm) ->
             token = secrets[name]["stringData"][which]
             line = by_hash[hashlib.sha256(token.encode()).hexdigest()]
             assert (line["role"], line.get("entities"), line["id"]) == (role, entities, token.split("_")[1])
+
+
+def test_the_tokens_belong_to_no_revision(helm: Helm) -> None:
+    secrets = of_kind(helm.render(), "Secret")
+    assert len(secrets) == 4
+    for name, secret in secrets.items():
+        # A rollback brings back what is in the manifest of a revision: hooks are not.
+        assert secret["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade", name
 
 
 def test_a_pod_gets_its_own_token_and_never_the_next_one(helm: Helm) -> None:

@@ -74,6 +74,22 @@ def test_a_model_without_a_port_is_reached_at_that_of_its_scheme(helm: Helm) -> 
         assert (HELPER_BOT, ANYWHERE, port) in outward, url
 
 
+def test_behind_services_it_is_the_port_of_the_pods_that_is_open(helm: Helm) -> None:
+    bot = {"name": "helper", "entities": ["helper"], "model": "llama3", "baseUrl": "http://llm.models.svc/v1", "modelPort": 11434, "modelTo": [PEER]}
+    values = {
+        "bots": [bot],
+        "telemetry": {"endpoint": "http://collector.front"},
+        "networkPolicy": {"collectorPort": 14317, "dnsPort": 5353},
+    }
+    _, outward = ways(helm.render(values))
+    assert {way for way in outward if way[0] == HELPER_BOT} == {
+        (HELPER_BOT, QUEUE, 50051),
+        (HELPER_BOT, PEERS, 11434),
+        (HELPER_BOT, ANYWHERE, 14317),
+        (HELPER_BOT, ANYWHERE, 5353),
+    }
+
+
 def test_peers_of_the_values_close_the_rest(helm: Helm) -> None:
     policy = {"gatewayFrom": [PEER], "metricsFrom": [PEER], "collectorTo": [PEER]}
     inward, outward = ways(helm.render({"networkPolicy": policy, "telemetry": {"endpoint": "http://collector.front:4317"}}))

@@ -36,6 +36,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- /* The image of a binary. Takes (dict "root" $ "binary" "…"). */ -}}
 {{- define "repartee.image" -}}
 {{ .root.Values.image.registry }}/{{ .binary }}:{{ default .root.Chart.AppVersion .root.Values.image.tag }}
+{{- with index .root.Values.image.digest (.binary | camelcase | untitle) }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- /* True (a text) if the gRPC port speaks TLS. */ -}}

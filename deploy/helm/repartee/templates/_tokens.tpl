@@ -1,8 +1,10 @@
 {{- /*
 Tokens. A part's Secret holds `token`, which it reads, and `next`, which it does not: the tokens file of the queue-service
 holds the hashes of both, and of the one before. So a rotation only moves `next` to `token`, and whichever pod sees the
-change first, its token is accepted. What is there is kept over upgrades; only a render without a cluster makes all of it
-anew.
+change first, its token is accepted.
+
+The Secrets are hooks, rendered only if they are missing or change. So they belong to no revision: an upgrade leaves them
+alone, and a rollback does not bring back tokens that were rotated or revoked since.
 */ -}}
 
 {{- /* A new token as `rpt_<12 hex digits>_<64 hex digits>`, of 48 and 256 random bits. */ -}}
@@ -32,27 +34,33 @@ rpt_{{ randBytes 32 | sha256sum | trunc 12 }}_{{ randBytes 32 | b64dec | printf 
 {{- $parts | toJson -}}
 {{- end -}}
 
+{{- /* What makes a Secret one of those. */ -}}
+{{- define "repartee.tokenHook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-delete-policy: before-hook-creation
+{{- end -}}
+
 {{- /*
-The tokens of one part as JSON: token, next, previous (empty if there is none), and when they were rotated last.
+The tokens of one part as JSON: token, next, previous (empty if there is none), the number of their rotation and when it was;
+whether they rotate now, and whether they differ from what the cluster has.
 Takes (dict "held" the part's Secret as the cluster has it, or nothing; "rotation" and "acceptPrevious" of the values). A
-token that is accepted no more is forgotten, so that nothing brings it back.
+token that is accepted no more is forgotten, so that nothing brings it back. A lower rotation than the last one, as the
+values of an older revision have it, is none.
 */ -}}
 {{- define "repartee.partTokens" -}}
-{{- $token := "" -}}{{- $next := "" -}}{{- $previous := "" -}}
 {{- $rotated := dateInZone "2006-01-02T15:04:05Z" now "UTC" -}}
-{{- $rotates := false -}}
-{{- if .held -}}
-{{- $token = .held.data.token | b64dec -}}
-{{- $next = .held.data.next | b64dec -}}
-{{- $previous = default "" .held.data.previous | b64dec -}}
-{{- if eq (index .held.metadata.annotations "repartee/rotation") (toString .rotation) -}}
-{{- $rotated = index .held.metadata.annotations "repartee/rotated" -}}
-{{- if not .acceptPrevious }}{{ $previous = "" }}{{ end -}}
+{{- if not .held -}}
+{{- dict "token" (include "repartee.newToken" .) "next" (include "repartee.newToken" .) "previous" "" "rotation" .rotation "rotated" $rotated "rotates" false "changed" true | toJson -}}
 {{- else -}}
-{{- $previous = $token -}}{{- $token = $next -}}{{- $next = include "repartee.newToken" . -}}{{- $rotates = true -}}
-{{- end -}}
+{{- $token := .held.data.token | b64dec -}}
+{{- $next := .held.data.next | b64dec -}}
+{{- $previous := default "" .held.data.previous | b64dec -}}
+{{- $rotation := index .held.metadata.annotations "repartee/rotation" | int -}}
+{{- if gt (int .rotation) $rotation -}}
+{{- dict "token" $next "next" (include "repartee.newToken" .) "previous" $token "rotation" .rotation "rotated" $rotated "rotates" true "changed" true | toJson -}}
 {{- else -}}
-{{- $token = include "repartee.newToken" . -}}{{- $next = include "repartee.newToken" . -}}
+{{- $forgets := and $previous (not .acceptPrevious) -}}
+{{- dict "token" $token "next" $next "previous" (ternary "" $previous (not (empty $forgets))) "rotation" $rotation "rotated" (index .held.metadata.annotations "repartee/rotated") "rotates" false "changed" (not (empty $forgets)) | toJson -}}
 {{- end -}}
-{{- dict "token" $token "next" $next "previous" $previous "rotated" $rotated "rotates" $rotates | toJson -}}
+{{- end -}}
 {{- end -}}
