@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! To read it top to bottom: [`Worker`] → `session` (the loop) → `subscription` (the stream) and `held` (the leases) →
+//! To read it top to bottom: [`Worker`] → `session` (the loop) → `subscription` (the stream), `steps` (what is reported on it) and `held` (the leases) →
 //! `attempt` (one handler) → `report` (its outcome).
 
 mod attempt;
@@ -43,6 +43,7 @@ mod scrape;
 mod session;
 mod settings;
 mod status;
+mod steps;
 mod subscription;
 mod task;
 mod text;

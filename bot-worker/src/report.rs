@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use repartee_proto::v1::{CompleteMessageRequest, FailMessageRequest, LeaseRef, ReleaseMessageRequest};
+use repartee_proto::v1::{
+    CompleteMessageRequest, FailMessageRequest, LeaseRef, ReleaseMessageRequest,
+    work_outcome::Outcome as Taken, work_request::Step,
+};
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use crate::{
     HandlerError, Reply,
@@ -17,11 +20,11 @@ use crate::{
     handler::Outcome,
     held::Claim,
     status,
+    steps::Steps,
     text::{ERROR_BYTES, HOLDS_BACK_BYTES, cut},
-    traces,
 };
 
-/// How long one call may take.
+/// How long one step may take.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 /// Waits between two tries of one report.
 const REPEAT: Waits = Waits::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -29,16 +32,11 @@ const REPEAT: Waits = Waits::new(Duration::from_millis(50), Duration::from_secs(
 /// The longest time that a failure may ask for before the next attempt.
 const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The call that carries an outcome.
-enum Call {
-    Complete(CompleteMessageRequest),
-    Fail(FailMessageRequest),
-    Release(ReleaseMessageRequest),
-}
-
 /// Reports outcomes for the attempts of one session.
 #[derive(Clone)]
 pub(crate) struct Reporter {
+    pub(crate) steps: Steps,
+    /// For drafts, which have streams of their own.
     pub(crate) client: Client,
     /// The length of a lease. A restart of the service gives every lease a fresh one, so a report is worth repeating for
     /// this long past the end that this side knows of.
@@ -54,7 +52,7 @@ impl Reporter {
             Err(error) if error.is_outage => return self.give_back(claim, &error).await,
             Err(error) => return self.fail(claim, &error).await,
         };
-        let result = self.repeat(claim, &Call::Complete(complete(&claim.lease, reply))).await;
+        let result = self.repeat(claim, &Step::Complete(complete(&claim.lease, reply))).await;
         if let Err(status) = &result
             && status.code() == Code::InvalidArgument
         {
@@ -66,7 +64,7 @@ impl Reporter {
     }
 
     async fn fail(&self, claim: &Claim, error: &HandlerError) -> End {
-        let result = self.repeat(claim, &Call::Fail(failure(&claim.lease, error))).await;
+        let result = self.repeat(claim, &Step::Fail(failure(&claim.lease, error))).await;
         settled(&claim.lease.message_id, "failed", &result)
     }
 
@@ -74,14 +72,14 @@ impl Reporter {
     async fn give_back(&self, claim: &Claim, outage: &HandlerError) -> End {
         let holds_back = Some(cut(&outage.text, HOLDS_BACK_BYTES).to_owned());
         let request = ReleaseMessageRequest { lease: Some(claim.lease.clone()), holds_back };
-        let result = self.repeat(claim, &Call::Release(request)).await;
+        let result = self.repeat(claim, &Step::Release(request)).await;
         settled(&claim.lease.message_id, "given back", &result)
     }
 
-    async fn repeat(&self, claim: &Claim, call: &Call) -> Result<(), Status> {
+    async fn repeat(&self, claim: &Claim, step: &Step) -> Result<(), Status> {
         let mut backoff = Backoff::new(REPEAT);
         loop {
-            let Err(status) = self.send(call).await else { return Ok(()) };
+            let Err(status) = self.send(step).await else { return Ok(()) };
             let wait = status::asked_wait(&status).max(backoff.next(rand::random()));
             let give_up = *claim.ends.borrow() + self.lease;
             if !status::may_pass(status.code()) || Instant::now() + wait > give_up {
@@ -92,43 +90,20 @@ impl Reporter {
         }
     }
 
-    async fn send(&self, call: &Call) -> Result<(), Status> {
-        let mut client = self.client.clone();
-        match call {
-            Call::Complete(request) => {
-                let request = bounded(request.clone());
-                let send = |request| async move { client.complete_message(request).await };
-                let answer = traces::call("CompleteMessage", request, send).await?;
-                if answer.late || answer.already_completed {
-                    let (late, repeated) = (answer.late, answer.already_completed);
-                    tracing::info!(
-                        id = answer.message.map(|message| message.id),
-                        late,
-                        repeated,
-                        "completed"
-                    );
-                }
-            }
-            Call::Fail(request) => {
-                let request = bounded(request.clone());
-                let send = |request| async move { client.fail_message(request).await };
-                traces::call("FailMessage", request, send).await?;
-            }
-            Call::Release(request) => {
-                let request = bounded(request.clone());
-                let send = |request| async move { client.release_message(request).await };
-                traces::call("ReleaseMessage", request, send).await?;
-            }
+    async fn send(&self, step: &Step) -> Result<(), Status> {
+        let method = match step {
+            Step::Complete(_) => "CompleteMessage",
+            Step::Fail(_) => "FailMessage",
+            _ => "ReleaseMessage",
+        };
+        if let Taken::Completed(answer) = self.steps.take(method, step.clone(), CALL).await?
+            && (answer.late || answer.already_completed)
+        {
+            let (late, repeated) = (answer.late, answer.already_completed);
+            tracing::info!(id = answer.message.map(|message| message.id), late, repeated, "completed");
         }
         Ok(())
     }
-}
-
-/// A request that is given up after the bound of one call, on both sides.
-pub(crate) fn bounded<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(CALL);
-    request
 }
 
 /// Logs how a report ended.
@@ -165,26 +140,25 @@ fn failure(lease: &LeaseRef, error: &HandlerError) -> FailMessageRequest {
 mod tests {
     use repartee_process::Credential;
     use repartee_proto::v1::queue_service_client::QueueServiceClient;
-    use tokio::{net::TcpSocket, time::Instant};
+    use tokio::time::Instant;
     use tonic::transport::Endpoint;
 
     use super::{Duration, End, Reporter};
-    use crate::{Reply, held::Held};
+    use crate::{Reply, held::Held, steps::Steps};
 
     const S: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_report_is_given_up_once_the_lease_cannot_be_alive() {
-        // Bound, but nobody listens: every connection is refused.
-        let silent = TcpSocket::new_v4().unwrap();
-        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let url = format!("http://{}", silent.local_addr().unwrap());
-        let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+        let channel = Endpoint::from_static("http://nobody.invalid").connect_lazy();
         let client = QueueServiceClient::with_interceptor(channel, Credential::default());
+        // No stream ever takes what waits.
+        let (steps, _waiting) = Steps::new();
         let started = Instant::now();
         let claim = Held::new(30 * S, 1).admit("m1", "t1", started).unwrap();
 
-        let end = Reporter { client, lease: 30 * S }.report(&claim, Ok(Some(Reply::new("late")))).await;
+        let end =
+            Reporter { steps, client, lease: 30 * S }.report(&claim, Ok(Some(Reply::new("late")))).await;
         assert_eq!(end, End::Unanswered);
         // The short first lease, and a fresh one that a restarted service would have given.
         let took = started.elapsed();

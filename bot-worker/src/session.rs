@@ -1,7 +1,7 @@
 //! The loop of a worker: one owner of everything that the session holds.
 //!
 //! Work comes in from the subscription, attempts run beside the loop, renewals go out in one batch. The loop itself never
-//! waits for the service: every call is a task of its own, so a slow answer delays neither the stream nor a renewal.
+//! waits for the service: every step is a task of its own, so a slow answer delays neither the stream nor a renewal.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use repartee_process::{Credential, telemetry::in_call};
 use repartee_proto::v1::{
     LeaseRef, ReleaseMessageRequest, RenewLeasesRequest, RenewOutcome, StreamPendingRequest, Work,
-    renew_outcome,
+    renew_outcome, work_outcome::Outcome, work_request::Step,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use crate::{
     Breaker, Error, Task,
@@ -27,8 +27,9 @@ use crate::{
     health::OpenStreams,
     held::Held,
     measures::Attempts,
-    report::{Reporter, bounded},
+    report::{CALL, Reporter},
     status,
+    steps::{Steps, Taken},
     subscription::{Event, Subscription},
     traces,
     worker::OnReady,
@@ -40,6 +41,8 @@ const EVENTS: usize = 16;
 const LAST_GRACE: Duration = Duration::from_millis(600);
 /// Length of a renewed lease whose worker asked for none, as the service has it.
 const LEASE: Duration = Duration::from_secs(30);
+/// How long the service may take to hear that this worker takes no more work.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long the release of what is left may take.
 const RELEASE: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,9 @@ type Renewal = (Vec<LeaseRef>, Result<Vec<RenewOutcome>, Status>);
 pub(crate) struct Session {
     client: Client,
     credential: Credential,
+    steps: Steps,
+    /// What is taken by the subscription, until that begins.
+    taken: Option<Taken>,
     request: StreamPendingRequest,
     drain: Duration,
     handler: Handler,
@@ -76,8 +82,11 @@ impl Session {
     ) -> Self {
         let lease = request.lease.and_then(|lease| lease.try_into().ok()).unwrap_or(LEASE);
         let slots = usize::try_from(request.max_in_flight).expect("the number is checked");
+        let (steps, taken) = Steps::new();
         Self {
-            reporter: Reporter { client: client.clone(), lease },
+            reporter: Reporter { steps: steps.clone(), client: client.clone(), lease },
+            steps,
+            taken: Some(taken),
             held: Held::new(lease, slots),
             slots: Arc::new(Semaphore::new(slots)),
             attempts: JoinSet::new(),
@@ -103,11 +112,13 @@ impl Session {
         let request = self.request.clone();
         let (client, credential) = (self.client.clone(), self.credential.clone());
         let breaker = self.breaker.clone();
+        let (taken, leaving) = (self.taken.take().expect("a session runs once"), CancellationToken::new());
         let subscription =
-            Subscription::new(client, credential, request, breaker, self.streams.clone(), sender);
-        let following = AbortOnDropHandle::new(tokio::spawn(subscription.follow()));
+            Subscription::new(client, credential, request, breaker, self.streams.clone(), sender)
+                .taking(taken, leaving.clone());
+        let _following = AbortOnDropHandle::new(tokio::spawn(subscription.follow()));
         let result = self.work(&mut events, &shutdown, on_ready).await;
-        drop(following);
+        leaving.cancel();
         let deadline = Instant::now() + self.drain;
         self.release(self.untaken(events).await).await;
         self.finish_attempts(deadline).await;
@@ -137,6 +148,8 @@ impl Session {
                 Event::Work(work) => self.start(*work),
                 Event::Cancelled(message_id) => self.held.lose_message(&message_id),
                 Event::Refused(status) => return Err(Error::Refused(status)),
+                // Nobody has asked it to leave.
+                Event::Left => {}
             }
         }
     }
@@ -185,10 +198,13 @@ impl Session {
 
     fn renew(&mut self) {
         let leases = self.held.renewal(Instant::now());
-        let mut client = self.client.clone();
+        let steps = self.steps.clone();
         self.renewals.spawn(async move {
-            let request = bounded(RenewLeasesRequest { leases: leases.clone(), lease: None });
-            let outcomes = client.renew_leases(request).await.map(|answer| answer.into_inner().outcomes);
+            let step = Step::Renew(RenewLeasesRequest { leases: leases.clone(), lease: None });
+            let outcomes = steps.take("RenewLeases", step, CALL).await.map(|outcome| match outcome {
+                Outcome::Renewed(renewed) => renewed.outcomes,
+                _ => Vec::new(),
+            });
             (leases, outcomes)
         });
     }
@@ -235,11 +251,10 @@ impl Session {
     /// Gives these claims back, all at once.
     async fn release(&self, leases: Vec<LeaseRef>) {
         let released = leases.into_iter().map(|lease| {
-            let (mut client, id) = (self.client.clone(), lease.message_id.clone());
-            let mut request = Request::new(ReleaseMessageRequest { lease: Some(lease), holds_back: None });
-            request.set_timeout(RELEASE);
+            let (steps, id) = (self.steps.clone(), lease.message_id.clone());
+            let step = Step::Release(ReleaseMessageRequest { lease: Some(lease), holds_back: None });
             async move {
-                match client.release_message(request).await {
+                match steps.take("ReleaseMessage", step, RELEASE).await {
                     Ok(_) => tracing::info!(id, "released"),
                     Err(status) => {
                         tracing::warn!(id, code = ?status.code(), "not released; it will expire")
@@ -250,12 +265,16 @@ impl Session {
         join_all(released).await;
     }
 
-    /// The claims in the events that nobody looked at, without those that are known already.
+    /// The claims in the events that nobody looked at, without those that are known already: those that came before the
+    /// service knew that this worker leaves, as far as it answers in time.
     async fn untaken(&self, mut events: mpsc::Receiver<Event>) -> Vec<LeaseRef> {
-        events.close();
-        let mut leases = Vec::new();
-        while let Some(event) = events.recv().await {
-            let Event::Work(work) = event else { continue };
+        let (mut leases, until) = (Vec::new(), Instant::now() + LEAVE);
+        while let Ok(Some(event)) = timeout_at(until, events.recv()).await {
+            let work = match event {
+                Event::Work(work) => work,
+                Event::Left | Event::Refused(_) => break,
+                Event::Accepted | Event::Cancelled(_) => continue,
+            };
             let (Some(message), Some(lease)) = (work.message, work.lease) else { continue };
             if !self.held.knows(&lease.token) {
                 let (message_id, lease_token) = (message.id, lease.token);

@@ -1,33 +1,36 @@
-//! The stream of work: keeps one open for as long as the worker takes work, and hands its events on.
+//! The stream of work: keeps one open for as long as the session lasts, hands its events on, and takes the session's steps.
 //!
 //! Owns connecting, the watchdog and the backoff between streams. Knows nothing of leases: what a lost stream means for
 //! them is the session's and the service's affair.
 
+mod open;
+
 use std::time::Duration;
 
+use futures_util::stream::poll_fn;
 use repartee_process::{Credential, status_line};
-use repartee_proto::v1::{
-    StreamPendingRequest, StreamPendingResponse, Work, stream_pending_response::Event as Sent,
-};
+use repartee_proto::v1::{StreamPendingRequest, Work, WorkResponse, work_response::Event as Sent};
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 use crate::{
     Breaker,
     backoff::{Backoff, Waits},
+    breaker::Outage,
     client::Client,
     health::OpenStreams,
     status,
+    steps::{Items, Steps, Taken, Told, Waiting},
     text::{HOLDS_BACK_BYTES, cut},
 };
+use open::Open;
 
 /// How long the service may take to open a stream and say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// The interval of heartbeats where the service does not name one.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a token that stays as it is may be unknown at the start: the service looks at its tokens file every second.
 const NEW_TOKEN: Duration = Duration::from_secs(2);
 /// Waits between two streams. They begin anew behind a stream that has lived for longer than the longest of them: a service
@@ -43,9 +46,14 @@ pub(crate) enum Event {
     Work(Box<Work>),
     /// The message with this id needs no answer any more.
     Cancelled(String),
+    /// The service sends no more work, because the session leaves. No other event follows.
+    Left,
     /// The service refuses this worker for good. No other event follows.
     Refused(Box<Status>),
 }
+
+/// What is told of outages.
+type Outages = watch::Receiver<Option<Outage>>;
 
 /// Why a stream ended.
 enum End {
@@ -53,8 +61,6 @@ enum End {
     Lost { why: String, wait: Duration },
     /// The service refuses this worker for good.
     Refused(Box<Status>),
-    /// The worker began to hold back, or takes work again: the service has to be told.
-    Turned,
     /// The session is gone.
     Unheard,
 }
@@ -67,6 +73,13 @@ pub(crate) struct Subscription {
     breaker: Breaker,
     streams: OpenStreams,
     events: mpsc::Sender<Event>,
+    taken: Taken,
+    /// A step for the next stream.
+    kept: Option<Waiting>,
+    /// Cancelled once the session takes no more work.
+    leaving: CancellationToken,
+    /// True once it has been told that the service knows.
+    left: bool,
     backoff: Backoff,
     /// True once the service has accepted this worker.
     accepted: bool,
@@ -86,8 +99,27 @@ impl Subscription {
         streams: OpenStreams,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (backoff, accepted, greeted, said) = (Backoff::new(RECONNECT), false, false, None);
-        Self { client, credential, request, breaker, streams, events, backoff, accepted, greeted, said }
+        Self {
+            client,
+            credential,
+            request,
+            breaker,
+            streams,
+            events,
+            taken: Steps::new().1,
+            kept: None,
+            leaving: CancellationToken::new(),
+            left: false,
+            backoff: Backoff::new(RECONNECT),
+            accepted: false,
+            greeted: false,
+            said: None,
+        }
+    }
+
+    /// The same with the session's steps, until it leaves.
+    pub(crate) fn taking(self, taken: Taken, leaving: CancellationToken) -> Self {
+        Self { taken, leaving, ..self }
     }
 
     /// Follows one stream after the other until the service refuses the worker or the session is gone.
@@ -108,14 +140,17 @@ impl Subscription {
                 End::Lost { why, wait } => {
                     let wait = wait + self.backoff.next(rand::random());
                     self.say(&why);
-                    sleep(wait).await;
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        // Whoever leaves need not wait for a stream: there is nothing to be given back.
+                        () = self.leaving.cancelled(), if !self.left => {}
+                    }
                 }
                 End::Refused(status) => {
                     // A session that is gone needs no refusal.
                     let _ = self.events.send(Event::Refused(status)).await;
                     return;
                 }
-                End::Turned => {}
                 End::Unheard => return,
             }
         }
@@ -172,70 +207,148 @@ impl Subscription {
 
     async fn open_and_read(&mut self) -> End {
         let mut outages = self.breaker.watch();
-        let holds_back = outages.borrow_and_update().as_ref().map(|outage| outage.why.clone());
-        let mut request = self.request.clone();
-        request.holds_back = holds_back.as_deref().map(|why| cut(why, HOLDS_BACK_BYTES).to_owned());
-        let turned = outages.wait_for(|outage| outage.is_some() != holds_back.is_some());
-        let stream = async {
-            match timeout(HELLO_WITHIN, self.client.stream_pending(request)).await {
-                Ok(Ok(response)) => self.read(response.into_inner()).await,
-                Ok(Err(status)) => ended_by(status),
-                Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
+        let (mut items, mut sent) = Items::new();
+        let mut open = Open::default();
+        if self.leaving.is_cancelled() {
+            // The service gives it nothing: it has not asked.
+            if let Err(end) = self.tell(Event::Left).await {
+                return end;
             }
-        };
-        tokio::select! {
-            end = stream => end,
-            _ = turned => End::Turned,
+        } else {
+            open.holds_back = self.subscribe(&mut items, &mut outages);
+        }
+        if let Some(step) = self.kept.take() {
+            items.send(step);
+        }
+        open.token = self.credential.header();
+        let requests = poll_fn(move |cx| sent.poll_recv(cx));
+        match timeout(HELLO_WITHIN, self.client.work(requests)).await {
+            Ok(Ok(response)) => self.read(response.into_inner(), items, open, outages).await,
+            Ok(Err(status)) => ended_by(status),
+            Err(_) => lost(format!("no stream within {HELLO_WITHIN:?}")),
         }
     }
 
-    async fn read(&mut self, mut stream: Streaming<StreamPendingResponse>) -> End {
-        let (mut patience, mut open) = (HELLO_WITHIN, None);
+    /// Asks for work, or says why none is taken at present; true if that is so.
+    fn subscribe(&self, items: &mut Items, outages: &mut Outages) -> bool {
+        let mut request = self.request.clone();
+        let outage = outages.borrow_and_update();
+        request.holds_back = outage.as_ref().map(|outage| cut(&outage.why, HOLDS_BACK_BYTES).to_owned());
+        let holds_back = request.holds_back.is_some();
+        items.subscribe(request);
+        holds_back
+    }
+
+    /// Reads events and sends steps until the stream ends.
+    async fn read(
+        &mut self,
+        mut stream: Streaming<WorkResponse>,
+        mut items: Items,
+        mut open: Open,
+        mut outages: Outages,
+    ) -> End {
+        let leaving = self.leaving.clone();
         loop {
-            let sent = match timeout(patience, stream.message()).await {
-                Ok(Ok(Some(sent))) => sent.event,
-                Ok(Ok(None)) => return lost("the service closed it"),
-                Ok(Err(status)) => return ended_by(status),
-                Err(_) => return lost(format!("silent for longer than {patience:?}")),
-            };
-            let event = match sent {
-                Some(Sent::Hello(hello)) => {
-                    (self.accepted, self.greeted) = (true, true);
-                    open.get_or_insert_with(|| self.streams.open());
-                    patience = patience_for(hello.heartbeat_interval);
-                    Event::Accepted
+            if open.retry_after.is_some() && items.are_answered() {
+                return open.ended("");
+            }
+            tokio::select! {
+                sent = timeout_at(open.until, stream.message()) => match sent {
+                    Ok(Ok(Some(sent))) => {
+                        if let Err(end) = self.told(sent.event, &mut items, &mut open).await {
+                            return end;
+                        }
+                        open.heard();
+                    }
+                    Ok(Ok(None)) => return open.ended("the service closed it"),
+                    Ok(Err(status)) if open.retry_after.is_none() => return ended_by(status),
+                    Ok(Err(status)) => return open.ended(&status_line(&status)),
+                    Err(_) => return open.ended(&format!("silent for longer than {:?}", open.patience)),
+                },
+                Some(step) = self.taken.recv(), if open.takes_items() && items.has_room() => {
+                    if self.credential.header() == open.token {
+                        items.send(step);
+                    } else {
+                        // Of a token that was replaced nobody knows how long it counts: the rest goes on a new stream.
+                        self.kept = Some(step);
+                        open.retry_after = Some(Duration::ZERO);
+                        self.backoff.reset();
+                    }
                 }
-                Some(Sent::GoingAway(going)) => {
-                    // That is how a stream should end, however short it was.
-                    self.backoff.reset();
-                    let wait = status::bounded_wait(going.retry_after);
-                    return End::Lost { why: "the service goes away".into(), wait };
+                () = turned(&mut outages, open.holds_back), if open.takes_items() && !leaving.is_cancelled() => {
+                    open.holds_back = self.subscribe(&mut items, &mut outages);
                 }
-                _ if !self.greeted => return breach("something came before the hello"),
-                Some(Sent::Work(work)) if work.message.is_none() || work.lease.is_none() => {
-                    return breach("work without a message or a lease");
+                () = leaving.cancelled(), if open.takes_items() && !open.is_leaving => {
+                    open.is_leaving = true;
+                    items.unsubscribe();
                 }
-                Some(Sent::Work(work)) => Event::Work(Box::new(work)),
-                Some(Sent::Cancelled(work)) => Event::Cancelled(work.message_id),
-                // `None` is an event of a later version of the contract.
-                Some(Sent::Heartbeat(_)) | None => continue,
-            };
-            if self.events.send(event).await.is_err() {
-                return End::Unheard;
             }
         }
+    }
+
+    /// Does what an event of the stream asks for.
+    ///
+    /// # Errors
+    /// Why the stream is over with it.
+    async fn told(&mut self, event: Option<Sent>, items: &mut Items, open: &mut Open) -> Result<(), End> {
+        let event = match event {
+            Some(Sent::Hello(hello)) => {
+                open.greet(hello.heartbeat_interval);
+                items.may_be(hello.max_in_flight);
+                return Ok(());
+            }
+            Some(Sent::GoingAway(going)) => {
+                // That is how a stream should end, however short it was.
+                self.backoff.reset();
+                open.retry_after = Some(status::bounded_wait(going.retry_after));
+                return Ok(());
+            }
+            _ if !open.is_greeted => return Err(breach("something came before the hello")),
+            Some(Sent::Outcome(outcome)) => match items.outcome(outcome) {
+                Told::Accepted if open.is_leaving => Event::Left,
+                Told::Accepted => {
+                    (self.accepted, self.greeted) = (true, true);
+                    open.shown.get_or_insert_with(|| self.streams.open());
+                    Event::Accepted
+                }
+                Told::Refused(status) => return Err(ended_by(status)),
+                Told::Nothing => return Ok(()),
+            },
+            Some(Sent::Work(work)) if work.message.is_none() || work.lease.is_none() => {
+                return Err(breach("work without a message or a lease"));
+            }
+            Some(Sent::Work(work)) => Event::Work(Box::new(work)),
+            Some(Sent::Cancelled(work)) => Event::Cancelled(work.message_id),
+            // `None` is an event of a later version of the contract.
+            Some(Sent::Heartbeat(_)) | None => return Ok(()),
+        };
+        self.tell(event).await
+    }
+
+    /// Hands an event to the session, which hears nothing more once it has left.
+    async fn tell(&mut self, event: Event) -> Result<(), End> {
+        if self.left {
+            return Ok(());
+        }
+        self.left = matches!(event, Event::Left);
+        match self.events.send(event).await {
+            // It waits for nobody while it leaves, and reports all the same.
+            Err(_) if self.leaving.is_cancelled() => Ok(()),
+            sent => sent.map_err(|_| End::Unheard),
+        }
+    }
+}
+
+/// Returns once the worker begins to hold back, or takes work again.
+async fn turned(outages: &mut Outages, holds_back: bool) {
+    if outages.wait_for(|outage| outage.is_some() != holds_back).await.is_err() {
+        // Of a breaker that is gone nothing is heard any more.
+        std::future::pending().await
     }
 }
 
 fn breach(what: &str) -> End {
-    lost(format!("the service breaks the contract of StreamPending: {what}"))
-}
-
-/// How long a stream may be silent: twice the interval of its heartbeats.
-fn patience_for(interval: Option<prost_types::Duration>) -> Duration {
-    let interval =
-        interval.and_then(|interval| interval.try_into().ok()).filter(|interval| *interval > Duration::ZERO);
-    interval.unwrap_or(HEARTBEAT).saturating_mul(2)
+    lost(format!("the service breaks the contract of Work: {what}"))
 }
 
 fn lost(why: impl Into<String>) -> End {
@@ -248,21 +361,5 @@ fn ended_by(status: Status) -> End {
         End::Lost { why: status_line(&status), wait }
     } else {
         End::Refused(Box::new(status))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::patience_for;
-
-    #[test]
-    fn a_stream_may_be_silent_for_two_heartbeats() {
-        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-        assert_eq!(patience_for(seconds(300)), Duration::from_secs(600));
-        assert_eq!(patience_for(seconds(0)), Duration::from_secs(30));
-        assert_eq!(patience_for(seconds(-1)), Duration::from_secs(30));
-        assert_eq!(patience_for(None), Duration::from_secs(30));
     }
 }

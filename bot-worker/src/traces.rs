@@ -1,8 +1,9 @@
 //! What a worker does with a message, as spans of the message's trace: the attempt, the model's calls and the tools beneath
 //! it, and the calls to the service. Names are those of OpenTelemetry's semantic conventions; never a text.
 
+use http::HeaderMap;
 use repartee_process::telemetry::{Call, NewSpan, Span, SpanKind, TraceContext, current_trace, rpc};
-use repartee_proto::v1::{Message, Work};
+use repartee_proto::v1::{ItemMetadata, Message, Work};
 use tonic::{Code, Request, Response, Status};
 
 const SERVICE: &str = "/repartee.v1.QueueService/";
@@ -57,4 +58,25 @@ where
     let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
     rpc::end(&mut span, &SpanKind::Client, code);
     Ok(answer?.into_inner())
+}
+
+/// Takes a step of Work as a part of what is being done, with its place in the trace. `method` is the call for which it stands;
+/// the service's own span is a part of it.
+pub(crate) async fn step<A>(
+    method: &str,
+    take: impl AsyncFnOnce(ItemMetadata) -> Result<A, Status>,
+) -> Result<A, Status> {
+    let mut headers = HeaderMap::new();
+    rpc::inject(&mut headers);
+    let mut span = rpc::begin_client_call(&format!("{SERVICE}{method}"), &mut headers);
+    let answer = take(metadata(&headers)).await;
+    let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    rpc::end(&mut span, &SpanKind::Client, code);
+    answer
+}
+
+fn metadata(headers: &HeaderMap) -> ItemMetadata {
+    let Some(trace) = TraceContext::of(headers) else { return ItemMetadata::default() };
+    let tracestate = trace.tracestate().unwrap_or_default().to_owned();
+    ItemMetadata { traceparent: trace.traceparent(), tracestate, ..ItemMetadata::default() }
 }

@@ -102,6 +102,7 @@ const OPERATES: Callers = Callers::OPERATOR;
 pub const CALLS: &[(&str, Callers)] = &[
     ("PostMessage",      POSTS),
     ("PostMessages",     POSTS),
+    ("Posts",            POSTS.and(Callers::GATEWAY)),
     ("GetMessage",       READS),
     ("UpdateMessage",    CHANGES),
     ("DeleteMessage",    CHANGES),
@@ -114,6 +115,7 @@ pub const CALLS: &[(&str, Callers)] = &[
     ("ListWork",         OPERATES),
     ("InspectMessage",   OPERATES),
     ("StreamPending",    WORKS),
+    ("Work",             WORKS.and(Callers::GATEWAY)),
     ("ClaimMessage",     WORKS),
     ("ClaimNext",        WORKS),
     ("RenewLeases",      WORKS),

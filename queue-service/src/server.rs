@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::ServiceExt as _;
 
 use crate::{
-    grpc::{Names, enter_page},
+    grpc::{Names, StreamRules, enter_page},
     journal::{Journal, JournalError, OpenError, SledStore},
     observe,
     settings::Settings,
@@ -260,8 +260,10 @@ impl Server {
         draining.cancel();
         outcome?;
         // Whether all of them have said goodbye or not: the connections are closed next.
-        let (workers, watchers, gateways) = (streams.workers, streams.watchers, streams.gateways);
-        let goodbye = async { tokio::join!(workers.emptied(), watchers.emptied(), gateways.emptied()) };
+        let StreamRules { workers, watchers, gateways, posters, .. } = streams;
+        let goodbye = async {
+            tokio::join!(workers.emptied(), watchers.emptied(), gateways.emptied(), posters.emptied())
+        };
         let _ = timeout(GOODBYE, goodbye).await;
         stop.cancel();
         if let Ok(served) = timeout(drain.saturating_sub(2 * GOODBYE), serving).await {

@@ -150,7 +150,7 @@ pub struct Settings {
     /// a loopback address.
     #[arg(long, env = "REPARTEE_REFLECTION", value_name = "true|false", action = clap::ArgAction::Set)]
     pub reflection: Option<bool>,
-    /// Most open watches of gateways, beside those of --max-streams, which they take once these are taken.
+    /// Most open streams of gateways, beside those of --max-streams, which they take once these are taken.
     #[arg(long, env = "REPARTEE_GATEWAY_STREAMS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub gateway_streams: u32,
     /// Connections that are kept for gateways, beside --max-connections. Who comes when there is no other room takes one,

@@ -17,6 +17,7 @@ mod events;
 mod fake_time;
 mod frames;
 mod grpc;
+mod item_streams;
 mod messages;
 mod metrics;
 mod process;
@@ -38,6 +39,7 @@ pub use events::{Events, SentEvent};
 pub use fake_time::FakeTime;
 pub use frames::{Frame, Frames, connect_from};
 pub use grpc::{Bearer, Grpc, RawClient};
+pub use item_streams::{PostStream, StepStream, post_item, read_post};
 pub use messages::{
     DOMAIN, held, id_of, platform_post, question, question_from, question_json, reply, seconds,
 };

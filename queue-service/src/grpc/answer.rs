@@ -13,6 +13,9 @@ use crate::{
     views::Shown,
 };
 
+/// When a client that is sent away may come back.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
 /// A role as the wire has it.
 pub(super) fn role(role: Role) -> v1::Role {
     match role {
@@ -200,6 +203,11 @@ pub(super) fn kv_stats(reads: u64) -> Option<v1::KvStats> {
 /// A span on the wire.
 pub(super) fn span(span: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(span).unwrap_or_default()
+}
+
+/// Says that a stream is about to end.
+pub(super) fn going_away() -> v1::GoingAway {
+    v1::GoingAway { retry_after: Some(span(RETRY_AFTER)) }
 }
 
 /// How long ago that was.

@@ -85,8 +85,8 @@ impl QueueGrpc {
         fills.extend((0..PENDING.len()).map(|at| kept(PENDING[at], waiting[at], self.bounds.pending[at])));
         fills.push(kept("cache_messages", cache.messages as u64, cache.limits.messages));
         fills.push(kept("cache_bytes", cache.bytes as u64, cache.limits.bytes));
-        let StreamRules { workers, watchers, gateways, drafters, .. } = &self.streams;
-        fills.extend([workers, watchers, gateways, drafters].map(Bound::fill));
+        let StreamRules { workers, watchers, gateways, posters, drafters, .. } = &self.streams;
+        fills.extend([workers, watchers, gateways, posters, drafters].map(Bound::fill));
         fills.push(self.names.fill());
         fills.push(kept("acts", views.count_acts() as u64, self.bounds.acts));
         fills.push(kept("blocks", views.count_blocks() as u64, self.bounds.blocks));

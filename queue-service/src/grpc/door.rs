@@ -21,13 +21,12 @@ use axum::{
 use repartee_process::{Bound, Full, Host, MISDIRECTED, check_head, check_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use super::{Bounds, front::own_method, others::Others, status};
 use crate::writer::QueueHandle;
 
 /// How long a call may take until its answer begins: longer than any may wait. A request that does not arrive ends then.
-const CALL: Duration = Duration::from_secs(60);
+pub(super) const CALL: Duration = Duration::from_secs(60);
 /// A call whose answer comes last, after as long as its client likes; it has a bound and checks of its own.
 const UNTIMED: &str = "StreamDraft";
 
@@ -134,8 +133,7 @@ where
 }
 
 pub(super) async fn timed(limit: Duration, answer: impl Future<Output = Response>) -> Response {
-    let late = |_| Status::deadline_exceeded("the call took too long; read before repeating it").into_http();
-    timeout(limit, answer).await.unwrap_or_else(late)
+    timeout(limit, answer).await.unwrap_or_else(|_| status::too_late().into_http())
 }
 
 /// The deadline that a client gives a call (gRPC over HTTP/2, "Requests"): at most eight digits and a unit.

@@ -16,6 +16,7 @@ mod fields;
 mod front;
 mod guesses;
 mod inspect;
+mod items;
 mod leases;
 mod lists;
 mod many;
@@ -24,6 +25,7 @@ mod operate;
 mod others;
 mod outlet;
 mod post;
+mod posts;
 mod rights;
 mod service;
 mod stats;
@@ -43,6 +45,7 @@ use tonic::Status;
 use crate::{
     domain::Limits,
     drafts::Drafts,
+    observe::CallTimes,
     reads::Reads,
     writer::{QueueHandle, ServiceClock},
 };
@@ -68,6 +71,8 @@ pub(crate) struct QueueGrpc {
     pub(crate) names: Names,
     /// Highest priority of what visitors send.
     pub(crate) visitor_priority: u32,
+    /// Where the items of streams are counted and timed, as the calls for which they stand.
+    pub(crate) times: CallTimes,
     /// A conversation belongs to the visitor who began it.
     pub(crate) conversation_owners: bool,
 }
@@ -79,8 +84,10 @@ pub(crate) struct StreamRules {
     pub workers: Bound,
     /// Room for watches: readers take nothing away from workers.
     pub watchers: Bound,
-    /// Room for watches of gateways: nobody else takes it.
+    /// Room for streams of gateways: nobody else takes it.
     pub gateways: Bound,
+    /// Room for streams of posts, and for what gateways open beyond the room that is theirs.
+    pub posters: Bound,
     /// Room for drafts.
     pub drafters: Bound,
     /// Streams that were ended because they were not read.
@@ -130,6 +137,7 @@ mod tests {
             workers: room.clone(),
             watchers: room.clone(),
             gateways: room.clone(),
+            posters: room.clone(),
             drafters: room.clone(),
             slow: Counter::noop(),
             heartbeat: second,

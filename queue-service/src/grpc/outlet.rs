@@ -101,7 +101,40 @@ impl<T: Message> Outlet<T> {
     pub(super) async fn send(&mut self, event: T) -> Result<(), Over> {
         let bytes = event.encoded_len().max(1) as u64;
         if !self.has_room(bytes) {
-            self.wait_for_room(bytes).await?;
+            let (standing, draining) = (self.standing.clone(), self.rules.draining.clone());
+            let unless = async {
+                tokio::select! {
+                    () = standing.lost() => status::token_refused(),
+                    () = draining.cancelled() => status::draining(),
+                }
+            };
+            self.wait_for_room(bytes, unless).await?;
+        }
+        self.put(event, bytes).then_some(()).ok_or(Over)
+    }
+
+    /// Sends an event, or drops it if `unless` is ready before there is room for it.
+    pub(super) async fn send_unless(
+        &mut self,
+        event: T,
+        unless: impl Future<Output = ()>,
+    ) -> Result<(), Over> {
+        let bytes = event.encoded_len().max(1) as u64;
+        if !self.has_room(bytes) {
+            tokio::select! {
+                room = self.wait_for_room(bytes, std::future::pending()) => room?,
+                () = unless => return Ok(()),
+            }
+        }
+        self.put(event, bytes).then_some(()).ok_or(Over)
+    }
+
+    /// Sends what the client is owed because it was begun: that is waited for though the service stops, or the right to the
+    /// stream is lost meanwhile.
+    pub(super) async fn send_owed(&mut self, event: T) -> Result<(), Over> {
+        let bytes = event.encoded_len().max(1) as u64;
+        if !self.has_room(bytes) {
+            self.wait_for_room(bytes, std::future::pending()).await?;
         }
         self.put(event, bytes).then_some(()).ok_or(Over)
     }
@@ -128,12 +161,18 @@ impl<T: Message> Outlet<T> {
         }
     }
 
+    /// Returns once the client has gone away; for who waits for that beside much else, for long.
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + use<T> {
+        let sender = self.sender.clone();
+        async move { sender.closed().await }
+    }
+
     /// Returns once the client has gone away.
     pub(super) async fn closed(&self) {
         self.sender.closed().await;
     }
 
-    async fn wait_for_room(&mut self, bytes: u64) -> Result<(), Over> {
+    async fn wait_for_room(&mut self, bytes: u64, unless: impl Future<Output = Status>) -> Result<(), Over> {
         let room = async {
             loop {
                 let taken = self.queued.taken.notified();
@@ -146,9 +185,8 @@ impl<T: Message> Outlet<T> {
         let why = tokio::select! {
             () = room => return Ok(()),
             () = self.sender.closed() => return Err(Over),
-            () = self.standing.lost() => status::token_refused(),
             () = sleep(self.rules.patience) => self.rules.too_slow(),
-            () = self.rules.draining.cancelled() => status::draining(),
+            status = unless => status,
         };
         self.end(Err(why));
         Err(Over)

@@ -19,6 +19,7 @@ use repartee_process::{
     access::{self, Callers},
     bearer,
 };
+use repartee_proto::v1;
 use tonic::{Status, transport::server::TcpConnectInfo};
 use uuid::Uuid;
 
@@ -129,8 +130,52 @@ impl Rights {
         if request.extensions().get::<ForeignName>().is_some() && !vouched && caller.is_visitor() {
             return Err(Status::permission_denied(MISDIRECTED));
         }
+        self.permit(request.uri().path(), Identified { caller, vouched })
+    }
+
+    /// Judges an item of a stream as the call at `path`, for which it stands.
+    ///
+    /// # Errors
+    /// What that call would answer to whoever asks for the item.
+    pub(super) fn judge_item(
+        &self,
+        opener: &Caller,
+        path: &str,
+        metadata: &v1::ItemMetadata,
+    ) -> Result<Caller, Status> {
+        // Whoever opened the stream without a gateway was welcome: else they would not be here.
+        let identified = self.identify_item(opener, metadata)?;
+        self.permit(path, identified)
+    }
+
+    /// Finds out for whom an item is.
+    fn identify_item(&self, opener: &Caller, metadata: &v1::ItemMetadata) -> Result<Identified, Status> {
+        let v1::ItemMetadata { client, authorization, visitor, new_visitor, .. } = metadata;
+        let asks_for_client = !client.is_empty();
+        let visitor = Some(visitor.as_str()).filter(|text| (1..=VISITOR_BYTES).contains(&text.len()));
+        let visitor = visitor.map(Box::from);
+        match opener.principal {
+            Principal::Worker(_) | Principal::Operator(_) if asks_for_client => Err(of_another_role()),
+            Principal::Gateway(_) if asks_for_client => {
+                let asked = (!authorization.is_empty()).then(|| bearer(authorization).unwrap_or_default());
+                let (principal, edit_token) = (self.proved_to_gateway(asked)?, edit_token(asked));
+                let client = client.parse().ok();
+                let caller = Caller { principal, edit_token, visitor, is_new: *new_visitor, client };
+                Ok(Identified { caller, vouched: true })
+            }
+            Principal::Visitor | Principal::Worker(_) | Principal::Gateway(_) | Principal::Operator(_) => {
+                let mut caller = opener.clone();
+                if visitor.is_some() {
+                    (caller.visitor, caller.is_new) = (visitor, *new_visitor);
+                }
+                Ok(Identified { caller, vouched: true })
+            }
+        }
+    }
+
+    /// Lets a caller make the call at `path`, if they may.
+    fn permit(&self, path: &str, Identified { caller, vouched }: Identified) -> Result<Caller, Status> {
         let kinds = caller.kinds().but_visitors_unless(vouched || self.visitors);
-        let path = request.uri().path();
         let callers = match own_method(path) {
             Some(method) => access::call(method),
             None if path == HEALTH_CHECK => return Ok(caller),
@@ -169,20 +214,26 @@ impl Rights {
             proved => proved?,
         };
         if asks_for_client && matches!(direct, Principal::Worker(_) | Principal::Operator(_)) {
-            // Its clients would have the rights of that role.
-            return Err(status::gateway_refused("it is of another role"));
+            return Err(of_another_role());
         }
         let for_client = text(headers, access::CLIENT).filter(|_| matches!(direct, Principal::Gateway(_)));
         let Some(client) = for_client else {
             return Ok(Identified { caller: caller(direct, own, peer), vouched: false });
         };
         let asked = sent(headers, access::ON_BEHALF);
-        let principal = self.proved(asked)?;
-        if let Principal::Gateway(_) = principal {
-            let detail = "a gateway's token is for the gateway itself, not for those who call it";
-            return Err(Status::permission_denied(detail));
-        }
+        let principal = self.proved_to_gateway(asked)?;
         Ok(Identified { caller: caller(principal, asked, client.parse().ok()), vouched: true })
+    }
+
+    /// What a token proves that a gateway passes on.
+    fn proved_to_gateway(&self, asked: Option<&str>) -> Result<Principal, Status> {
+        match self.proved(asked)? {
+            Principal::Gateway(_) => {
+                let detail = "a gateway's token is for the gateway itself, not for those who call it";
+                Err(Status::permission_denied(detail))
+            }
+            principal @ (Principal::Visitor | Principal::Worker(_) | Principal::Operator(_)) => Ok(principal),
+        }
     }
 
     /// What a token proves; nothing if none of a role was sent.
@@ -246,6 +297,11 @@ impl Rights {
         counter!("repartee_wrong_tokens_total").increment(1);
         Err(status::wrong_edit_token())
     }
+}
+
+/// Whoever asks for a client has to be a gateway: its clients would have the rights of that role.
+fn of_another_role() -> Status {
+    status::gateway_refused("it is of another role")
 }
 
 /// The bearer token in a header. One that cannot be read is as good as a wrong one.

@@ -5,6 +5,7 @@
 //! | `post.rs` | posts, edits, deletions |
 //! | `lists.rs`, `conversation.rs`, `watch.rs` | what is read |
 //! | `work.rs`, `leases.rs`, `draft.rs` | what workers do |
+//! | `items.rs`, `posts.rs`, `work/steps.rs` | many calls on one stream |
 //! | `operate.rs`, `many.rs`, `inspect.rs`, `blocks.rs`, `acts.rs`, `stats.rs` | what operators do and see |
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,8 @@ type Answer<T> = Result<Response<T>, Status>;
 impl QueueService for QueueGrpc {
     type WatchMessagesStream = Inlet<v1::WatchMessagesResponse>;
     type StreamPendingStream = Inlet<v1::StreamPendingResponse>;
+    type PostsStream = Inlet<v1::PostsResponse>;
+    type WorkStream = Inlet<v1::WorkResponse>;
 
     async fn post_message(
         &self,
@@ -39,6 +42,11 @@ impl QueueService for QueueGrpc {
     ) -> Answer<v1::PostMessagesResponse> {
         let (caller, request) = asked(request);
         self.post_each(&caller, request).await.map(Response::new)
+    }
+
+    async fn posts(&self, request: Request<Streaming<v1::PostsRequest>>) -> Answer<Self::PostsStream> {
+        let (caller, items) = asked(request);
+        self.stream_posts(caller, items).map(Response::new)
     }
 
     async fn get_message(&self, request: Request<v1::GetMessageRequest>) -> Answer<v1::GetMessageResponse> {
@@ -111,6 +119,11 @@ impl QueueService for QueueGrpc {
     ) -> Answer<Self::StreamPendingStream> {
         let (caller, request) = asked(request);
         self.stream_work(&caller, request).map(Response::new)
+    }
+
+    async fn work(&self, request: Request<Streaming<v1::WorkRequest>>) -> Answer<Self::WorkStream> {
+        let (caller, items) = asked(request);
+        self.stream_steps(caller, items).map(Response::new)
     }
 
     async fn claim_message(

@@ -185,6 +185,11 @@ pub(super) fn draining() -> Status {
         .into_status("the service is stopping; repeat the call once it is back".to_owned())
 }
 
+/// A call whose answer was not there in time.
+pub(super) fn too_late() -> Status {
+    Status::deadline_exceeded("the call took too long; read before repeating it")
+}
+
 /// No room for another stream.
 pub(super) fn too_many_streams(full: Full) -> Status {
     Refusal { retry_after: Some(BUSY_RETRY), ..Refusal::new(Code::ResourceExhausted, "TOO_MANY_STREAMS") }

@@ -16,6 +16,9 @@ use repartee_process::{
     telemetry::{self, Call, NewSpan, Span, SpanKind, TraceContext, in_call, rpc, with_current},
 };
 
+use repartee_proto::v1;
+use tonic::{Code, Status};
+
 use super::front::own_method;
 use crate::domain::{ChangeKind, Origin, Record};
 
@@ -38,18 +41,13 @@ pub(super) async fn known<A>(
 where
     A: Future<Output = Response>,
 {
-    let (sent, claimed) = match TraceContext::of(request.headers()) {
-        Some(sent) if !is_trusted(request.headers()) => (None, Some(sent)),
-        sent => (sent, None),
-    };
+    let sent = TraceContext::of(request.headers());
+    let is_trusted = sent.is_none() || is_trusted(request.headers());
     let uri = request.uri().clone();
-    let is_traced = telemetry::is_on() && (sent.is_some() || BEGIN.contains(&uri.path()));
     // A path that a client made up is nobody's name.
     let is_known = own_method(uri.path()).is_some_and(|method| access::call(method).is_some());
     let path = if is_known { uri.path() } else { OTHER };
-    let new = NewSpan::of(SpanKind::Server, sent.as_ref()).beside(claimed.as_ref());
-    let span = if is_traced { rpc::begin(new, path) } else { Span::default() };
-    let call = Call::new(span, sent).named(request_id(request.headers()));
+    let call = begin(path, sent, is_trusted).named(request.headers().get(REQUEST_ID).and_then(sane));
     let is_call = request.method() == Method::POST;
     in_call(call, async {
         let began = Instant::now();
@@ -57,17 +55,53 @@ where
         let code = rpc::code_of(response.headers());
         telemetry::note_outcome(|span| rpc::end(span, &SpanKind::Server, code));
         if is_call {
-            let (status, latency_ms) = (rpc::code_name(code), began.elapsed().as_secs_f64() * 1_000.0);
-            tracing::debug!(rpc.method = path, rpc.response.status_code = status, latency_ms, "call");
+            log(path, code, began);
         }
         response
     })
     .await
 }
 
+/// Serves an item of a stream as the call at `path`, for which it stands. The trace of the stream is none of its items';
+/// `is_trusted` tells whether the word of whoever opened the stream counts about traces.
+pub(super) async fn known_item<T>(
+    is_trusted: bool,
+    path: &'static str,
+    metadata: &v1::ItemMetadata,
+    next: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let state = Some(metadata.tracestate.as_str()).filter(|state| !state.is_empty());
+    let sent = TraceContext::parse(&metadata.traceparent, state);
+    let id = Some(&metadata.request_id).filter(|id| !id.is_empty());
+    let id = id.and_then(|id| HeaderValue::from_str(id).ok());
+    let call = begin(path, sent, is_trusted).named(id.as_ref().and_then(sane));
+    in_call(call, async {
+        let began = Instant::now();
+        let outcome = next.await;
+        let code = outcome.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        telemetry::note_outcome(|span| rpc::end(span, &SpanKind::Server, code));
+        log(path, code, began);
+        outcome
+    })
+    .await
+}
+
+/// Begins the span of a call, if it is a part of a trace: of the one that was sent, if the word of its caller counts.
+fn begin(path: &str, sent: Option<TraceContext>, is_trusted: bool) -> Call {
+    let (sent, claimed) = if is_trusted { (sent, None) } else { (None, sent) };
+    let is_traced = telemetry::is_on() && (sent.is_some() || BEGIN.contains(&path));
+    let new = NewSpan::of(SpanKind::Server, sent.as_ref()).beside(claimed.as_ref());
+    let span = if is_traced { rpc::begin(new, path) } else { Span::default() };
+    Call::new(span, sent)
+}
+
+fn log(path: &str, code: Code, began: Instant) {
+    let (status, latency_ms) = (rpc::code_name(code), began.elapsed().as_secs_f64() * 1_000.0);
+    tracing::debug!(rpc.method = path, rpc.response.status_code = status, latency_ms, "call");
+}
+
 /// Visible ASCII, and short: it is stored.
-fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    let id = headers.get(REQUEST_ID)?;
+fn sane(id: &HeaderValue) -> Option<HeaderValue> {
     let is_sane =
         (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
     is_sane.then(|| id.clone())

@@ -2,14 +2,13 @@
 
 use std::pin::pin;
 
-use repartee_process::Bound;
 use repartee_proto::v1::{self, WatchMode, watch_messages_response::Event};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status as Refusal;
 use uuid::Uuid;
 
 use super::{
-    QueueGrpc, StreamRules, answer,
+    QueueGrpc, answer,
     caller::Caller,
     check,
     outlet::{Inlet, Outlet, Over},
@@ -26,9 +25,6 @@ use crate::{
 
 /// Changes read at once.
 const PAGE: usize = 256;
-
-/// When a client that is sent away may come back.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 struct Watcher {
     grpc: QueueGrpc,
@@ -60,19 +56,13 @@ impl QueueGrpc {
             Some(Err(lost)) => (tail, WatchMode::Reset, Some(lost)),
         };
         let standing = self.rights.standing(&caller);
-        let room = self.room_for(&caller);
+        let room = self.room_for(&caller, &self.streams.watchers);
         let (outlet, inlet) = Outlet::open(&self.streams, room, &self.bounds.answers, standing.clone())?;
         let drafted = request.drafts.then_some(0);
         let tells_traces = caller.is_gateway();
         let watcher = Watcher { grpc: self.clone(), standing, domain, seq, drafted, tells_traces, outlet };
         tokio::spawn(watcher.run(tail, mode, lost));
         Ok(inlet)
-    }
-
-    /// A gateway has room of its own; what is more than that is a watch like any other.
-    fn room_for(&self, caller: &Caller) -> &Bound {
-        let StreamRules { gateways, watchers, .. } = &self.streams;
-        if caller.is_gateway() && gateways.has_room(1) { gateways } else { watchers }
     }
 }
 
@@ -197,8 +187,8 @@ impl Watcher {
     }
 
     fn go_away(&mut self) -> Result<(), Over> {
-        let going_away = v1::GoingAway { retry_after: Some(answer::span(RETRY_AFTER)) };
-        self.outlet.end(Ok(v1::WatchMessagesResponse { event: Some(Event::GoingAway(going_away)) }));
+        let event = Some(Event::GoingAway(answer::going_away()));
+        self.outlet.end(Ok(v1::WatchMessagesResponse { event }));
         Err(Over)
     }
 

@@ -1,8 +1,9 @@
-//! Handing out work: StreamPending in mode LEASE, and ClaimNext. Mode OFFER is in [`offer`].
+//! Handing out work: StreamPending in mode LEASE, and ClaimNext. Mode OFFER is in [`offer`], the call Work in [`steps`].
 
 mod offer;
+mod steps;
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
 
 use repartee_proto::v1::{self, StreamMode, stream_pending_response::Event};
 use tokio::time::{Instant, sleep_until};
@@ -19,12 +20,9 @@ use super::{
     traces::{self, HandedOut},
 };
 use crate::{
-    domain::{self, ClaimBy, Leased, Record, Taker},
+    domain::{self, ClaimBy, Leased, Record, Rejection, Taker},
     writer::{Clock as _, Seat},
 };
-
-/// When a client that is sent away may come back.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// One stream of work: what both modes share.
 struct WorkStream {
@@ -36,12 +34,62 @@ struct WorkStream {
     end: Instant,
 }
 
+/// A session that takes work in mode LEASE, until this is dropped.
+struct Subscribed {
+    seat: Seat,
+    entities: Vec<String>,
+    /// How many messages of its conversation come with each message.
+    context: usize,
+}
+
+/// What a worker asks for that opens a stream, checked.
+struct Wanted {
+    mode: StreamMode,
+    session_id: String,
+    max_in_flight: usize,
+    holds_back: Option<String>,
+    worker: check::Worker,
+}
+
 impl QueueGrpc {
     pub(super) fn stream_work(
         &self,
         caller: &Caller,
-        mut request: v1::StreamPendingRequest,
+        request: v1::StreamPendingRequest,
     ) -> Result<Inlet<v1::StreamPendingResponse>, Status> {
+        let wanted = self.wanted(caller, request)?;
+        let standing = self.rights.standing(caller);
+        let (room, answers) = (&self.streams.workers, &self.bounds.answers);
+        let (outlet, inlet) = Outlet::open(&self.streams, room, answers, standing.clone())?;
+        let stream = WorkStream {
+            grpc: self.clone(),
+            standing,
+            entities: wanted.worker.entities.clone(),
+            outlet,
+            next_heartbeat: Instant::now() + self.streams.heartbeat,
+            end: Instant::now() + jittered(self.streams.age),
+        };
+        if wanted.mode == StreamMode::Offer {
+            self.names.serve(&wanted.worker.entities);
+            tokio::spawn(stream.offer());
+            return Ok(inlet);
+        }
+        let Subscribed { seat, context, .. } = self.join(caller, wanted)?;
+        tokio::spawn(stream.lease(seat, context));
+        Ok(inlet)
+    }
+
+    /// Lets a session take work, in mode LEASE.
+    fn subscribe(&self, caller: &Caller, request: v1::StreamPendingRequest) -> Result<Subscribed, Status> {
+        let wanted = self.wanted(caller, request)?;
+        if wanted.mode == StreamMode::Offer {
+            let description = "must be LEASE here: work is offered on StreamPending";
+            return Err(refused(Rejection::field("subscribe.mode", description)));
+        }
+        self.join(caller, wanted)
+    }
+
+    fn wanted(&self, caller: &Caller, mut request: v1::StreamPendingRequest) -> Result<Wanted, Status> {
         let mode = request.mode();
         let max_in_flight = check::stream(&self.limits, &mut request).map_err(refused)?;
         let v1::StreamPendingRequest {
@@ -56,29 +104,25 @@ impl QueueGrpc {
         let mut worker =
             check::worker(&self.limits, worker_id, entities, lease, context_limit).map_err(refused)?;
         worker.entities = Self::granted(caller, worker.entities).map_err(refused)?;
-        let standing = self.rights.standing(caller);
-        let (room, answers) = (&self.streams.workers, &self.bounds.answers);
-        let (outlet, inlet) = Outlet::open(&self.streams, room, answers, standing.clone())?;
+        Ok(Wanted { mode, session_id, max_in_flight, holds_back, worker })
+    }
+
+    fn join(&self, caller: &Caller, wanted: Wanted) -> Result<Subscribed, Status> {
+        let Wanted { session_id, max_in_flight, holds_back, worker, .. } = wanted;
         self.names.serve(&worker.entities);
-        let stream = WorkStream {
-            grpc: self.clone(),
-            standing,
-            entities: worker.entities.clone(),
-            outlet,
-            next_heartbeat: Instant::now() + self.streams.heartbeat,
-            end: Instant::now() + jittered(self.streams.age),
-        };
-        if mode == StreamMode::Offer {
-            tokio::spawn(stream.offer());
-            return Ok(inlet);
-        }
         let by =
             ClaimBy::new(worker.worker_id, Some(session_id), worker.lease_ms).under(caller.worker_token());
+        let entities = worker.entities.clone();
         let taker = Taker { by, entities: worker.entities, max_in_flight, until: None, holds_back };
         // Each message in flight may be delivered and cancelled, and once more after the session came back.
         let seat = self.queue.join(taker, 4 * max_in_flight + 64).map_err(status::command)?;
-        tokio::spawn(stream.lease(seat, worker.context));
-        Ok(inlet)
+        Ok(Subscribed { seat, entities, context: worker.context })
+    }
+
+    /// How much waits for these entities.
+    fn heartbeat(&self, entities: &[String]) -> v1::StreamHeartbeat {
+        let (pending, oldest) = self.reads.views.depth(entities);
+        v1::StreamHeartbeat { pending, oldest_age: answer::age(oldest, self.clock.read().wall) }
     }
 
     /// Claims the first message that fits, or waits for one.
@@ -106,7 +150,7 @@ impl QueueGrpc {
         };
         match event {
             Some(domain::Event::Work(_, leased)) => {
-                let work = self.work(&leased, worker.context).await?;
+                let work = self.handed_out(&leased, worker.context).await?;
                 seat.accept();
                 Ok(Some(work))
             }
@@ -116,7 +160,7 @@ impl QueueGrpc {
         }
     }
 
-    async fn work(&self, leased: &Leased, context: usize) -> Result<v1::Work, Status> {
+    async fn handed_out(&self, leased: &Leased, context: usize) -> Result<v1::Work, Status> {
         let handed_out = HandedOut::begin(&leased.record);
         let (traceparent, tracestate) = handed_out.told();
         Ok(v1::Work {
@@ -170,7 +214,7 @@ impl WorkStream {
 
     async fn tell(&mut self, event: domain::Event, context: usize) -> Result<(), Over> {
         let event = match event {
-            domain::Event::Work(_, leased) => match self.grpc.work(&leased, context).await {
+            domain::Event::Work(_, leased) => match self.grpc.handed_out(&leased, context).await {
                 Ok(work) => Event::Work(work),
                 Err(status) => return Err(self.refuse(status)),
             },
@@ -192,9 +236,8 @@ impl WorkStream {
 
     async fn heartbeat(&mut self) -> Result<(), Over> {
         self.next_heartbeat += self.grpc.streams.heartbeat;
-        let (pending, oldest) = self.grpc.reads.views.depth(&self.entities);
-        let oldest_age = answer::age(oldest, self.grpc.clock.read().wall);
-        self.send(Event::Heartbeat(v1::StreamHeartbeat { pending, oldest_age })).await
+        let heartbeat = self.grpc.heartbeat(&self.entities);
+        self.send(Event::Heartbeat(heartbeat)).await
     }
 
     async fn send(&mut self, event: Event) -> Result<(), Over> {
@@ -202,8 +245,8 @@ impl WorkStream {
     }
 
     fn go_away(&mut self) -> Over {
-        let going_away = v1::GoingAway { retry_after: Some(answer::span(RETRY_AFTER)) };
-        self.outlet.end(Ok(v1::StreamPendingResponse { event: Some(Event::GoingAway(going_away)) }));
+        let event = Some(Event::GoingAway(answer::going_away()));
+        self.outlet.end(Ok(v1::StreamPendingResponse { event }));
         Over
     }
 

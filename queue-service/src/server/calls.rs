@@ -53,11 +53,12 @@ pub(super) async fn serve(
     let metrics = metrics
         .with_state(grpc.clone())
         .layer(from_fn_with_state((Arc::clone(&grpc.rights), is_loopback), enter_page));
-    let draining = grpc.streams.draining.clone();
+    let (draining, times) = (grpc.streams.draining.clone(), observe::CallTimes::default());
+    let grpc = QueueGrpc { times: times.clone(), ..grpc };
     let front = Arc::new(grpc::Front {
         rights: Arc::clone(&grpc.rights),
         door: grpc::Door::new(draining, grpc.queue.clone(), &grpc.bounds, is_loopback),
-        times: observe::CallTimes::default(),
+        times,
     });
     let queue = QueueServiceServer::new(grpc).max_decoding_message_size(REQUEST_BYTES);
     let mut routes = Routes::from(Router::new()).add_service(health_service);

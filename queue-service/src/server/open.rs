@@ -12,6 +12,7 @@ use crate::{
     grpc::{Bounds, DoorBounds, Guesses, Names, QueueGrpc, Rights, StreamRules},
     journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
     limits_file::LimitsFile,
+    observe::CallTimes,
     reads::Reads,
     restore::restore,
     settings::{CacheBytes, ConversationOwner, Settings},
@@ -102,6 +103,7 @@ pub(super) fn open<J: Journal>(
             workers: Bound::new("worker_streams", settings.max_streams),
             watchers: Bound::new("watches", settings.max_streams),
             gateways: Bound::new("gateway_streams", settings.gateway_streams),
+            posters: Bound::new("post_streams", settings.max_streams),
             drafters: Bound::new("drafts", settings.max_streams),
             slow: repartee_process::refusals("stream_events"),
             heartbeat: settings.heartbeat.0,
@@ -118,6 +120,7 @@ pub(super) fn open<J: Journal>(
         ),
         drafts: Drafts::default(),
         names,
+        times: CallTimes::none(),
         visitor_priority: settings.visitor_priority,
         conversation_owners: settings.conversation_owner == ConversationOwner::Visitor,
     };

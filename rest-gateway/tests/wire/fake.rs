@@ -1,5 +1,5 @@
 //! A queue-service without state: it answers what it was told, and remembers what it was asked. Its log of changes is in
-//! `log.rs`.
+//! `log.rs`, its streams of many calls in `items.rs`.
 
 use std::{
     any::{Any, TypeId},
@@ -13,9 +13,9 @@ use futures_util::Stream;
 use repartee_process::access::CLIENT;
 use repartee_proto::v1::{self, queue_service_server::QueueService};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use crate::log::Log;
+use crate::{items, log::Log};
 
 /// A handle on the fake; clones share one script.
 #[derive(Clone, Default)]
@@ -77,7 +77,7 @@ impl Fake {
         metadata.get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
     }
 
-    async fn serve<Q: Any + Send, A: Any + Send + Clone>(
+    pub(crate) async fn serve<Q: Any + Send, A: Any + Send + Clone>(
         &self,
         request: Request<Q>,
     ) -> Result<Response<A>, Status> {
@@ -104,6 +104,25 @@ macro_rules! unary {
                 Pin<Box<dyn Stream<Item = Result<v1::WatchMessagesResponse, Status>> + Send>>;
             type StreamPendingStream =
                 Pin<Box<dyn Stream<Item = Result<v1::StreamPendingResponse, Status>> + Send>>;
+
+            type PostsStream = Pin<Box<dyn Stream<Item = Result<v1::PostsResponse, Status>> + Send>>;
+            type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::WorkResponse, Status>> + Send>>;
+
+            async fn posts(
+                &self,
+                request: Request<Streaming<v1::PostsRequest>>,
+            ) -> Result<Response<Self::PostsStream>, Status> {
+                self.0.peers.lock().unwrap().extend(request.remote_addr());
+                Ok(Response::new(Box::pin(items::posts(self.clone(), request))))
+            }
+
+            async fn work(
+                &self,
+                request: Request<Streaming<v1::WorkRequest>>,
+            ) -> Result<Response<Self::WorkStream>, Status> {
+                self.0.peers.lock().unwrap().extend(request.remote_addr());
+                Ok(Response::new(Box::pin(items::work(self.clone(), request))))
+            }
 
             async fn watch_messages(
                 &self,
@@ -146,7 +165,7 @@ macro_rules! unary {
 
             async fn stream_draft(
                 &self,
-                _: Request<tonic::Streaming<v1::StreamDraftRequest>>,
+                _: Request<Streaming<v1::StreamDraftRequest>>,
             ) -> Result<Response<v1::StreamDraftResponse>, Status> {
                 Err(Status::unimplemented("the gateway writes no drafts"))
             }

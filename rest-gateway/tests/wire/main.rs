@@ -11,6 +11,7 @@ mod errors;
 mod fake;
 mod headers;
 mod input;
+mod items;
 mod life;
 mod log;
 mod queue;

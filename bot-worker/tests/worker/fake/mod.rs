@@ -6,7 +6,7 @@ mod service;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -39,6 +39,8 @@ pub(crate) enum Call {
 
 /// What the service shares with the test.
 pub(crate) struct Shared {
+    /// Itself: streams outlive the call that opened them.
+    pub(crate) me: Weak<Shared>,
     pub(crate) opened: mpsc::Sender<Stream>,
     pub(crate) calls: mpsc::Sender<Call>,
     /// Refusals of the next completions, first come, first served; then they succeed.
@@ -83,7 +85,8 @@ impl Fake {
         let addr = listener.local_addr().unwrap();
         let (opened_sender, opened) = mpsc::channel(16);
         let (calls_sender, calls) = mpsc::channel(64);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: Weak::clone(me),
             opened: opened_sender,
             calls: calls_sender,
             refused_completions: Mutex::default(),

@@ -28,6 +28,7 @@ fn world(name: &'static str, answers: u64) -> World {
         workers: room.clone(),
         watchers: room.clone(),
         gateways: room.clone(),
+        posters: room.clone(),
         drafters: room.clone(),
         slow: Counter::noop(),
         heartbeat: hour,
