@@ -8,7 +8,6 @@ use axum::{
 };
 use http::{StatusCode, header};
 use repartee_proto::v1;
-use tonic::Request;
 
 use crate::{
     client::Client,
@@ -21,7 +20,7 @@ use crate::{
     problem::Problem,
     server::App,
     tail::Shown,
-    upstream::{Queue, Repeatable},
+    upstream::Queue,
     visitor::Visitor,
 };
 
@@ -69,14 +68,10 @@ pub(crate) async fn post(
     Json(comment): Json<NewComment>,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
-    let is_keyed = idempotency_key.is_some();
     let message = v1::NewMessage::from(comment);
     app.limits.post(client, &message)?;
-    let mut request = Request::new(v1::PostMessageRequest { message: Some(message), idempotency_key });
-    if is_keyed {
-        request.extensions_mut().insert(Repeatable);
-    }
-    let answer = queue.with_visitor(&visitor).client()?.post_message(request).await?.into_inner();
+    let request = v1::PostMessageRequest { message: Some(message), idempotency_key };
+    let answer = queue.with_visitor(&visitor).post(request).await?;
     shown.wait_for(answer.message.as_ref()).await;
     app.admin.posted(began);
     let replayed = answer.replayed.then_some([("idempotent-replayed", "true")]);

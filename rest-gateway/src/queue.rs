@@ -50,7 +50,7 @@ pub(crate) async fn claim(
     shown: Shown,
     Json(claim): Json<Claim>,
 ) -> Result<Answer<Claimed>, Problem> {
-    let answer = queue.client()?.claim_message(v1::ClaimMessageRequest::from(claim)).await?.into_inner();
+    let answer = queue.claim(v1::ClaimMessageRequest::from(claim)).await?;
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }
@@ -68,11 +68,17 @@ pub(crate) async fn claim_next(
     State(app): State<App>,
     Json(claim): Json<ClaimNext>,
 ) -> Result<Response, Problem> {
-    let mut client = queue.client_that_waits(Duration::from_secs(claim.wait.into()))?;
-    let work = tokio::select! {
-        biased;
-        answer = client.claim_next(v1::ClaimNextRequest::from(claim)) => answer?.into_inner().work,
-        () = app.stopping.cancelled() => None,
+    let wait = Duration::from_secs(claim.wait.into());
+    let request = v1::ClaimNextRequest::from(claim);
+    let work = if wait.is_zero() {
+        queue.claim_next(request).await?.work
+    } else {
+        let mut client = queue.client_that_waits(wait)?;
+        tokio::select! {
+            biased;
+            answer = client.claim_next(request) => answer?.into_inner().work,
+            () = app.stopping.cancelled() => None,
+        }
     };
     shown.wait_for(work.as_ref().and_then(|work| work.message.as_ref())).await;
     let claimed = work.map(Claimed::try_from).transpose()?;
@@ -89,7 +95,7 @@ pub(crate) async fn claim_next(
         (status = 404, description = "No message has this id"),
         (status = 409, description = "The lease is lost; stop working on the message")))]
 pub(crate) async fn renew(queue: Queue, Json(renew): Json<Renew>) -> Result<Answer<Renewed>, Problem> {
-    let answer = queue.client()?.renew_leases(v1::RenewLeasesRequest::from(renew)).await?.into_inner();
+    let answer = queue.renew(v1::RenewLeasesRequest::from(renew)).await?;
     Ok(Answer(answer.try_into()?))
 }
 
@@ -106,8 +112,7 @@ pub(crate) async fn release(
     shown: Shown,
     Json(release): Json<Release>,
 ) -> Result<Answer<Done>, Problem> {
-    let answer =
-        queue.client()?.release_message(v1::ReleaseMessageRequest::from(release)).await?.into_inner();
+    let answer = queue.release(v1::ReleaseMessageRequest::from(release)).await?;
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.message.try_into()?))
 }
@@ -125,8 +130,7 @@ pub(crate) async fn complete(
     shown: Shown,
     Json(complete): Json<Complete>,
 ) -> Result<Answer<Completed>, Problem> {
-    let answer =
-        queue.client()?.complete_message(v1::CompleteMessageRequest::from(complete)).await?.into_inner();
+    let answer = queue.complete(v1::CompleteMessageRequest::from(complete)).await?;
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.into()))
 }
@@ -144,7 +148,7 @@ pub(crate) async fn fail(
     shown: Shown,
     Json(fail): Json<Fail>,
 ) -> Result<Answer<Failed>, Problem> {
-    let answer = queue.client()?.fail_message(v1::FailMessageRequest::try_from(fail)?).await?.into_inner();
+    let answer = queue.fail(v1::FailMessageRequest::try_from(fail)?).await?;
     shown.wait_for(answer.message.as_ref()).await;
     Ok(Answer(answer.try_into()?))
 }

@@ -155,11 +155,19 @@ impl Server {
     /// Where the address cannot be bound, or the queue-service's is none.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
         let link = settings.queue_link()?;
-        let (pool, own) = (Pool::to(&link, settings.queue_connections), connect(&link));
+        Self::bind_before(link, settings).await
+    }
+
+    /// The same before the queue-service behind `link`, such as one of this process, in place of that of the settings.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn bind_before(link: QueueLink, settings: Settings) -> Result<Self, Error> {
         let tls = settings.tls.load().map_err(Error::Tls)?;
         let bind_error = |source| Error::Bind { addr: settings.http_addr, source };
         let listener = repartee_process::listen(settings.http_addr).map_err(bind_error)?;
         let credential = settings.credential().map_err(Error::Token)?;
+        let (pool, own) = (Pool::to(&link, settings.queue_connections, &credential), connect(&link));
         if !credential.is_set() {
             tracing::warn!(
                 "this gateway has no token of its own: the queue-service takes what it asks for as asked by nobody, and looks \

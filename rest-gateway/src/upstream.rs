@@ -2,8 +2,9 @@
 //! every call carries: who calls, under which request id, and until when an answer is of use.
 //!
 //! Calls go on to their end though their clients go away ([`uncancelled`]); calls that wait do not, and have a connection
-//! of their own.
+//! of their own. What is posted, claimed and completed goes as [`items`] on streams that all clients share.
 
+mod items;
 mod uncancelled;
 
 use std::{
@@ -28,8 +29,8 @@ use tonic::{
     transport::Channel,
 };
 
-pub(crate) use uncancelled::Repeatable;
-use uncancelled::{Carried, Uncancelled};
+use items::Streams;
+use uncancelled::{Carried, Repeatable, Uncancelled};
 
 use crate::{
     client::{Client as Sender, Held},
@@ -63,6 +64,7 @@ pub(crate) struct Pool {
     channels: Vec<Channel>,
     next: AtomicUsize,
     waiting: Channel,
+    streams: Streams,
 }
 
 /// A client whose calls carry a [`Caller`].
@@ -129,9 +131,16 @@ pub(crate) fn connect(link: &QueueLink) -> Channel {
 
 impl Pool {
     /// `size` connections, at least one, and one for calls that wait; nothing is sent before the first call.
-    pub(crate) fn to(link: &QueueLink, size: u32) -> Self {
-        let channels = (0..size.max(1)).map(|_| connect(link)).collect();
-        Self { channels, next: AtomicUsize::new(0), waiting: connect(link) }
+    /// Streams are opened with the gateway's own token.
+    pub(crate) fn to(link: &QueueLink, size: u32, credential: &Credential) -> Self {
+        let channels: Vec<_> = (0..size.max(1)).map(|_| connect(link)).collect();
+        let streams = Streams::over(&channels, credential);
+        Self { channels, next: AtomicUsize::new(0), waiting: connect(link), streams }
+    }
+
+    /// The streams for items.
+    fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// The connections in turn.

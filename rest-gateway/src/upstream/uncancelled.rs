@@ -78,13 +78,19 @@ pub(crate) struct Uncancelled {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Result<Response<Body>, BoxError>;
-type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The answer to one call. The call goes on if this is dropped before it is there.
-pub(crate) struct Awaited {
+pub(crate) struct Awaited<T: Send + 'static> {
     /// `None` once it is over.
-    call: Option<Answering>,
+    call: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     may_cancel: bool,
+}
+
+impl<T: Send + 'static> Awaited<T> {
+    /// A call that goes on whatever happens.
+    pub(super) fn uncancelled(call: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { call: Some(Box::pin(call)), may_cancel: false }
+    }
 }
 
 impl Uncancelled {
@@ -101,23 +107,23 @@ impl Uncancelled {
 impl Service<Request<Body>> for Uncancelled {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Awaited;
+    type Future = Awaited<Answer>;
 
     /// Whether the connection is ready is waited for by the call itself.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Awaited {
+    fn call(&mut self, request: Request<Body>) -> Awaited<Answer> {
         let call = in_time(self.channel.clone(), request);
         Awaited { call: Some(Box::pin(call)), may_cancel: self.may_cancel }
     }
 }
 
-impl Future for Awaited {
-    type Output = Answer;
+impl<T: Send + 'static> Future for Awaited<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(call) = &mut self.call else { panic!("a future is not polled after its end") };
         let answer = call.as_mut().poll(cx);
         if answer.is_ready() {
@@ -127,7 +133,7 @@ impl Future for Awaited {
     }
 }
 
-impl Drop for Awaited {
+impl<T: Send + 'static> Drop for Awaited<T> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take().filter(|_| !self.may_cancel)
             && let Ok(runtime) = Handle::try_current()
