@@ -41,6 +41,8 @@ pub struct Worker {
     breaker: Option<Breaker>,
     streams: Option<OpenStreams>,
     tls: QueueTlsSettings,
+    /// In place of the address, if the queue-service is a part of this process.
+    link: Option<QueueLink>,
 }
 
 /// Where the token comes from.
@@ -68,7 +70,13 @@ impl Worker {
             breaker: None,
             streams: None,
             tls: QueueTlsSettings::default(),
+            link: None,
         }
+    }
+
+    /// A worker for the queue-service behind `link`, such as one of this process.
+    pub fn over(link: QueueLink) -> Self {
+        Self { link: Some(link), ..Self::connect("") }
     }
 
     /// The worker's token, as `token new --role worker` printed it.
@@ -246,6 +254,9 @@ impl Worker {
     }
 
     fn link(&self) -> Result<QueueLink, Error> {
+        if let Some(link) = &self.link {
+            return Ok(link.clone());
+        }
         let wrong = |QueueLinkError { setting, problem }| Error::Setting { setting, problem };
         QueueLink::new(&self.url, &self.tls).map_err(wrong)
     }

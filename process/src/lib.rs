@@ -16,6 +16,7 @@ mod exit;
 mod followed;
 mod head;
 mod healthcheck;
+mod in_process;
 mod listen;
 mod logs;
 mod memory_limit;
@@ -58,6 +59,7 @@ pub use exit::{Settings, error_chain, main};
 pub use followed::Looks;
 pub use head::{HTTP1_HEAD_BYTES, HeadFault, Host, MISDIRECTED, check_head, check_host};
 pub use healthcheck::{Probe, reachable};
+pub use in_process::{InProcess, InProcessDoor, in_process, serve_in_process};
 pub use listen::listen;
 pub use memory_limit::memory_limit;
 pub use metrics::{

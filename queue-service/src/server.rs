@@ -5,13 +5,7 @@ mod calls;
 mod dispatch;
 mod open;
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,7 +15,9 @@ use axum::{
     routing::get,
 };
 use hyper::body::Incoming;
-use repartee_process::{AnswerLimits, Door, Measure, NewToken, Patience, Shutdown, Tokens, TokensFileError};
+use repartee_process::{
+    Door, InProcess, InProcessDoor, Measure, NewToken, Shutdown, Tokens, TokensFileError, in_process,
+};
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, timeout},
@@ -40,8 +36,6 @@ use open::Opened;
 
 /// Time for streams to say goodbye before the connections are closed, and for the writer's thread to end after them.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// Most connections of other parts of this process.
-const OWN_CONNECTIONS: u32 = 128;
 /// How often the clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
@@ -95,8 +89,8 @@ pub enum Error {
 pub struct Server {
     opened: Opened,
     door: Door,
-    /// For other parts of this process, if the door to everybody else speaks TLS.
-    own: Option<(Door, SocketAddr)>,
+    /// For other parts of this process, if there are any.
+    within: Option<InProcessDoor>,
     addr: SocketAddr,
     metrics: Option<TcpListener>,
     calls_per_connection: u32,
@@ -140,10 +134,6 @@ impl Server {
         let drain = settings.drain.drain();
         let tls = settings.tls.load().map_err(Error::Tls)?;
         let (patience, answers) = (settings.patience(), settings.answers());
-        let own_door = match tls {
-            Some(_) if !own.is_empty() => Some(own_door(patience, answers.clone())?),
-            Some(_) | None => None,
-        };
         let total = answers.total.clone();
         let door = Door::new(listener, "grpc_connections", settings.max_connections, patience, answers)
             .with_reserve("gateway_connections", settings.gateway_connections)
@@ -160,7 +150,7 @@ impl Server {
         Ok(Self {
             opened,
             door,
-            own: own_door,
+            within: None,
             addr,
             metrics,
             calls_per_connection,
@@ -180,9 +170,11 @@ impl Server {
         self.door.is_tls()
     }
 
-    /// Where other parts of this process reach it without TLS, if it speaks that: on loopback, with a token as elsewhere.
-    pub fn own_addr(&self) -> Option<SocketAddr> {
-        self.own.as_ref().map(|(_, addr)| *addr)
+    /// The way by which other parts of this process reach it, without a socket; with a token as elsewhere.
+    pub fn in_process(&mut self) -> InProcess {
+        let (way, door) = in_process();
+        self.within = Some(door);
+        way
     }
 
     /// The address of the metrics, if they have one of their own.
@@ -210,7 +202,7 @@ impl Server {
         let Self {
             opened: Opened { grpc, running, disk, data_dir, limits_file },
             door,
-            own,
+            within,
             metrics,
             calls_per_connection,
             reflection,
@@ -218,7 +210,6 @@ impl Server {
             has_metrics,
             ..
         } = self;
-        let doors = (door, own.map(|(door, _)| door));
         let is_leaving = leaving.clone();
         let ready = async move || {
             if is_leaving.is_cancelled() {
@@ -249,7 +240,7 @@ impl Server {
         let (stop, extras) = (CancellationToken::new(), calls::Extras { reflection, has_metrics });
         let observed = AbortOnDropHandle::new(tokio::spawn(observe_clock(grpc.clock.clone())));
         let stops = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
-        let serving = tokio::spawn(calls::serve(grpc, doors, calls_per_connection, extras, stops));
+        let serving = tokio::spawn(calls::serve(grpc, (door, within), calls_per_connection, extras, stops));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             failure = failed => {
@@ -276,14 +267,6 @@ impl Server {
         drop((disk, observed));
         Ok(())
     }
-}
-
-/// A door without TLS that only this machine reaches. Who comes in by it gets nothing for that.
-fn own_door(patience: Patience, answers: AnswerLimits) -> Result<(Door, SocketAddr), Error> {
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = repartee_process::listen(at).map_err(|error| Error::Bind(at, error))?;
-    let addr = listener.local_addr().map_err(|error| Error::Bind(at, error))?;
-    Ok((Door::new(listener, "own_connections", OWN_CONNECTIONS, patience, answers), addr))
 }
 
 /// Looks at the clock regularly: a step is told though nobody asks for anything.

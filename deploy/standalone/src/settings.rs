@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub(crate) const FRONTS: Duration = Duration::from_secs(2);
 
 /// Where the gateway finds the queue is known once that is bound.
-const PLACEHOLDER_URL: &str = "http://127.0.0.1:50051";
+pub(crate) const PLACEHOLDER_URL: &str = "http://127.0.0.1:50051";
 
 /// Repartee in one process: people and bots talk in public, and every browser sees it.
 #[derive(Debug, Clone, Parser, Serialize)]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use bot_worker::Worker;
-use repartee_process::{NewToken, Ready, Role, Secret, Shutdown, TokensFileError, reachable};
+use repartee_process::{NewToken, QueueLink, Ready, Role, Secret, Shutdown, TokensFileError, reachable};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::timeout,
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     first_start,
-    settings::{FRONTS, Settings},
+    settings::{FRONTS, PLACEHOLDER_URL, Settings},
 };
 
 /// The entity that the demo bot answers.
@@ -54,12 +54,14 @@ pub(crate) async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Er
     let mut queue =
         queue_service::Server::bind_trusting(settings.queue_service()?, vec![gateways, bots]).await?;
     let grpc = queue.addr();
-    let queue_url = format!("http://{}", queue.own_addr().unwrap_or(reachable(grpc)));
+    // They reach it without a socket; that is for others.
+    let link = QueueLink::in_process(queue.in_process());
     let workers = format!("{}://{}", scheme(queue.is_tls()), reachable(grpc));
-    let gateway = settings.rest_gateway(&queue_url)?;
+    let gateway = settings.rest_gateway(PLACEHOLDER_URL)?;
     let gateway = rest_gateway::Settings { token: Some(gateway_token), ..gateway };
     // One process has one set of metrics, so one of its addresses has them.
-    let gateway = rest_gateway::Server::bind(gateway).await?.measuring(vec![queue.hand_over_metrics()]);
+    let gateway = rest_gateway::Server::bind_before(link.clone(), gateway).await?;
+    let gateway = gateway.measuring(vec![queue.hand_over_metrics()]);
     let metrics = gateway.metrics_addr();
     let http = gateway.addr();
     let page = format!("{}://{}", scheme(gateway.is_tls()), reachable(http));
@@ -68,8 +70,7 @@ pub(crate) async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Er
     let stops = |stop: &CancellationToken| Shutdown { stop: stop.clone(), leaving: shutdown.leaving.clone() };
     let mut queue: JoinHandle<_> = tokio::spawn(queue.serve(stops(&back)));
     let mut gateway: JoinHandle<_> = tokio::spawn(gateway.serve(stops(&fronts)));
-    let mut bot: JoinHandle<_> =
-        tokio::spawn(demo_bot(settings.demo_bot, queue_url, bot_token, fronts.clone()));
+    let mut bot: JoinHandle<_> = tokio::spawn(demo_bot(settings.demo_bot, link, bot_token, fronts.clone()));
     greet(&settings, is_first, &workers, &page);
     if let Some(path) = &settings.ready_file {
         Ready { grpc: Some(grpc), http: Some(http), metrics }.write_to(path)?;
@@ -95,7 +96,7 @@ pub(crate) async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Er
 /// Answers the demo entity; without the bot, only waits for the end.
 async fn demo_bot(
     wanted: bool,
-    queue_url: String,
+    link: QueueLink,
     token: Secret,
     shutdown: CancellationToken,
 ) -> Result<(), bot_worker::Error> {
@@ -103,7 +104,7 @@ async fn demo_bot(
         shutdown.cancelled().await;
         return Ok(());
     }
-    let bot = Worker::connect(queue_url).token(token.reveal()).name("demo-bot").entity(DEMO_ENTITY);
+    let bot = Worker::over(link).token(token.reveal()).name("demo-bot").entity(DEMO_ENTITY);
     let bot = bot.max_in_flight(16).drain(FRONTS / 2);
     bot.run_until(shutdown, bot_worker::echo_aloud).await
 }

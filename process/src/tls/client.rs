@@ -20,6 +20,7 @@ use super::{
     link::{self, Peer},
     provider,
 };
+use crate::InProcess;
 
 /// The port of https, if the address names none.
 const HTTPS_PORT: u16 = 443;
@@ -61,6 +62,8 @@ pub struct QueueLinkError {
 pub struct QueueLink {
     url: Uri,
     tls: Option<LinkTls>,
+    /// If it is a part of this process.
+    within: Option<InProcess>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,7 +97,7 @@ impl QueueLink {
                 let files = Current::read(files)?;
                 let host = uri.authority().map_or("", |authority| authority.as_str());
                 let peer = Arc::new(Peer::new(name, host));
-                Ok(Self { url: uri, tls: Some(LinkTls { peer, files }) })
+                Ok(Self { url: uri, tls: Some(LinkTls { peer, files }), within: None })
             }
             Some(scheme) if *scheme == Scheme::HTTP => match files.paths().next() {
                 // Whoever names one of them believes that nobody reads along.
@@ -102,15 +105,24 @@ impl QueueLink {
                     setting,
                     problem: format!("needs a --{URL} with https://, is {url:?}"),
                 }),
-                None => Ok(Self { url: uri, tls: None }),
+                None => Ok(Self { url: uri, tls: None, within: None }),
             },
             _ => Err(wrong()),
         }
     }
 
+    /// The queue-service of this process: no socket is between, so there is nothing to be read on the way.
+    pub fn in_process(way: InProcess) -> Self {
+        Self { url: Uri::from_static("http://localhost"), tls: None, within: Some(way) }
+    }
+
     /// A connection that is made when it is first needed, and made again whenever it is lost, by what the files hold then.
     /// `tune` sets what else it is to be.
     pub fn connect_lazy(&self, tune: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
+        if let Some(way) = self.within.clone() {
+            let endpoint = tune(self.url.clone().into());
+            return endpoint.connect_with_connector_lazy(service_fn(move |_| way.clone().connect()));
+        }
         let Some(tls) = &self.tls else { return tune(self.url.clone().into()).connect_lazy() };
         // To tonic this is a plain connection: the TLS on it is ours, whatever features of its own are linked.
         let LinkTls { peer, files } = tls.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
 use hyper::body::Incoming;
-use repartee_process::{Connection, Door, Shutdown};
+use repartee_process::{Connection, Door, InProcessDoor, Shutdown};
 use repartee_proto::v1::queue_service_server::QueueServiceServer;
 use tonic::{service::Routes, transport::server::Connected as _};
 use tower::ServiceExt as _;
@@ -29,7 +29,7 @@ pub(super) struct Extras {
 /// Serves until the stop, then until the last connection has ended.
 pub(super) async fn serve(
     grpc: QueueGrpc,
-    (door, own): (Door, Option<Door>),
+    (door, within): (Door, Option<InProcessDoor>),
     calls_per_connection: u32,
     Extras { reflection, has_metrics }: Extras,
     shutdown: Shutdown,
@@ -75,6 +75,7 @@ pub(super) async fn serve(
     let others = routes.into_axum_router();
     let others = others.layer(from_fn_with_state(Arc::clone(&front), enter_route)).merge(metrics);
     let services = Dispatch { front, queue, others };
+    let own = services.clone();
     let of_connection = move |connection: &Connection| {
         let (state, info) = (Arc::clone(connection.state()), connection.connect_info());
         // A gateway's, or a worker's with many tasks: what was reset takes no more than the streams that may be open anyway.
@@ -85,11 +86,12 @@ pub(super) async fn serve(
             request.map(Body::new)
         }))
     };
-    let serve =
-        |door| repartee_process::serve(door, calls_per_connection, of_connection.clone(), shutdown.clone());
-    tokio::join!(serve(door), async {
-        if let Some(own) = own {
-            serve(own).await;
+    let stop = shutdown.stop.clone();
+    let serving = repartee_process::serve(door, calls_per_connection, of_connection, shutdown);
+    tokio::join!(serving, async {
+        if let Some(within) = within {
+            let service = own.map_request(|request: Request<Incoming>| request.map(Body::new));
+            repartee_process::serve_in_process(within, calls_per_connection, service, stop).await;
         }
     });
     Ok(())
