@@ -75,7 +75,9 @@ impl Ceilings {
         Ok(Some(match (scenario, over) {
             (Scenario::Post | Scenario::Ask, Over::Grpc) => echo(1.0).await?,
             (Scenario::ClaimComplete, Over::Grpc) => echo(2.0).await?,
-            (Scenario::StreamComplete, _) => self.echo(clients, text_bytes).await?,
+            // One call carries them all: what is left to be a ceiling is the disk.
+            (Scenario::PostItems, _) => self.disk(clients, text_bytes).await?,
+            (Scenario::StreamComplete | Scenario::WorkItems, _) => self.echo(clients, text_bytes).await?,
             (Scenario::Post | Scenario::Ask, Over::Json) => self.hop(clients, text_bytes).await?,
             (Scenario::ClaimComplete, Over::Json) => {
                 self.hop(clients, text_bytes).await?.divided_by(2.0, "call")

@@ -119,7 +119,8 @@ impl Measured {
         true
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds what came of a part of the load; the time is that of the whole.
+    pub(crate) fn add(&mut self, other: Self) {
         self.latencies.add(&other.latencies);
         self.refusals.add(&other.refusals);
         self.refusals_sent.add(&other.refusals_sent);

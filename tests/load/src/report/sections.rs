@@ -74,6 +74,10 @@ async fn posts(matrix: &mut Matrix) -> Result<(), Error> {
             matrix.figures.post_json_ratio = row.ratio;
         }
     }
+    for clients in [64, 256] {
+        let load = matrix.load(Scenario::PostItems, Over::Grpc, clients);
+        matrix.row(&mut world, &load, "", None).await?;
+    }
     let open = Load { pace: Pace::Rate(half), ..matrix.load(Scenario::Post, Over::Grpc, 64) };
     matrix.row(&mut world, &open, "half of what 64 clients get", None).await?;
     matrix.figures.fdatasync_p50_us = Some(matrix.ceilings.disk(1, TEXT_BYTES).await?.p50_us);
@@ -91,6 +95,7 @@ async fn work(matrix: &mut Matrix) -> Result<(), Error> {
         (Scenario::ClaimComplete, Over::Grpc, 64, None),
         (Scenario::ClaimComplete, Over::Json, 64, None),
         (Scenario::StreamComplete, Over::Grpc, 64, Some(0.35)),
+        (Scenario::WorkItems, Over::Grpc, 64, None),
     ] {
         // One client is far from working off what is left of the rows before.
         seed::pending(&world, if clients == 1 { backlog / 4 } else { backlog }, TEXT_BYTES).await?;

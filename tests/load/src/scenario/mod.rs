@@ -4,6 +4,7 @@ mod claim;
 mod deliver;
 mod growth;
 mod idle;
+mod items;
 mod mixed;
 mod poll;
 mod post;
@@ -34,6 +35,8 @@ use crate::{
 pub(crate) enum Scenario {
     /// Store one message that no bot has to answer; it is on disk when it is acknowledged.
     Post,
+    /// The same on up to four streams of Posts; the clients are the items that are on their way at once.
+    PostItems,
     /// The same, by clients that cost as little as can be: for more than the service takes.
     Crowd,
     /// Store one message for a bot.
@@ -48,6 +51,9 @@ pub(crate) enum Scenario {
     ClaimComplete,
     /// Get a message through a lease stream, complete it with a reply.
     StreamComplete,
+    /// Get a message and complete it with a reply, all on up to four streams of Work; the clients are the messages that are
+    /// worked on at once.
+    WorkItems,
     /// From the start of a post until a worker's stream has it.
     Deliver,
     /// The real day: people post and poll, bots answer, compressed in time.
@@ -92,12 +98,14 @@ impl Scenario {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Post | Self::Crowd => "post",
+            Self::PostItems => "post, by Posts",
             Self::Ask => "post for a bot",
             Self::Poll => "poll, up to date",
             Self::PollNewest => "poll, newest 10",
             Self::Pending => "list pending",
             Self::ClaimComplete => "claim + complete",
             Self::StreamComplete => "stream + complete",
+            Self::WorkItems => "get + complete, by Work",
             Self::Deliver => "post → worker has it",
             Self::Mixed => "the real day",
             Self::Sse => "post → the last stream has it",
@@ -116,6 +124,8 @@ pub(crate) async fn measure(world: &mut World, load: &Load) -> Result<Measured, 
     match (load.scenario, load.over) {
         (Scenario::Post, Over::Grpc) => go(load, post::over_grpc(world, load, false).await?).await,
         (Scenario::Post, Over::Json) => go(load, post::over_json(world, load, false).await?).await,
+        (Scenario::PostItems, _) => items::posts(world, load).await,
+        (Scenario::WorkItems, _) => items::work(world, load).await,
         (Scenario::Crowd, _) => go(load, post::by_a_crowd(world, load).await?).await,
         (Scenario::Ask, Over::Grpc) => go(load, post::over_grpc(world, load, true).await?).await,
         (Scenario::Ask, Over::Json) => go(load, post::over_json(world, load, true).await?).await,

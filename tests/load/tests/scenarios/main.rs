@@ -81,6 +81,12 @@ fn what_waits_is_claimed_and_completed() {
         row("claim-complete", 20, &["--over", over, "--clients", "4", "--pending", "20"]);
     }
     row("stream-complete", 40, &["--clients", "8", "--pending", "40"]);
+    row("work-items", 40, &["--clients", "8", "--pending", "40"]);
+}
+
+#[test]
+fn posts_go_on_streams() {
+    row("post-items", 200, &["--clients", "16"]);
 }
 
 #[test]
