@@ -32,7 +32,9 @@ fn main() -> ExitCode {
         };
         return write(&options(Path::new(&folder), durability));
     }
-    let arguments = Arguments::from_args();
+    // One after the other: a child that the other test has forked, and that is not yet another program, holds this one's lock.
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
     let test = |name: &str, durability| Trial::test(name, move || survive(durability).map_err(Failed::from));
     let tests = vec![
         test("what_was_synced_survives_sigkill", Durability::Power),

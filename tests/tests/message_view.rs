@@ -63,7 +63,7 @@ async fn a_message_is_shown_with_all_of_its_attempts_and_its_conversation_also_a
 
 #[tokio::test]
 async fn a_message_names_the_trace_or_the_request_that_posted_it() {
-    let world = World::start().await;
+    let world = World::with(&[], &["--trace-parents", "all"]).await;
     let browser = world.browser();
     let post = async |headers: &[(&str, String)]| {
         let request = world.gateway.visitor().request(Method::POST, "/api/comments");
