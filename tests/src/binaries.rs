@@ -1,6 +1,16 @@
 //! Where the binaries under test lie.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Path of a program of Debian that serves, such as nginx: what `REPARTEE_` and its name in capitals say, else the one in
+/// `/usr/sbin`. `None` if there is none.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let named = env::var_os(format!("REPARTEE_{}", name.to_uppercase())).map(PathBuf::from);
+    Some(named.unwrap_or_else(|| Path::new("/usr/sbin").join(name))).filter(|path| path.is_file())
+}
 
 /// Path of the binary `name`: in `REPARTEE_BIN_DIR`, or else where cargo puts it beside this test.
 ///

@@ -29,7 +29,7 @@ mod tokens;
 mod way;
 
 pub use authority::{Authority, Issued};
-pub use binaries::binary;
+pub use binaries::{binary, installed};
 pub use browser::{Answer, Browser};
 pub use collector::{Collector, SentSpan};
 pub use disk::SmallDisk;

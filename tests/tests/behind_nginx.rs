@@ -7,13 +7,9 @@
     reason = "these are tests, which clippy does not see in a program with a main of its own"
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    pin::Pin,
-    process::Stdio,
-};
+use std::{path::PathBuf, pin::Pin, process::Stdio};
 
-use e2e::{OPERATOR, World, within_deadline};
+use e2e::{OPERATOR, World, installed, within_deadline};
 use libtest_mimic::{Arguments, Completion, Trial};
 use repartee_process::access::{self, Callers};
 use serde_json::json;
@@ -23,8 +19,6 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
 };
-
-const NGINX: &str = "/usr/sbin/nginx";
 
 type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -42,7 +36,7 @@ fn main() {
 }
 
 fn run(test: Test) -> Completion {
-    if !Path::new(NGINX).is_file() {
+    if installed("nginx").is_none() {
         return Completion::ignored_with("nginx is not installed");
     }
     tokio::runtime::Runtime::new().expect("the system gives threads").block_on(test());
@@ -81,7 +75,7 @@ impl Nginx {
              server {{ listen unix:{at}/socket; location / {{ proxy_pass http://{gateway}; {location} }} }} }}"
         );
         std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
-        let mut command = Command::new(NGINX);
+        let mut command = Command::new(installed("nginx").unwrap());
         command
             .arg("-c")
             .arg(folder.path().join("nginx.conf"))

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use e2e::{Service, within_deadline};
 use libtest_mimic::{Arguments, Completion, Trial};
-use proxy::{CADDY, HAPROXY, Kind, NGINX, NGINX_BY_DEFAULT, Proxy};
+use proxy::{CADDY, ENVOY, HAPROXY, Kind, NGINX, NGINX_BY_DEFAULT, Proxy};
 use talk::{Patience, Talks};
 use tokio::time::interval;
 
@@ -26,7 +26,7 @@ const DELAY: [&str; 2] = ["--drain-delay", "5s"];
 const IN_USE: f64 = 50.0;
 
 fn main() {
-    let of_page = [&NGINX, &HAPROXY, &CADDY].map(|kind| {
+    let of_page = [&NGINX, &HAPROXY, &CADDY, &ENVOY].map(|kind| {
         let name =
             format!("everything_restarts_behind_{}_and_nobody_loses_anything", kind.name.to_lowercase());
         Trial::ignorable_test(name, move || Ok(run(kind, everything_restarts(kind))))

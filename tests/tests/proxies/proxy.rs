@@ -1,13 +1,12 @@
 //! A proxy that runs by the configuration that docs/proxies.md shows for it.
 
 use std::{
-    env,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use e2e::{Browser, within_deadline};
+use e2e::{Browser, installed, within_deadline};
 use tempfile::TempDir;
 use tokio::{
     net::UnixStream,
@@ -23,7 +22,7 @@ const GATEWAYS: [&str; 2] = ["10.0.0.11:8080", "10.0.0.12:8080"];
 pub(crate) struct Kind {
     /// Its name, and its heading on the page.
     pub(crate) name: &'static str,
-    /// Where its program is: a path, or the variable that names one.
+    /// Its program.
     pub(crate) program: &'static str,
     /// What stands on the page, and what it has to be here; `SOCKET` is where the proxy listens, `ONE` and `TWO` are the gateways.
     replaced: &'static [(&'static str, &'static str)],
@@ -35,7 +34,7 @@ pub(crate) struct Kind {
 
 pub(crate) const NGINX: Kind = Kind {
     name: "nginx",
-    program: "/usr/sbin/nginx",
+    program: "nginx",
     replaced: &[("listen 80;", "listen unix:SOCKET;"), (GATEWAYS[0], "ONE"), (GATEWAYS[1], "TWO")],
     around: "daemon off; master_process off; pid FOLDER/pid; error_log FOLDER/log; events { worker_connections 2048; } http { access_log off; \
              client_body_temp_path FOLDER/1; proxy_temp_path FOLDER/2; fastcgi_temp_path FOLDER/3; uwsgi_temp_path FOLDER/4; \
@@ -56,7 +55,7 @@ pub(crate) const NGINX_BY_DEFAULT: Kind = Kind {
 
 pub(crate) const HAPROXY: Kind = Kind {
     name: "HAProxy",
-    program: "/usr/sbin/haproxy",
+    program: "haproxy",
     replaced: &[("bind :80", "bind unix@SOCKET"), (GATEWAYS[0], "ONE"), (GATEWAYS[1], "TWO")],
     around: "PAGE\n",
     arguments: &["-db", "-f", "FILE"],
@@ -64,7 +63,7 @@ pub(crate) const HAPROXY: Kind = Kind {
 
 pub(crate) const CADDY: Kind = Kind {
     name: "Caddy",
-    program: "REPARTEE_CADDY",
+    program: "caddy",
     replaced: &[
         ("talk.example {", "http://talk.example {\nbind unix/SOCKET"),
         (GATEWAYS[0], "ONE"),
@@ -74,12 +73,22 @@ pub(crate) const CADDY: Kind = Kind {
     arguments: &["run", "--adapter", "caddyfile", "--config", "FILE"],
 };
 
+pub(crate) const ENVOY: Kind = Kind {
+    name: "Envoy",
+    program: "envoy",
+    replaced: &[
+        ("{ socket_address: { address: 0.0.0.0, port_value: 80 } }", "{ pipe: { path: SOCKET } }"),
+        ("{ address: 10.0.0.11, port_value: 8080 }", "{ address: HOST1, port_value: PORT1 }"),
+        ("{ address: 10.0.0.12, port_value: 8080 }", "{ address: HOST2, port_value: PORT2 }"),
+    ],
+    around: "PAGE\n",
+    arguments: &["-c", "FILE", "--concurrency", "2", "--disable-hot-restart"],
+};
+
 impl Kind {
     /// Its program, if it is here.
     pub(crate) fn program(&self) -> Option<PathBuf> {
-        let path =
-            if self.program.starts_with('/') { self.program.into() } else { env::var_os(self.program)? };
-        Some(PathBuf::from(path)).filter(|path| path.is_file())
+        installed(self.program)
     }
 
     /// The configuration for these gateways.
@@ -91,6 +100,8 @@ impl Kind {
         }
         let text = self.around.replace("PAGE", &page);
         let text = text.replace("ONE", &one.to_string()).replace("TWO", &two.to_string());
+        let text = text.replace("HOST1", &one.ip().to_string()).replace("PORT1", &one.port().to_string());
+        let text = text.replace("HOST2", &two.ip().to_string()).replace("PORT2", &two.port().to_string());
         let text = text.replace("SOCKET", &socket.display().to_string());
         text.replace("FOLDER", &folder.display().to_string())
     }
@@ -114,7 +125,8 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) async fn start(kind: &Kind, gateways: [SocketAddr; 2]) -> Self {
         let folder = TempDir::new().unwrap();
-        let (socket, file) = (folder.path().join("socket"), folder.path().join("configuration"));
+        // Envoy goes by the end of the name.
+        let (socket, file) = (folder.path().join("socket"), folder.path().join("configuration.yaml"));
         let text = kind.configuration(folder.path(), &socket, gateways);
         std::fs::write(&file, text).unwrap();
         let log = std::fs::File::create(folder.path().join("output")).unwrap();
