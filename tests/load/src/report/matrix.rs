@@ -1,10 +1,10 @@
 //! The whole matrix: which sections run, how long, and where the results go.
 
-use std::{path::Path, time::Duration, time::SystemTime};
+use std::{collections::BTreeMap, path::Path, time::Duration, time::SystemTime};
 
 use serde::Serialize;
 
-use super::{check::Check, check::checks, row, sections};
+use super::{check::Check, check::checks, rest::Rest, row, sections};
 use crate::{
     ceiling::Ceilings,
     chart, document,
@@ -50,6 +50,8 @@ pub(super) struct Size {
     pub(super) churned: u64,
     /// Domains, authors, entities and conversations that are stored for the rows of growth.
     pub(super) grown: u64,
+    /// How long servers at rest are watched.
+    pub(super) rest: Duration,
     /// How long the compressed day is watched.
     pub(super) day: Duration,
     /// How long messages come under retention.
@@ -79,6 +81,8 @@ pub(super) struct Figures {
     pub(super) idle_client_kib: Option<f64>,
     pub(super) idle_calls: Option<f64>,
     pub(super) idle_cores: Option<f64>,
+    /// By the name of the server.
+    pub(super) rest: BTreeMap<String, Rest>,
 }
 
 /// Everything, as JSON.
@@ -154,6 +158,7 @@ impl Size {
                 stored,
                 churned,
                 grown: settings.grown.min(20_000),
+                rest: Duration::from_secs(5),
                 day,
                 steady,
             };
@@ -166,6 +171,7 @@ impl Size {
             stored: settings.stored,
             churned: settings.churned,
             grown: settings.grown,
+            rest: Duration::from_secs(60),
             day: Duration::from_secs(60),
             steady: Duration::from_secs(120),
         }
@@ -234,6 +240,7 @@ impl Figures {
         let stored = number(stored as f64);
         let ms = |micros: Option<f64>| micros.map(|micros| micros / 1_000.0);
         let one_post = self.fdatasync_p50_us.map_or(f64::NAN, |sync| 2.0 * sync / 1_000.0 + 0.4);
+        let (queue, gateway) = (self.rest.get("queue-service"), self.rest.get("rest-gateway"));
         let delivered = self.post_p50_us.map_or(f64::NAN, |post| post / 1_000.0 + 0.3);
         vec![
             Check::at_least(
@@ -325,6 +332,10 @@ impl Figures {
                 "",
             ),
             Check::at_most("cores that it keeps busy then", self.idle_cores, 0.01, ""),
+            Check::at_most("queue-service at rest, of a core", Rest::core_percent(queue), 0.5, "%"),
+            Check::at_most("queue-service at rest, resident", Rest::resident_mib(queue), 30.0, "MiB"),
+            Check::at_most("rest-gateway at rest, of a core", Rest::core_percent(gateway), 0.5, "%"),
+            Check::at_most("rest-gateway at rest, resident", Rest::resident_mib(gateway), 20.0, "MiB"),
         ]
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod matrix;
 mod overload;
+mod rest;
 mod sections;
 
 pub(crate) use matrix::matrix;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     matrix::{Matrix, TEXT_BYTES},
-    overload,
+    overload, rest,
 };
 use crate::{
     drive::Limit,
@@ -38,11 +38,12 @@ const STEADY: f64 = 2_000.0;
 /// # Errors
 /// Where one cannot be prepared.
 pub(super) async fn all(matrix: &mut Matrix) -> Result<(), Error> {
-    for name in ["posts", "work", "polls", "growth", "day", "overload", "live", "disk", "retention"] {
+    for name in ["rest", "posts", "work", "polls", "growth", "day", "overload", "live", "disk", "retention"] {
         if !name.contains(matrix.settings.only.as_str()) {
             continue;
         }
         match name {
+            "rest" => rest::measure(matrix).await?,
             "posts" => posts(matrix).await?,
             "work" => work(matrix).await?,
             "polls" => polls(matrix).await?,
