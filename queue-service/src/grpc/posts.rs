@@ -97,7 +97,8 @@ async fn outcome(items: Items, item: v1::PostsRequest) -> v1::PostsOutcome {
         let caller = items.caller(POST, &metadata)?;
         items.grpc().post(&caller, post.unwrap_or_default()).await
     };
-    let outcome = match items.serve(POST, &metadata, timeout, answer).await {
+    // In a box: each layer around it would hold it twice.
+    let outcome = match items.serve(POST, &metadata, timeout, Box::pin(answer)).await {
         Ok(posted) => Outcome::Posted(posted),
         Err(refusal) => Outcome::Status((&refusal).into()),
     };

@@ -247,6 +247,34 @@ fn a_call_without_a_line_in_the_table_is_not_there_for_anybody() {
 }
 
 #[test]
+fn an_item_of_a_stream_is_judged_as_the_call_for_which_it_stands() {
+    let judge = Judge::on(true);
+    let opener =
+        |sent| judge.judge(&format!("{OWN}Posts"), HERE, &[("authorization", judge.bearer(sent))]).unwrap();
+    for (method, _) in access::CALLS {
+        let path = format!("{OWN}{method}");
+        for sent in ALL {
+            let own = v1::ItemMetadata::default();
+            let of_item = code(judge.rights.judge_item(&opener(sent), &path, &own));
+            assert_eq!(of_item, judge.direct(method, sent), "{method} by {sent:?}");
+
+            let authorization = judge.bearer(sent).unwrap_or_default();
+            let for_client = v1::ItemMetadata { client: ELSEWHERE.into(), authorization, ..own };
+            let of_item = code(judge.rights.judge_item(&opener(Sent::Gateway), &path, &for_client));
+            assert_eq!(of_item, judge.passed_on(method, sent), "{method} for {sent:?}");
+        }
+    }
+    // Only a gateway asks for others.
+    let for_client = v1::ItemMetadata { client: ELSEWHERE.into(), ..v1::ItemMetadata::default() };
+    let path = format!("{OWN}PostMessage");
+    for sent in [Sent::Worker, Sent::Operator] {
+        assert_eq!(code(judge.rights.judge_item(&opener(sent), &path, &for_client)), Code::PermissionDenied);
+    }
+    let stranger = judge.rights.judge_item(&opener(Sent::Nothing), &path, &for_client).unwrap();
+    assert_eq!(stranger.client, HERE.parse().ok(), "nobody is believed about an address");
+}
+
+#[test]
 fn a_message_is_changed_by_its_author_and_by_operators() {
     let judge = Judge::on(true);
     let change = |sent, id| {

@@ -216,7 +216,8 @@ async fn outcome(items: Items, item: v1::WorkRequest) -> v1::WorkOutcome {
         let caller = items.caller(path, &metadata)?;
         take(items.grpc(), &caller, step).await
     };
-    let outcome = items.serve(path, &metadata, timeout, taken).await;
+    // In a box: each layer around it would hold it twice.
+    let outcome = items.serve(path, &metadata, timeout, Box::pin(taken)).await;
     let outcome = outcome.unwrap_or_else(|refusal| Outcome::Status((&refusal).into()));
     v1::WorkOutcome { number, outcome: Some(outcome) }
 }
