@@ -63,7 +63,8 @@ pub use in_process::{InProcess, InProcessDoor, in_process, serve_in_process};
 pub use listen::listen;
 pub use memory_limit::memory_limit;
 pub use metrics::{
-    CONTENT_TYPE, LabelledRows, LiveGauge, Measure, measured_text, metrics_text, start_metrics,
+    CONTENT_TYPE, LabelledRows, LiveGauge, Measure, MeasuredPart, measure_part, measured_text, metrics_text,
+    start_metrics,
 };
 pub use metrics_face::serve_metrics;
 pub use open_files::take_all as take_all_open_files;

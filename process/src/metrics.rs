@@ -2,12 +2,14 @@
 
 mod described;
 mod live;
+mod parts;
 mod rows;
+pub(crate) mod snapshot;
 
 use std::{
     convert::Infallible,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::BoxFuture;
@@ -15,6 +17,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
 pub use live::LiveGauge;
+pub(crate) use parts::measured;
+pub use parts::{MeasuredPart, measure_part};
 pub use rows::LabelledRows;
 
 /// Content type of the Prometheus text format.
@@ -39,7 +43,13 @@ const CHANGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 
 /// How often the samples of histograms are put into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-static RECORDER: OnceLock<(PrometheusHandle, Collector)> = OnceLock::new();
+static RECORDER: OnceLock<Recorder> = OnceLock::new();
+
+struct Recorder {
+    handle: PrometheusHandle,
+    process: Collector,
+    since: SystemTime,
+}
 
 /// How one part of a process brings its gauges up to date before they are read. Gives the families whose label values come and go,
 /// as [`LabelledRows`] writes them: the recorder would keep a value for ever.
@@ -53,9 +63,9 @@ pub fn start_metrics() {
 
 /// All that is counted, in the Prometheus text format, with what the system says about this process.
 pub fn metrics_text() -> String {
-    let (recorder, process) = recorder();
+    let Recorder { handle, process, .. } = recorder();
     process.collect();
-    recorder.render() + &live::text()
+    handle.render() + &live::text()
 }
 
 /// The same, once all these parts of the process have measured: each family is there once, however many parts there are.
@@ -67,7 +77,12 @@ pub async fn measured_text(parts: &[Measure]) -> String {
     metrics_text() + &labelled
 }
 
-fn recorder() -> &'static (PrometheusHandle, Collector) {
+/// When counting began.
+pub(crate) fn started() -> SystemTime {
+    recorder().since
+}
+
+fn recorder() -> &'static Recorder {
     RECORDER.get_or_init(|| {
         let buckets = [
             ("_seconds", SECONDS.as_slice()),
@@ -77,7 +92,7 @@ fn recorder() -> &'static (PrometheusHandle, Collector) {
         let buckets = buckets.map(|(suffix, bounds)| (Matcher::Suffix(suffix.to_owned()), bounds));
         // A whole name counts more than the end of one.
         let long = LONG.map(|name| (Matcher::Full(name.to_owned()), LONG_SECONDS.as_slice()));
-        let recorder = buckets
+        let handle = buckets
             .into_iter()
             .chain(long)
             .try_fold(PrometheusBuilder::new(), |builder, (of, bounds)| {
@@ -91,7 +106,7 @@ fn recorder() -> &'static (PrometheusHandle, Collector) {
         described::describe();
         crate::telemetry::describe();
         metrics::gauge!("repartee_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-        (recorder, process)
+        Recorder { handle, process, since: SystemTime::now() }
     })
 }
 
@@ -100,6 +115,6 @@ pub(crate) async fn upkeep() -> Infallible {
     let mut due = tokio::time::interval(UPKEEP);
     loop {
         due.tick().await;
-        recorder().0.run_upkeep();
+        recorder().handle.run_upkeep();
     }
 }

@@ -210,6 +210,7 @@ impl Server {
             has_metrics,
             ..
         } = self;
+        let measured = has_metrics.then(|| repartee_process::measure_part(observe::measure(grpc.clone())));
         let is_leaving = leaving.clone();
         let ready = async move || {
             if is_leaving.is_cancelled() {
@@ -261,6 +262,9 @@ impl Server {
             served.map_err(|_| Error::Writer)??;
         } else {
             tracing::warn!("calls were still open after the time for draining; closing them");
+        }
+        if let Some(part) = measured {
+            part.end().await;
         }
         // All handles are gone now, so the writer has ended or is about to.
         let _ = timeout(GOODBYE, tokio::task::spawn_blocking(move || thread.join())).await;

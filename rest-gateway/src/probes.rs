@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderName, header};
 use metrics::gauge;
-use repartee_process::{Fill, check_host};
+use repartee_process::{Fill, Measure, check_host};
 use repartee_proto::v1::queue_service_server::SERVICE_NAME;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tonic::{Request, transport::Channel};
@@ -140,6 +140,27 @@ pub(crate) async fn admit(
 
 /// The same for whoever reaches the address of the metrics.
 pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
+    (TYPE, repartee_process::measured_text(&[measure(&app)]).await)
+}
+
+/// How the gateway as it is now is brought into the metrics, and the other parts of the process with it.
+pub(crate) fn measure(app: &App) -> Measure {
+    let app = App::clone(app);
+    Arc::new(move || {
+        let app = App::clone(&app);
+        Box::pin(async move {
+            show(&app);
+            let mut labelled = String::new();
+            for other in &app.others {
+                labelled.push_str(&other().await);
+            }
+            labelled
+        })
+    })
+}
+
+fn show(app: &App) {
     app.tail.measure();
     let Bounds { connections, requests, upstream_calls, long_polls, sse_clients, incoming, answers } =
         &app.bounds;
@@ -150,8 +171,6 @@ pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     answers.fill().show();
     gauge!("repartee_sse_clients").set(f64::from(sse_clients.held()));
     app.limits.fills().for_each(Fill::show);
-    const TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, repartee_process::CONTENT_TYPE)];
-    (TYPE, repartee_process::measured_text(&app.others).await)
 }
 
 #[cfg(test)]

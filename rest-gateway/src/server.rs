@@ -269,6 +269,7 @@ impl Server {
             lists_rooms: self.settings.list_rooms,
             others: self.others,
         });
+        let measured = repartee_process::measure_part(probes::measure(&app));
         let _credential = AbortOnDropHandle::new(tokio::spawn(self.credential.follow()));
         let _metrics = self.metrics.map(|listener| {
             let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
@@ -304,12 +305,13 @@ impl Server {
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
-            () = serving => Ok(()),
+            () = serving => {}
             never = prober => match never {},
             () = deadline => {
                 tracing::warn!(after_s = drain.as_secs(), "requests were still open at the end of the drain");
-                Ok(())
             }
         }
+        measured.end().await;
+        Ok(())
     }
 }

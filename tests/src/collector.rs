@@ -1,4 +1,4 @@
-//! A collector of traces: takes what is sent to it over OTLP, by gRPC or by HTTP, and shows it.
+//! A collector of traces and metrics: takes what is sent to it over OTLP, by gRPC or by HTTP, and shows it.
 
 use std::{
     collections::BTreeMap,
@@ -6,14 +6,20 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{AnyValue, KeyValue, any_value},
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
-use prost::Message as _;
+use prost::Message;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tonic::{
     Request, Response, Status,
@@ -32,6 +38,7 @@ pub struct Collector {
     url: String,
     protocol: &'static str,
     taken: Taken,
+    metrics: Taken,
     _server: Running,
 }
 
@@ -77,28 +84,30 @@ pub struct SentSpan {
 impl Collector {
     /// One that is spoken to by gRPC.
     pub async fn grpc() -> Self {
-        let taken = Taken::default();
+        let (taken, metrics) = (Taken::default(), Taken::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let service = TraceServiceServer::new(taken.clone());
-        let serving = Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener));
-        Self { url, protocol: "grpc", taken, _server: Running::Grpc(tokio::spawn(serving)) }
+        let services = Server::builder()
+            .add_service(TraceServiceServer::new(taken.clone()))
+            .add_service(MetricsServiceServer::new(metrics.clone()));
+        let serving = services.serve_with_incoming(TcpIncoming::from(listener));
+        Self { url, protocol: "grpc", taken, metrics, _server: Running::Grpc(tokio::spawn(serving)) }
     }
 
     /// One that is spoken to by HTTP.
     pub async fn http() -> Self {
-        let (taken, server) = (Taken::default(), MockServer::start().await);
-        let taking = taken.clone();
-        let answer = move |request: &wiremock::Request| {
-            taking.take(request.body.clone());
-            ResponseTemplate::new(200).set_body_raw(Vec::new(), "application/x-protobuf")
-        };
-        let call = Mock::given(matchers::method("POST")).and(matchers::path("/v1/traces"));
-        call.and(matchers::header("content-type", "application/x-protobuf"))
-            .respond_with(answer)
-            .mount(&server)
-            .await;
-        Self { url: server.uri(), protocol: "http/protobuf", taken, _server: Running::Http(server) }
+        let (taken, metrics, server) = (Taken::default(), Taken::default(), MockServer::start().await);
+        for (path, taken) in [("/v1/traces", &taken), ("/v1/metrics", &metrics)] {
+            let taking = taken.clone();
+            let answer = move |request: &wiremock::Request| {
+                taking.take(request.body.clone());
+                ResponseTemplate::new(200).set_body_raw(Vec::new(), "application/x-protobuf")
+            };
+            let call = Mock::given(matchers::method("POST")).and(matchers::path(path));
+            let call = call.and(matchers::header("content-type", "application/x-protobuf"));
+            call.respond_with(answer).mount(&server).await;
+        }
+        Self { url: server.uri(), protocol: "http/protobuf", taken, metrics, _server: Running::Http(server) }
     }
 
     /// The variables of a process that sends its traces here.
@@ -110,16 +119,43 @@ impl Collector {
         ]
     }
 
+    /// The same of one that sends its metrics too.
+    pub fn variables_with_metrics(&self) -> Vec<(&'static str, String)> {
+        let metrics = [("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_METRIC_EXPORT_INTERVAL", SOON)];
+        self.variables().into_iter().chain(metrics.map(|(name, value)| (name, value.to_owned()))).collect()
+    }
+
+    /// Waits until an export of metrics is such, and gives it.
+    ///
+    /// # Panics
+    /// When the deadline passes, or if something was sent that is none.
+    pub async fn metrics_once(
+        &self,
+        what: &str,
+        is_so: impl Fn(&ExportMetricsServiceRequest) -> bool,
+    ) -> ExportMetricsServiceRequest {
+        let mut count = self.metrics.count.subscribe();
+        let seen = async {
+            loop {
+                count.borrow_and_update();
+                let found =
+                    self.metrics.decoded::<ExportMetricsServiceRequest>().into_iter().rev().find(&is_so);
+                if let Some(found) = found {
+                    return found;
+                }
+                count.changed().await.expect("the collector is there");
+            }
+        };
+        within_deadline(what, seen).await
+    }
+
     /// All spans that were sent so far, in the order of their beginning.
     ///
     /// # Panics
     /// If something was sent that is none.
     pub fn spans(&self) -> Vec<SentSpan> {
-        let batches = self.taken.batches.lock().expect("nobody panics meanwhile");
-        let requests = batches
-            .iter()
-            .map(|bytes| ExportTraceServiceRequest::decode(&bytes[..]).expect("a collector is sent spans"));
-        let mut spans: Vec<_> = requests.flat_map(read).collect();
+        let requests = self.taken.decoded::<ExportTraceServiceRequest>();
+        let mut spans: Vec<_> = requests.into_iter().flat_map(read).collect();
         spans.sort_by_key(|span| span.times);
         spans
     }
@@ -145,8 +181,10 @@ impl Collector {
 
     /// True if this stands anywhere in what was sent.
     pub fn was_told(&self, text: &str) -> bool {
-        let batches = self.taken.batches.lock().expect("nobody panics meanwhile");
-        batches.iter().any(|batch| batch.windows(text.len()).any(|bytes| bytes == text.as_bytes()))
+        [&self.taken, &self.metrics].iter().any(|taken| {
+            let batches = taken.batches.lock().expect("nobody panics meanwhile");
+            batches.iter().any(|batch| batch.windows(text.len()).any(|bytes| bytes == text.as_bytes()))
+        })
     }
 }
 
@@ -157,6 +195,12 @@ impl Default for Taken {
 }
 
 impl Taken {
+    /// All that was sent so far.
+    fn decoded<M: Message + Default>(&self) -> Vec<M> {
+        let batches = self.batches.lock().expect("nobody panics meanwhile");
+        batches.iter().map(|bytes| M::decode(&bytes[..]).expect("a collector is sent such")).collect()
+    }
+
     fn take(&self, batch: Vec<u8>) {
         self.batches.lock().expect("nobody panics meanwhile").push(batch);
         self.count.send_modify(|count| *count += 1);
@@ -171,6 +215,17 @@ impl TraceService for Taken {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         self.take(request.into_inner().encode_to_vec());
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Taken {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.take(request.into_inner().encode_to_vec());
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
 

@@ -31,13 +31,13 @@ use tokio_rustls::rustls::crypto::ring;
 use tonic::transport::ClientTlsConfig;
 
 use super::{
-    environment::{Environment, Protocol},
+    environment::{Protocol, Traces, Way},
     sampler::WithLinked,
     span::TRACER,
 };
 
 /// What the last batch may take at the stop.
-const LAST_BATCH: Duration = Duration::from_secs(2);
+pub(super) const LAST_BATCH: Duration = Duration::from_secs(2);
 /// Links of one span: a commit serves up to 256 calls, and one batch more.
 const LINKS: u32 = 512;
 
@@ -58,15 +58,12 @@ fn lost(reason: &'static str) -> Counter {
     counter!(LOST, "reason" => reason)
 }
 
-/// Spans are sent as long as this is there.
-pub(crate) struct Exporting(SdkTracerProvider);
-
 /// Begins to record spans and to send them, in this runtime.
 ///
 /// # Errors
 /// One sentence about a variable that cannot be used.
-pub(crate) fn start(service: &str, environment: &Environment) -> Result<Exporting, String> {
-    let exporter = exporter(environment).map_err(|error| format!("traces cannot be sent: {error}"))?;
+pub(super) fn start(environment: &Traces, resource: Resource) -> Result<SdkTracerProvider, String> {
+    let exporter = exporter(environment.way).map_err(|error| format!("traces cannot be sent: {error}"))?;
     let queue = Arc::new(Queue::new(environment.queue));
     let exporter =
         Counting { exporter: Arc::new(exporter), queue: Arc::clone(&queue), runtime: Handle::current() };
@@ -77,25 +74,23 @@ pub(crate) fn start(service: &str, environment: &Environment) -> Result<Exportin
         .with_span_processor(Bounded { batches, queue })
         .with_sampler(WithLinked(Config::default().sampler))
         .with_max_links_per_span(LINKS)
-        .with_resource(resource(service))
+        .with_resource(resource)
         .build();
     // A second start, as in tests that run several servers in one process, goes on with the first.
     let _ = TRACER.set(provider.tracer("repartee"));
-    tracing::info!(protocol = ?environment.protocol, "sending traces over OTLP");
-    Ok(Exporting(provider))
+    tracing::info!(protocol = ?environment.way.protocol, "sending traces over OTLP");
+    Ok(provider)
 }
 
-impl Exporting {
-    /// Sends what is left, for 2 s at the most. Blocks.
-    pub(crate) fn end(self) {
-        if let Err(error) = self.0.shutdown_with_timeout(LAST_BATCH) {
-            tracing::debug!(%error, "the last spans were not sent");
-        }
+/// Sends what is left, for 2 s at the most. Blocks.
+pub(super) fn end(provider: &SdkTracerProvider) {
+    if let Err(error) = provider.shutdown_with_timeout(LAST_BATCH) {
+        tracing::debug!(%error, "the last spans were not sent");
     }
 }
 
 /// `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` stand over what is known here.
-fn resource(service: &str) -> Resource {
+pub(super) fn resource(service: &str) -> Resource {
     let own = [
         KeyValue::new("service.name", service.to_owned()),
         KeyValue::new("service.namespace", "repartee"),
@@ -114,16 +109,16 @@ fn resource(service: &str) -> Resource {
     Resource::builder().with_attributes(own).build()
 }
 
-fn exporter(environment: &Environment) -> Result<OtlpExporter, ExporterBuildError> {
-    match environment.protocol {
+fn exporter(way: Way) -> Result<OtlpExporter, ExporterBuildError> {
+    match way.protocol {
         Protocol::Grpc => {
             let grpc = OtlpExporter::builder().with_tonic();
             let tls = || ClientTlsConfig::new().with_native_roots();
-            if environment.tls { grpc.with_tls_config(tls()).build() } else { grpc.build() }
+            if way.tls { grpc.with_tls_config(tls()).build() } else { grpc.build() }
         }
         Protocol::HttpProtobuf => {
             let http = OtlpExporter::builder().with_http().with_protocol(Otlp::HttpBinary);
-            if !environment.tls {
+            if !way.tls {
                 return http.with_http_client(HyperClient::with_default_connector(TIMEOUT, None)).build();
             }
             let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
