@@ -1,7 +1,5 @@
 //! Everything in one process: its parts reach the queue without a socket, others by the one that listens for them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use e2e::{Metrics, Service, question, question_json, within_deadline};
 use repartee_proto::v1::Status;
 
