@@ -1,7 +1,7 @@
-//! `--check`: reads everything that is stored and holds it against each other, while no service has it open.
+//! What is done with the data while no service has it open: `--check`, `--rebuild-index` and `--adopt`.
 //!
-//! A start reads only what it needs, so damage in old messages is found when somebody asks for them. This finds it
-//! before.
+//! A start reads only what it needs, so damage in old messages is found when somebody asks for them. `--check` finds it
+//! before: it reads the whole log with all of its checksums, and holds the index against one that is made anew.
 
 use std::{fmt, path::Path};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ChangeKind, RequestKey},
-    journal::{Durability, HighWater, JournalError, OpenError, SledStore, Tally},
+    journal::{self, Durability, JournalError, OpenError, Store, Tally},
 };
 
 /// Changes that are held in memory together.
@@ -26,16 +26,18 @@ pub(crate) struct Found {
     live: u64,
     failed: u64,
     keys: u64,
+    commits: u64,
+    erased: u64,
     rows: u64,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { epoch, changes, messages, live, failed, keys, rows } = self;
+        let Self { epoch, changes, messages, live, failed, keys, commits, erased, rows } = self;
         write!(
             f,
-            "the log {epoch} is whole: {changes} changes, {messages} messages, {live} of them pending or processing, \
-             {failed} failed, {keys} idempotency keys, {rows} rows"
+            "the log {epoch} is whole: {changes} changes in {commits} commits, {messages} messages, {live} of them pending or \
+             processing, {failed} failed, {erased} texts erased; its index agrees: {keys} idempotency keys, {rows} rows"
         )
     }
 }
@@ -47,18 +49,31 @@ enum Wrong {
     Read(#[from] JournalError),
     #[error("message {0} was posted with change {1}, but is not found by its id")]
     Id(Uuid, u64),
+    #[error("the index does not agree with the log: {0}. Make it anew with --rebuild-index")]
+    Index(String),
+    #[error("{0} texts in the log are not what was written")]
+    Bodies(u64),
 }
 
 /// Reads all of the data directory. Blocks for as long as that takes.
 pub(crate) fn inspect(data_dir: &Path, durability: Durability) -> Result<Found, OpenError> {
     let tally = Tally::default();
-    let store = SledStore::open_existing(data_dir, durability, &tally)?;
-    HighWater::compare(data_dir, &store, &tally)?;
-    read_all(&store, &tally).map_err(|wrong| OpenError::Damaged(data_dir.to_owned(), Box::new(wrong)))
+    let journal = journal::open_existing(data_dir, durability, &tally)?;
+    read_all(journal.store(), &tally)
+        .map_err(|wrong| OpenError::Damaged(data_dir.to_owned(), Box::new(wrong)))
 }
 
-fn read_all(store: &SledStore, tally: &Tally) -> Result<Found, Wrong> {
-    let mut found = Found { epoch: store.epoch().to_string(), ..Found::default() };
+fn read_all(store: &Store, tally: &Tally) -> Result<Found, Wrong> {
+    let verified = store.verify()?;
+    if verified.damaged > 0 {
+        return Err(Wrong::Bodies(verified.damaged));
+    }
+    let mut found = Found {
+        epoch: store.epoch().to_string(),
+        commits: verified.records,
+        erased: verified.erased,
+        ..Found::default()
+    };
     let mut seq = store.begins().seq;
     loop {
         // Nobody else has it open, so nothing is swept meanwhile.
@@ -85,11 +100,11 @@ fn read_all(store: &SledStore, tally: &Tally) -> Result<Found, Wrong> {
     found.live = store.live(tally)?.len() as u64;
     found.failed = store.failed(u64::MAX, usize::MAX, tally)?.len() as u64;
     found.keys = count_keys(store, tally)?;
-    found.rows = store.count_rows()?;
+    found.rows = store.check_index(tally)?.map_err(Wrong::Index)?;
     Ok(found)
 }
 
-fn count_keys(store: &SledStore, tally: &Tally) -> Result<u64, JournalError> {
+fn count_keys(store: &Store, tally: &Tally) -> Result<u64, JournalError> {
     let (mut count, mut from): (u64, Option<RequestKey>) = (0, None);
     loop {
         let keys = store.requests_after(from, KEYS, tally)?;
@@ -101,17 +116,47 @@ fn count_keys(store: &SledStore, tally: &Tally) -> Result<u64, JournalError> {
     }
 }
 
+/// Makes the index anew, and says what it took. Blocks.
+pub(crate) fn rebuild_index(
+    data_dir: &Path,
+    durability: Durability,
+    progress: journal::Progress<'_>,
+) -> Result<String, OpenError> {
+    let journal = journal::rebuild_index(data_dir, durability, progress)?;
+    let seq = journal.store().last(&Tally::default()).map_err(|error| OpenError::reading(data_dir, error))?.0;
+    Ok(format!("the index of the log {} is made anew, up to change {seq}", journal.store().epoch()))
+}
+
+/// Takes the log as it is, under a new name, and says what that means. Blocks.
+pub(crate) fn adopt(
+    data_dir: &Path,
+    durability: Durability,
+    progress: journal::Progress<'_>,
+) -> Result<String, OpenError> {
+    let (journal, before) = journal::adopt(data_dir, durability, progress)?;
+    let store = journal.store();
+    let seq = store.last(&Tally::default()).map_err(|error| OpenError::reading(data_dir, error))?.0;
+    Ok(format!(
+        "the log {before} is taken as it is, up to change {seq}, and called {} from now on: whatever was acknowledged behind \
+         that is given up, and everybody who follows the feed begins anew",
+        store.epoch()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         domain::tests::history::Act,
-        journal::{Commit, Journal as _, tests::Kept},
+        journal::{
+            Parts,
+            tests::{Kept, spoil_commit},
+        },
     };
 
     fn inspected(kept: Kept) -> Result<Found, OpenError> {
-        let Kept { store, dir, .. } = kept;
-        drop(store);
+        let Kept { journal, store, dir, .. } = kept;
+        drop((journal, store));
         loop {
             match inspect(dir.path(), Durability::Process) {
                 // sled gives its lock back a moment after the last handle is gone.
@@ -129,23 +174,23 @@ mod tests {
         let epoch = kept.store.epoch().to_string();
         let found = inspected(kept).unwrap();
         let rows = found.rows;
-        assert!(rows > found.messages + found.live, "{rows}");
-        let expected = Found { epoch, changes: 6, messages: 6, live: 5, failed: 0, keys: 0, rows };
+        assert!(rows > found.live, "{rows}");
+        let expected =
+            Found { epoch, changes: 6, messages: 6, live: 5, commits: 2, rows, ..Found::default() };
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn a_missing_commit_is_found_wherever_it_is() {
+    fn a_commit_that_is_not_what_was_written_is_found_wherever_it_is() {
         let mut kept = Kept::new();
-        kept.keep(&[(0, vec![Act::Say { site: 0, human: 0 }])]);
-        let lost = kept.lived.live(1, &[Act::Say { site: 0, human: 1 }]).to_vec();
-        for human in 2..50 {
-            let changes = kept.lived.live(1, &[Act::Say { site: 0, human }]).to_vec();
-            let stamp = kept.lived.world.queue.last_stamp();
-            kept.store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
-        }
-        let OpenError::Damaged(_, wrong) = inspected(kept).unwrap_err() else { panic!("a gap is damage") };
-        assert_eq!(wrong.to_string(), format!("the log is damaged: change {} is missing", lost[0].seq()));
+        let commits: Vec<_> = (0..50).map(|human| (1, vec![Act::Say { site: 0, human }])).collect();
+        kept.keep(&commits);
+        // In a part of the log that a start does not read.
+        kept.journal.set_parts(Parts { every_ms: None, bytes: Some(1) });
+        kept.keep(&commits);
+        spoil_commit(kept.dir.path(), &kept.store, 20);
+        let OpenError::Damaged(_, wrong) = inspected(kept).unwrap_err() else { panic!("it is damage") };
+        assert!(repartee_process::error_chain(&*wrong).contains("0000000000.log, byte "), "{wrong:?}");
     }
 
     #[test]

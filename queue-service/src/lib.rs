@@ -13,6 +13,7 @@ mod inspect;
 pub mod journal;
 mod limits_file;
 mod observe;
+mod progress;
 mod reads;
 mod restore;
 mod server;
@@ -32,8 +33,8 @@ pub use settings::{CacheBytes, MIN_FREE_DISK, Settings};
 /// # Errors
 /// Where it cannot start, or the journal fails.
 pub async fn run(settings: Settings, shutdown: impl Into<Shutdown>) -> Result<(), Error> {
-    if settings.check_data {
-        return check(settings).await;
+    if settings.check_data || settings.rebuild_index || settings.adopt {
+        return look_after(settings).await;
     }
     let (ready_file, data_dir) = (settings.ready_file.clone(), settings.data_dir.clone());
     let server = Server::bind(settings).await?;
@@ -49,12 +50,22 @@ pub async fn run(settings: Settings, shutdown: impl Into<Shutdown>) -> Result<()
     server.serve(shutdown).await
 }
 
-/// Checks the data and prints what is found.
-async fn check(settings: Settings) -> Result<(), Error> {
-    let inspecting =
-        tokio::task::spawn_blocking(move || inspect::inspect(&settings.data_dir, settings.durability));
-    let found = inspecting.await.map_err(|_| Error::Inspection)??;
+/// Does with the data what is asked for, and prints what came of it.
+async fn look_after(settings: Settings) -> Result<(), Error> {
+    let work = move || {
+        let Settings { data_dir, durability, .. } = &settings;
+        let mut shown = progress::Bar::default();
+        let mut progress = |done, total| shown.show(done, total);
+        if settings.adopt {
+            inspect::adopt(data_dir, *durability, &mut progress)
+        } else if settings.rebuild_index {
+            inspect::rebuild_index(data_dir, *durability, &mut progress)
+        } else {
+            inspect::inspect(data_dir, *durability).map(|found| found.to_string())
+        }
+    };
+    let said = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Inspection)??;
     // Whoever does not read it sees the exit code.
-    let _ = writeln!(std::io::stdout(), "{found}");
+    let _ = writeln!(std::io::stdout(), "{said}");
     Ok(())
 }

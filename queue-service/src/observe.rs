@@ -126,6 +126,6 @@ fn measure_log(grpc: &QueueGrpc) {
     let begins = grpc.reads.store.begins();
     gauge!("repartee_log_begins_seq").set(begins.seq as f64);
     gauge!("repartee_log_begins_timestamp_seconds").set(begins.stamp as f64 / 1_000.0);
-    gauge!("repartee_data_bytes").set(grpc.reads.store.data_bytes().unwrap_or(0) as f64);
+    gauge!("repartee_data_bytes").set(grpc.reads.store.data_bytes() as f64);
     gauge!("repartee_tail_seq").set(grpc.reads.tail() as f64);
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Millis, Owner, Record, Status},
-    journal::{Costs, JournalError, SledStore, Tally},
+    journal::{Costs, JournalError, Store, Tally},
     views::{Page, Room, Views},
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Reads {
     /// What is in memory.
     pub views: Arc<Views>,
     /// What is on disk.
-    pub store: SledStore,
+    pub store: Store,
     /// Where storage calls are counted.
     pub costs: Costs,
     /// How many messages were failed when they were counted last.

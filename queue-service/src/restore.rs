@@ -2,13 +2,13 @@
 
 use crate::{
     domain::{Change, ChangeKind, Millis, Moment, Queue, QueueRules},
-    journal::{Costs, JournalError, SledStore, Tally},
+    journal::{Costs, JournalError, Store, Tally},
     views::{self, CacheLimits, Floor, Shown, Views},
 };
 
 /// The state and the views of a log. `tally` has counted what opening it cost.
 pub(crate) fn restore(
-    store: &SledStore,
+    store: &Store,
     rules: QueueRules,
     limits: CacheLimits,
     costs: &Costs,
@@ -51,7 +51,7 @@ struct Newest {
 
 impl Newest {
     fn read(
-        store: &SledStore,
+        store: &Store,
         limits: CacheLimits,
         last: (u64, Millis),
         tally: &Tally,
@@ -89,28 +89,5 @@ impl Newest {
             }
         }
         self.commits.push(commit);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        domain::tests::{history::Act, world::START},
-        journal::{Commit, Journal as _, tests::Kept},
-    };
-
-    #[test]
-    fn a_log_with_a_missing_commit_is_not_started_from() {
-        let mut kept = Kept::new();
-        kept.keep(&[(0, vec![Act::Say { site: 0, human: 0 }])]);
-        let lost = kept.lived.live(1, &[Act::Say { site: 0, human: 1 }]).to_vec();
-        let changes = kept.lived.live(1, &[Act::Say { site: 0, human: 2 }]).to_vec();
-        let stamp = kept.lived.world.queue.last_stamp();
-        kept.store.append(&Commit { stamp, changes, ..Commit::default() }, &Tally::default()).unwrap();
-        let limits = CacheLimits { messages: 100, bytes: 1_000_000, list_rooms: false };
-        let (rules, costs) = (QueueRules::default(), Costs::default());
-        let restored = restore(&kept.store, rules, limits, &costs, Moment::of(START), Tally::default());
-        assert!(matches!(restored.err(), Some(JournalError::Gap(missing)) if missing == lost[0].seq()));
     }
 }

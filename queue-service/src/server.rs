@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     grpc::{Names, StreamRules, enter_page},
-    journal::{Journal, JournalError, OpenError, SledStore},
+    journal::{Journal, JournalError, LogJournal, OpenError},
     observe,
     settings::Settings,
     writer::{Running, ServiceClock},
@@ -120,7 +120,7 @@ impl Server {
     async fn bind_with<J: Journal>(
         settings: Settings,
         own: Vec<NewToken>,
-        journal: impl FnOnce(SledStore) -> J + Send + 'static,
+        journal: impl FnOnce(LogJournal) -> J + Send + 'static,
     ) -> Result<Self, Error> {
         // The address first: where it is taken, nothing else was touched.
         let bind = |error| Error::Bind(settings.grpc_addr, error);

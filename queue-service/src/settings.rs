@@ -79,7 +79,7 @@ pub struct Settings {
     /// Most bytes of messages and their history, as 50GiB: from 15/16 of it on the oldest finished messages are removed, as by
     /// --retention, however young they are, cached ones too; unfinished ones and the newest change stay. While that does not
     /// suffice, new texts are refused with RESOURCE_EXHAUSTED. At least 9/8 of --cache-bytes and --max-pending-bytes
-    /// together. Files take up to 4 times as much on the disk. Without end if absent.
+    /// together. What is deleted or edited counts until its part of the log goes. Without end if absent.
     #[arg(long, env = "REPARTEE_MAX_DATA_BYTES", value_name = "SIZE")]
     pub max_data_bytes: Option<Size>,
     /// A jump of the clock ahead of more than this, as 60s or 5min, is not believed until it has lasted as long: until then
@@ -262,6 +262,16 @@ pub struct Settings {
     #[arg(long = "check")]
     #[serde(skip)]
     pub check_data: bool,
+    /// Make the index of the data anew from its log, with the service stopped, and exit. A start does it by itself if the
+    /// index is missing or damaged.
+    #[arg(long, conflicts_with = "check_data")]
+    #[serde(skip)]
+    pub rebuild_index: bool,
+    /// Take the data as they are, with the service stopped, and exit: an older copy that was put back, or a log whose end was
+    /// lost. The log gets a new name, so that no reader goes on with what is not there any more.
+    #[arg(long, conflicts_with_all = ["check_data", "rebuild_index"])]
+    #[serde(skip)]
+    pub adopt: bool,
     /// Print the effective settings and exit.
     #[arg(long)]
     #[serde(skip)]

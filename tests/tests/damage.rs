@@ -16,6 +16,9 @@ use repartee_proto::v1::{
 };
 use tempfile::TempDir;
 
+/// The part of the log that is written to.
+const LOG: &str = "log/0000000000.log";
+
 /// The data of a service that was killed, and what it had acknowledged.
 struct Killed {
     data: PathBuf,
@@ -57,7 +60,9 @@ impl Killed {
     /// A copy with one file changed.
     fn damaged(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
         let copy = TempDir::new().unwrap();
-        fs::create_dir(copy.path().join("blobs")).unwrap();
+        for folder in ["log", "index/blobs"] {
+            fs::create_dir_all(copy.path().join(folder)).unwrap();
+        }
         for file in files(&self.data) {
             fs::copy(self.data.join(&file), copy.path().join(file)).unwrap();
         }
@@ -93,9 +98,15 @@ impl Killed {
     }
 }
 
-fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
-    entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+/// The files of a data directory, by their paths in it.
+fn files(data: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for folder in ["", "log", "index"] {
+        let entries = fs::read_dir(data.join(folder)).unwrap().map(Result::unwrap);
+        let names = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name());
+        files.extend(names.map(|name| format!("{folder}/{}", name.into_string().unwrap())));
+    }
+    files.iter().map(|file| file.trim_start_matches('/').to_owned()).collect()
 }
 
 async fn post_all(client: &Grpc, batch: Vec<NewMessage>) -> Vec<Message> {
@@ -122,10 +133,10 @@ fn places(bytes: &[u8]) -> Vec<usize> {
 #[tokio::test]
 async fn a_flipped_bit_in_a_long_log_is_told_or_does_no_harm() {
     let killed = Killed::late().await;
-    let log = fs::read(killed.data.join("db")).unwrap();
+    let log = fs::read(killed.data.join(LOG)).unwrap();
     let mut told = 0;
     for place in places(&log) {
-        let damaged = killed.damaged("db", |bytes| bytes[place] ^= 0x10);
+        let damaged = killed.damaged(LOG, |bytes| bytes[place] ^= 0x10);
         told += u32::from(!killed.check(damaged.path(), &format!("a bit at {place} of {}", log.len())).await);
     }
     assert!(told >= 4, "{told}");
@@ -134,9 +145,9 @@ async fn a_flipped_bit_in_a_long_log_is_told_or_does_no_harm() {
 #[tokio::test]
 async fn a_long_log_that_was_cut_off_is_told_or_does_no_harm() {
     let killed = Killed::late().await;
-    let log = fs::read(killed.data.join("db")).unwrap();
+    let log = fs::read(killed.data.join(LOG)).unwrap();
     for length in places(&log) {
-        let damaged = killed.damaged("db", |bytes| bytes.truncate(length));
+        let damaged = killed.damaged(LOG, |bytes| bytes.truncate(length));
         let what = format!("cut off at {length} of {}", log.len());
         assert!(!killed.check(damaged.path(), &what).await, "{what} and it starts");
     }
@@ -147,7 +158,7 @@ async fn any_file_of_a_young_log_with_a_flipped_bit_is_told_or_does_no_harm() {
     let killed = Killed::early().await;
     for file in files(&killed.data) {
         let bytes = fs::read(killed.data.join(&file)).unwrap();
-        for place in places(&bytes) {
+        for place in places(&bytes).into_iter().filter(|place| *place < bytes.len()) {
             let damaged = killed.damaged(&file, |bytes| bytes[place] ^= 0x10);
             killed.check(damaged.path(), &format!("{file}: a bit at {place} of {}", bytes.len())).await;
         }
@@ -169,15 +180,19 @@ async fn any_file_of_a_young_log_that_was_cut_off_is_told_or_does_no_harm() {
 #[tokio::test]
 async fn what_is_left_of_a_log_can_be_gone_on_with_and_readers_are_told() {
     let killed = Killed::early().await;
-    let end = places(&fs::read(killed.data.join("db")).unwrap()).pop().unwrap();
-    let damaged = killed.damaged("db", |bytes| bytes[end - 100] ^= 0x10);
+    let end = places(&fs::read(killed.data.join(LOG)).unwrap()).pop().unwrap();
+    let damaged = killed.damaged(LOG, |bytes| bytes[end - 100] ^= 0x10);
     for _ in 0..2 {
         assert!(
             !killed.check(damaged.path(), "the end of the log is damaged").await,
             "it is refused again and again"
         );
     }
-    fs::remove_file(damaged.path().join("high-water")).unwrap();
+    let arguments = ["--adopt", "--data-dir", damaged.path().to_str().unwrap()];
+    let mut adopting = Process::spawn("queue-service", &arguments);
+    assert_eq!(adopting.exit_code().await, Some(0), "{}", adopting.log());
+    let said = adopting.output();
+    assert!(said.contains("is taken as it is") && said.contains("begins anew"), "{said}");
     let queue = Service::queue_service_on(damaged.path(), &["--min-free-disk", "0"]).await;
     let client = queue.grpc().await;
     let left = client.all().await.unwrap();
@@ -196,10 +211,41 @@ async fn an_operator_can_have_all_of_it_checked() {
     };
     let (code, found, log) = check(&killed.data).await;
     assert_eq!(code, Some(0), "{log}");
-    let counts = "is whole: 60 changes, 60 messages, 60 of them pending or processing, 0 failed";
+    let counts = "is whole: 60 changes in 3 commits, 60 messages, 60 of them pending or processing, 0 failed";
     assert!(found.contains(counts), "{found}");
-    let damaged = killed.damaged("db", |bytes| bytes[3_000] ^= 0x10);
+    let damaged = killed.damaged(LOG, |bytes| bytes[5_000] ^= 0x10);
     let (code, found, log) = check(damaged.path()).await;
     assert_eq!((code, found.as_str()), (Some(1), ""));
     assert!(log.contains(damaged.path().to_str().unwrap()), "{log}");
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_index_everything_is_there_and_it_can_be_made_anew_on_demand() {
+    let killed = Killed::late().await;
+    let damaged = killed.damaged("index/db", |bytes| bytes.fill(0xab));
+    assert!(killed.check(damaged.path(), "the index is garbage").await);
+    assert!(damaged.path().join("index.damaged").is_dir(), "it is set aside");
+
+    let lost = killed.damaged("index/db", |_| {});
+    fs::remove_dir_all(lost.path().join("index")).unwrap();
+    assert!(killed.check(lost.path(), "the index is gone").await);
+
+    let rebuilt = killed.damaged("index/db", |_| {});
+    let arguments = ["--rebuild-index", "--data-dir", rebuilt.path().to_str().unwrap()];
+    let mut rebuilding = Process::spawn("queue-service", &arguments);
+    assert_eq!(rebuilding.exit_code().await, Some(0), "{}", rebuilding.log());
+    assert!(rebuilding.output().contains("is made anew, up to change 1800"), "{}", rebuilding.output());
+    assert!(killed.check(rebuilt.path(), "the index was made anew").await);
+}
+
+#[tokio::test]
+async fn data_of_a_version_before_there_was_a_log_are_refused_by_name_and_left_as_they_are() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("db"), "of an older version").unwrap();
+    let arguments = ["--grpc-addr", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let mut process = Process::spawn("queue-service", &arguments);
+    assert_eq!(process.ready_or_ended().await.err(), Some(Some(1)));
+    let log = process.log();
+    assert!(log.contains("before there was a log") && log.contains("another --data-dir"), "{log}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -91,7 +91,7 @@ async fn a_cursor_of_what_is_gone_is_reset_and_the_bound_is_shown() {
 }
 
 #[tokio::test]
-async fn a_deletion_makes_room_at_once() {
+async fn a_deletion_takes_no_room_for_a_text_and_gives_none_back_before_its_part_of_the_log_goes() {
     let queue = Service::queue_service(&[]).await;
     let client = queue.grpc().await;
     let message = post(&client).await;
@@ -99,7 +99,7 @@ async fn a_deletion_makes_room_at_once() {
     let request = DeleteMessageRequest { message_id: message.id, ..Default::default() };
     client.raw().delete_message(request).await.unwrap();
     let after = stored(&queue).await;
-    assert!(before > 16_000.0 && after < before - 15_000.0, "{before} {after}");
+    assert!(before > 16_000.0 && after > before && after < before + 1_000.0, "{before} {after}");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn what_is_stored_is_readable_by_the_owner_alone_whatever_the_umask_is() {
     queue.start_again().await;
     let data = PathBuf::from(queue.data_dir());
     let modes = modes(&data);
-    for name in ["db", "conf", "high-water", "edit-secret"] {
+    for name in ["log/0000000000.log", "log/high-water", "index/db", "index/conf", "edit-secret"] {
         assert!(modes.contains_key(&data.join(name)), "{name} is not there: {modes:?}");
     }
     for (path, mode) in &modes {
@@ -65,31 +65,24 @@ async fn data_that_others_may_read_is_warned_about_once_by_path_and_mode_and_lef
     let mut queue = Service::queue_service(&[]).await;
     assert_eq!(queue.terminate().await, Some(0));
     let data = PathBuf::from(queue.data_dir());
-    for (path, mode) in [(data.clone(), 0o755), (data.join("db"), 0o644)] {
+    let log_file = data.join("log/0000000000.log");
+    for (path, mode) in [(data.clone(), 0o755), (log_file.clone(), 0o644)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
     queue.start_again().await;
     let log = queue.process().log();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("may look into the data")).collect();
     assert_eq!(warnings.len(), 1, "{log}");
-    for named in [format!("{} (0755)", data.display()), format!("{} (0644)", data.join("db").display())] {
+    for named in [format!("{} (0755)", data.display()), format!("{} (0644)", log_file.display())] {
         assert!(warnings[0].contains(&named), "{named} is not named: {}", warnings[0]);
     }
     assert!(!warnings[0].contains("high-water"), "{}", warnings[0]);
-    assert_eq!(fs::metadata(data.join("db")).unwrap().mode() & 0o777, 0o644);
+    assert_eq!(fs::metadata(log_file).unwrap().mode() & 0o777, 0o644);
 }
 
 #[tokio::test]
 async fn a_link_in_the_data_directory_ends_the_start_and_what_it_leads_to_is_untouched() {
-    let names = [
-        "db",
-        "conf",
-        "snap.0000000000000000",
-        "high-water",
-        "high-water.new",
-        "edit-secret",
-        "edit-secret.new",
-    ];
+    let names = ["log", "index", "served-entities", "edit-secret", "edit-secret.new"];
     for name in names {
         let folder = TempDir::new().unwrap();
         let (data, victim) = (folder.path().join("data"), folder.path().join("victim"));
@@ -109,10 +102,25 @@ async fn folders_of_the_store_that_lead_elsewhere_end_the_start_too() {
     let (data, victim) = (folder.path().join("data"), folder.path().join("victim"));
     fs::create_dir_all(&victim).unwrap();
     fs::create_dir_all(&data).unwrap();
-    symlink(&victim, data.join("blobs")).unwrap();
+    fs::create_dir(data.join("index")).unwrap();
+    symlink(&victim, data.join("index/blobs")).unwrap();
     let log = refused(&data).await;
-    assert!(log.contains(data.join("blobs").to_str().unwrap()), "{log}");
+    assert!(log.contains(data.join("index/blobs").to_str().unwrap()), "{log}");
     assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_file_of_the_log_that_leads_elsewhere_ends_the_start_too() {
+    for name in ["log/0000000000.log", "log/high-water", "log/lock", "index/db"] {
+        let folder = TempDir::new().unwrap();
+        let (data, victim) = (folder.path().join("data"), folder.path().join("victim"));
+        fs::create_dir_all(data.join(name).parent().unwrap()).unwrap();
+        fs::write(&victim, "of somebody else").unwrap();
+        symlink(&victim, data.join(name)).unwrap();
+        let log = refused(&data).await;
+        assert!(log.contains(data.join(name).to_str().unwrap()), "{name}: {log}");
+        assert_eq!(fs::read(&victim).unwrap(), b"of somebody else", "{name}");
+    }
 }
 
 #[tokio::test]
@@ -124,5 +132,5 @@ async fn the_data_directory_itself_may_be_a_link_to_where_the_operator_wants_it(
     let mut queue = Service::queue_service_on(&data, &[]).await;
     queue.grpc().await.post(question("echo", "Well?")).await.unwrap();
     assert_eq!(queue.terminate().await, Some(0));
-    assert!(disk.join("db").is_file());
+    assert!(disk.join("log/0000000000.log").is_file());
 }

@@ -94,7 +94,7 @@ impl QueueGrpc {
         fills.push(self.bounds.others.fill());
         fills.extend(self.bounds.reserve.as_ref().map(Bound::fill));
         fills.push(self.bounds.answers.fill());
-        let stored = self.reads.store.data_bytes().unwrap_or(0);
+        let stored = self.reads.store.data_bytes();
         fills.extend(self.bounds.data.0.map(|limit| Fill { name: "data_bytes", held: stored, limit }));
         fills
     }

@@ -35,7 +35,13 @@ mod watch;
 mod while_allowed;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use metrics::Counter;
 use repartee_process::{Bound, Place};
@@ -90,6 +96,8 @@ pub(crate) struct StreamRules {
     pub posters: Bound,
     /// Room for drafts.
     pub drafters: Bound,
+    /// The watches that are open, whosever they are.
+    pub watches: Watches,
     /// Streams that were ended because they were not read.
     pub slow: Counter,
     /// How often a stream says that it is alive.
@@ -100,6 +108,32 @@ pub(crate) struct StreamRules {
     pub patience: Duration,
     /// Cancelled once the service stops.
     pub draining: CancellationToken,
+}
+
+/// How many watches are open, whosever they are; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watches(Arc<AtomicU64>);
+
+/// An open watch; it is counted until it is dropped.
+pub(crate) struct Watching(Watches);
+
+impl Watches {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more.
+    pub(crate) fn open(&self) -> Watching {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Watching(self.clone())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl StreamRules {
@@ -139,6 +173,7 @@ mod tests {
             gateways: room.clone(),
             posters: room.clone(),
             drafters: room.clone(),
+            watches: Watches::default(),
             slow: Counter::noop(),
             heartbeat: second,
             age: second,

@@ -16,6 +16,11 @@ use std::{
 
 use prost::Message;
 use repartee_process::{Bound, ByteLimit, BytePermit, Place};
+
+use super::Watching;
+
+/// The place of a stream; a watch is counted beside it.
+type Held = (Place, Option<Watching>);
 use tokio::{
     sync::{Notify, mpsc},
     time::sleep,
@@ -33,7 +38,7 @@ const BYTES: u64 = 256 * 1024;
 /// What clients read from.
 pub(crate) struct Inlet<T> {
     waiting: mpsc::Receiver<Waiting<T>>,
-    _place: Arc<Place>,
+    _place: Arc<Held>,
 }
 
 /// Where events go in.
@@ -44,7 +49,7 @@ pub(super) struct Outlet<T> {
     answers: ByteLimit,
     rules: StreamRules,
     standing: Standing,
-    _place: Arc<Place>,
+    _place: Arc<Held>,
 }
 
 /// An event, or the error that ends the stream, until the connection takes it.
@@ -82,7 +87,18 @@ impl<T: Message> Outlet<T> {
         answers: &ByteLimit,
         standing: Standing,
     ) -> Result<(Self, Inlet<T>), Status> {
-        let place = Arc::new(rules.enter(room)?);
+        Self::open_counted(rules, room, answers, standing, None)
+    }
+
+    /// The same of a watch, which is counted as long as its place is held.
+    pub(super) fn open_counted(
+        rules: &StreamRules,
+        room: &Bound,
+        answers: &ByteLimit,
+        standing: Standing,
+        counted: Option<Watching>,
+    ) -> Result<(Self, Inlet<T>), Status> {
+        let place = Arc::new((rules.enter(room)?, counted));
         let (sender, waiting) = mpsc::channel(ROOM + 1);
         let outlet = Self {
             last_word: sender.clone().try_reserve_owned().ok(),

@@ -98,7 +98,7 @@ impl QueueGrpc {
                 .collect(),
             sessions: sessions.rows.into_iter().map(|(_, view)| session(view)).collect(),
             cache: Some(cache(views.fill())),
-            watchers: u64::from(self.streams.watchers.held()) + u64::from(self.streams.gateways.held()),
+            watchers: self.streams.watches.count(),
             bounds: self.fills(&totals).into_iter().map(bound).collect(),
             entities: entities.rows.into_iter().map(|depth| entity(depth, &paused, wall)).collect(),
         })

@@ -57,7 +57,9 @@ impl QueueGrpc {
         };
         let standing = self.rights.standing(&caller);
         let room = self.room_for(&caller, &self.streams.watchers);
-        let (outlet, inlet) = Outlet::open(&self.streams, room, &self.bounds.answers, standing.clone())?;
+        let counted = Some(self.streams.watches.open());
+        let (outlet, inlet) =
+            Outlet::open_counted(&self.streams, room, &self.bounds.answers, standing.clone(), counted)?;
         let drafted = request.drafts.then_some(0);
         let tells_traces = caller.is_gateway();
         let watcher = Watcher { grpc: self.clone(), standing, domain, seq, drafted, tells_traces, outlet };

@@ -1,29 +1,38 @@
 //! The journal: the one seam through which everything that happens is made durable, and the storage behind it.
 //!
-//! Owns the stored format and is the only place that names sled. Must never decide anything: it appends what the
-//! writer gives it and reads back what was appended.
+//! The log is the truth: each commit is one record of it, synced once. The index is derived from the log and written behind
+//! it. Owns the stored format. Must never decide anything: it appends what the writer gives it and reads back what was
+//! appended.
 
-mod appended;
-mod data_size;
-mod high_water;
+mod check;
+mod commits;
+mod erase;
+mod fold;
+mod index;
 mod keys;
-mod runs;
+mod log_journal;
+mod open;
+mod read;
 mod secret;
 mod served;
-mod sled_log;
-mod sled_store;
+mod settling;
+mod store;
 mod stored;
 mod sweep;
 mod tally;
 
 use std::sync::Arc;
 
+use repartee_log::{AppendError, EraseError, Place, ReadError};
+
 use crate::domain::{ActRows, BlockRow, Change, ConversationId, Millis, Owner, Pause, RequestKey};
 
-pub use high_water::{HighWater, Marked};
+pub use log_journal::{LogJournal, Parts};
+pub use open::{Durability, OpenError, Progress, adopt, open, open_existing, rebuild_index};
+pub use read::{Changes, Posts, WorkRows};
 pub use secret::{EditSecret, Use};
 pub use served::ServedEntities;
-pub use sled_store::{Changes, Durability, OpenError, Posts, SledStore, WorkRows};
+pub use store::Store;
 pub use stored::FormatError;
 pub use sweep::{Beginning, Oldest, Sweep, Sweepable, Swept};
 pub use tally::{CallCost, Costs, Tally};
@@ -69,34 +78,64 @@ pub struct LastCommit {
 /// The storage failed; the caller must not go on from memory.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JournalError {
-    /// The storage engine reported an error.
-    #[error("the storage failed")]
-    Storage(#[from] Arc<sled::Error>),
+    /// There is no space for the commit. Nothing was written, and the same may succeed later.
+    #[error("there is no space for the log")]
+    Full(#[source] AppendError),
+    /// The log took no commit.
+    #[error("the log failed")]
+    Append(#[source] AppendError),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Read(#[from] ReadError),
+    /// Something that was deleted cannot be erased.
+    #[error("what was deleted cannot be erased")]
+    Erase(#[from] EraseError),
+    /// The storage engine of the index reported an error.
+    #[error("the index failed")]
+    Index(#[from] Arc<sled::Error>),
     /// A write could not be made durable.
     #[error("the data could not be synced to the disk")]
     Sync(#[source] Arc<std::io::Error>),
     /// Changes have no gap in their numbers, and this one is not there.
     #[error("the log is damaged: change {0} is missing")]
     Gap(u64),
-    /// A stored row could not be read.
-    #[error("a stored row cannot be read")]
+    /// A text in the log is not what was written.
+    #[error("the log is damaged: a text in the record at place {:x} is not what was written", .0.to_u64())]
+    Body(Place),
+    /// Something stored could not be read.
+    #[error("something stored cannot be read")]
     Format(#[from] FormatError),
 }
 
 impl From<sled::Error> for JournalError {
     fn from(error: sled::Error) -> Self {
-        Self::Storage(Arc::new(error))
+        Self::Index(Arc::new(error))
     }
 }
 
-/// Where changes are made durable. The embedded journal is [`SledStore`]; a replicated one fits behind the same method.
+impl From<AppendError> for JournalError {
+    fn from(error: AppendError) -> Self {
+        if let AppendError::Full(_) = error { Self::Full(error) } else { Self::Append(error) }
+    }
+}
+
+/// Where changes are made durable. The embedded journal is [`LogJournal`]; another one fits behind the same methods.
 pub trait Journal: Send + 'static {
     /// Makes the commit durable, all of it or nothing. When it returns `Ok`, the commit survives a kill and, with
-    /// [`Durability::Power`], a power cut. The rows written are counted in `tally`.
+    /// [`Durability::Power`], a power cut, and readers find it. What is written is counted in `tally`.
     ///
     /// # Errors
-    /// Where durability is not certain. The commit may or may not be stored: only a restart can tell.
+    /// [`JournalError::Full`] if there is no space: nothing was written. After every other error the commit may or may not
+    /// be stored, and only a restart can tell.
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError>;
+
+    /// Makes sure that so many bytes can be appended.
+    ///
+    /// # Errors
+    /// [`JournalError::Full`] if they cannot; and as [`append`](Self::append).
+    fn reserve(&mut self, _bytes: usize) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

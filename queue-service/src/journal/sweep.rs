@@ -1,18 +1,25 @@
 //! Taking away the beginning of the log: which rows go with the oldest commits, and where the log begins afterwards.
 //!
-//! A commit's own rows go with it. A message goes with the commit of its last change, so no change that is kept names a
-//! message that is gone; until then it stays, however old its post is, and an index by domain keeps it in the lists. A run of a conversation may name some for a while.
-//! Who decides how much goes, and when, is the writer.
+//! A message goes with the commit of its last change, so no change that is kept names a message that is gone; until then it
+//! stays, however old its post is: what the commits that go hold of it is kept, written again by the commit that sweeps. So
+//! nothing that stands needs what was swept, and a part of the log that is swept as a whole is dropped. A run of a
+//! conversation may name messages that are gone for a while. Who decides how much goes, and when, is the writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use repartee_log::Place;
 
 use super::{
-    JournalError, SledStore, Tally,
-    data_size::of_row,
-    keys::{DomainHash, Key},
-    stored::{StoredBeginning, StoredChange, StoredCommit, StoredRun, decode, encode},
+    JournalError, Store, Tally,
+    commits::LogCommit,
+    keys::{DomainHash, Key, List},
+    read::{Forward, Reader},
+    stored::{Pointer, StoredBeginning, StoredChange, StoredGone, StoredRow, StoredSweep, decode},
 };
-use crate::domain::{Change, ChangeKind, ConversationId, Millis, Record, Status};
+use crate::domain::{Change, ChangeKind, ConversationId, Millis, Record};
+
+/// Bytes of texts that one sweep keeps: they are written again with the commit that sweeps.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Where the log begins: all commits up to here are swept. Zeros while it is whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub struct Beginning {
     pub seq: u64,
     /// Time stamp of the last swept commit: every message that was posted by a commit that is kept has a greater one.
     pub stamp: Millis,
+    /// Where the first commit stands that was not swept.
+    pub(crate) place: Place,
 }
 
 /// What may be swept.
@@ -58,12 +67,24 @@ pub struct Sweep {
     pub changes: usize,
     /// How many messages go.
     pub messages: u64,
-    /// How many bytes that are counted go.
+    /// How many bytes of the log go.
     pub freed: u64,
-    /// Rows to write (`Some`) or remove (`None`).
-    pub(super) rows: BTreeMap<Key, Option<Vec<u8>>>,
-    /// The messages that go and belong to a conversation.
-    pub(super) gone: Vec<(ConversationId, u64)>,
+    /// What is stored of it, but for what is kept.
+    pub(super) stored: StoredSweep,
+    /// What is kept of messages that stay.
+    pub(super) kept: Vec<KeptMessage>,
+    /// Rows of the index that are named by commits that go, and stand.
+    pub(super) rows: Vec<StoredRow>,
+}
+
+/// What is kept of a message.
+#[derive(Debug, Clone)]
+pub(super) struct KeptMessage {
+    pub(super) record: Record,
+    /// Whether the content stood in a commit that goes.
+    pub(super) content: bool,
+    /// Whether the state did.
+    pub(super) state: bool,
 }
 
 /// What a look at the beginning of the log has found.
@@ -76,234 +97,286 @@ pub struct Swept {
 }
 
 impl Sweep {
+    fn nothing(begins: Beginning) -> Self {
+        Self {
+            begins,
+            changes: 0,
+            messages: 0,
+            freed: 0,
+            stored: StoredSweep::default(),
+            kept: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
     /// Leaves conversations their owners in which something is posted with the commit that sweeps.
     pub fn spare_owners(&mut self, changes: &[Change]) {
         let posted = changes.iter().filter(|change| change.kind == ChangeKind::Posted);
-        for conversation in posted.filter_map(|change| change.record.content.conversation) {
-            self.rows.remove(&Key::Owner(conversation));
-        }
+        let spared: BTreeSet<_> = posted.filter_map(|change| change.record.content.conversation).collect();
+        let ownerless = self.ownerless().filter(|conversation| !spared.contains(conversation));
+        self.stored.ownerless = ownerless.flat_map(|conversation| conversation.0).collect();
     }
 
     /// The conversations that belong to nobody afterwards.
     pub fn ownerless(&self) -> impl Iterator<Item = ConversationId> {
-        self.rows.keys().filter_map(|key| match key {
-            Key::Owner(conversation) => Some(*conversation),
-            _ => None,
-        })
+        self.stored.ownerless()
     }
 }
 
-impl SledStore {
-    /// Where the log begins. What a reader finds gone was before it.
-    pub fn begins(&self) -> Beginning {
-        *self.begins.read()
-    }
-
-    /// Finds what may be swept now. The newest commit stays in any case: it says where the log ends.
+impl Store {
+    /// Finds what may be swept now. The newest change stays in any case, and what is behind it.
+    ///
+    /// # Errors
+    /// If the log or the index cannot be read.
     pub fn sweep(&self, may: &Sweepable<'_>, tally: &Tally) -> Result<Swept, JournalError> {
         let begins = self.begins();
-        let mut broom = Broom {
-            store: self,
-            tally,
-            stays: may.stays,
-            sweep: Sweep::nothing(begins),
-            posts: Vec::new(),
-            said: Vec::new(),
-        };
-        let mut commits = self.commits(begins.seq, None, tally).peekable();
+        let newest = self.0.log.end().last;
+        let mut broom = Broom::new(self, may, tally);
         // A commit with a time that can be, and that time.
         let mut witness = (0, may.now);
-        while let Some(commit) = commits.next() {
+        let from = begins.place.max(self.0.log.begin().place);
+        for commit in Forward::from(self, from, tally) {
             let commit = commit?;
-            let last = commit.changes.last().map_or(0, StoredChange::seq);
-            if commit.time() > may.now && last > witness.0 {
+            let (last, time) = (commit.last(), commit.time());
+            if time > may.now && last > witness.0 {
                 witness = self.witness(last, may.now, tally)?;
             }
-            let at = if commit.time() > may.now { witness.1 } else { commit.time() };
+            let at = if time > may.now { witness.1 } else { time };
             let oldest = Oldest { last, at };
             let goes = oldest.at < may.before || broom.sweep.freed < may.free;
-            let old = oldest.last <= may.to && goes;
-            if !old || broom.sweep.changes >= may.changes || commits.peek().is_none() {
+            let old = oldest.last <= may.to && oldest.last < newest && goes;
+            if !old || broom.is_full(may.changes) {
                 return Ok(Swept { sweep: broom.finish()?, oldest: Some(oldest) });
             }
-            broom.take(&commit, oldest.last)?;
+            broom.take(&commit)?;
         }
-        Ok(Swept::default())
+        Ok(Swept { sweep: broom.finish()?, oldest: None })
     }
 
     /// A commit after change `seq` that was made by `now`, and when: what is before it is at least as old. Where there is
     /// none, how old that is cannot be told, and it counts as new. Looked for in steps that double.
     fn witness(&self, seq: u64, now: Millis, tally: &Tally) -> Result<(u64, Millis), JournalError> {
-        let (mut from, mut step) = (seq, 1);
-        while let Some(commit) = self.commits(from, None, tally).next().transpose()? {
+        let (mut from, mut step, mut reader) = (seq, 1, Reader::new(self, tally));
+        while let Some(commit) = reader.commit_of(from.saturating_add(1))? {
             if commit.time() <= now {
-                return Ok((commit.changes.last().map_or(seq, StoredChange::seq), commit.time()));
+                return Ok((commit.last(), commit.time()));
             }
-            (from, step) = (from.saturating_add(step), step.saturating_mul(2));
+            (from, step) = (from.saturating_add(step), u64::saturating_mul(step, 2));
         }
         let newest = self.last_commit(tally)?;
         Ok((newest.seq, newest.time.min(now)))
-    }
-
-    pub(super) fn read_beginning(&self, tally: &Tally) -> Result<(), JournalError> {
-        if let Some(row) = self.get(Key::Begins, tally)? {
-            let StoredBeginning { seq, stamp, .. } = decode(&row)?;
-            *self.begins.write() = Beginning { seq, stamp };
-        }
-        Ok(())
-    }
-}
-
-impl Sweep {
-    fn nothing(begins: Beginning) -> Self {
-        Self { begins, changes: 0, messages: 0, freed: 0, rows: BTreeMap::new(), gone: Vec::new() }
     }
 }
 
 /// Gathers what goes.
 struct Broom<'a> {
-    store: &'a SledStore,
+    store: &'a Store,
     tally: &'a Tally,
+    reader: Reader<'a>,
     stays: &'a dyn Fn(u64) -> bool,
     sweep: Sweep,
-    /// The messages of conversations that were posted in these commits.
-    posts: Vec<(ConversationId, u64)>,
-    /// All messages that were, with their domains.
-    said: Vec<(DomainHash, u64)>,
+    gone: BTreeSet<u64>,
+    domains: BTreeSet<DomainHash>,
+    /// The messages that were posted by commits that go.
+    posts: Vec<StoredGone>,
+    /// What is kept of each message, with where it stands.
+    kept: BTreeMap<u64, KeptMessage>,
+    kept_bytes: usize,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Broom<'_> {
-    fn take(&mut self, commit: &StoredCommit, last: u64) -> Result<(), JournalError> {
-        self.remove(Key::Commit(last), encode(commit).len());
-        for domain in &commit.domains {
-            self.remove(Key::Domain(DomainHash::of(domain), last), 0);
+/// Where content and state of a message stand.
+struct Stands {
+    content: Option<Pointer>,
+    /// Its row, if it has one.
+    finished: Option<Pointer>,
+    live: Option<Pointer>,
+}
+
+impl<'a> Broom<'a> {
+    fn new(store: &'a Store, may: &Sweepable<'a>, tally: &'a Tally) -> Self {
+        Self {
+            store,
+            tally,
+            reader: Reader::new(store, tally),
+            stays: may.stays,
+            sweep: Sweep::nothing(store.begins()),
+            gone: BTreeSet::new(),
+            domains: BTreeSet::new(),
+            posts: Vec::new(),
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            rows: BTreeMap::new(),
         }
-        self.sweep.begins = Beginning { seq: last, stamp: commit.stamp };
-        self.sweep.changes += commit.changes.len();
-        for change in &commit.changes {
-            self.posts.extend(change.posted_in()?.map(|conversation| (conversation, change.posted)));
-            if change.is_post()
-                && let Some(domain) = commit.domains.get(change.domain as usize)
-            {
-                self.said.push((DomainHash::of(domain), change.posted));
-            }
-            if let Some((message, bytes)) = self.finished_by(change)? {
-                self.take_message(&message, bytes);
+    }
+
+    /// Whether so many changes went already, or so much is kept, that the rest has to wait.
+    fn is_full(&self, changes: usize) -> bool {
+        self.sweep.changes + self.kept.len() >= changes || self.kept_bytes >= KEPT_BYTES
+    }
+
+    fn take(&mut self, commit: &std::sync::Arc<LogCommit>) -> Result<(), JournalError> {
+        let record = commit.record();
+        self.reader.note(commit);
+        self.sweep.freed += record.next.to_u64().saturating_sub(record.place.to_u64());
+        self.sweep.begins = Beginning { seq: commit.last(), stamp: commit.stamp(), place: record.next };
+        self.sweep.changes += commit.head.changes.len();
+        if !commit.head.changes.is_empty() {
+            let hash = |change: &StoredChange| {
+                commit.head.domains.get(change.domain as usize).map(|name| DomainHash::of(name))
+            };
+            self.domains.extend(commit.head.changes.iter().filter_map(hash));
+        }
+        for (pointer, entry) in commit.entries() {
+            self.take_entry(commit, pointer, entry)?;
+        }
+        for row in commit.head.rows.iter().filter(|row| row.value.is_some()) {
+            if let Some(value) = self.store.0.index.get_bytes(&row.key, self.tally)? {
+                self.rows.insert(row.key.clone(), value.to_vec());
             }
         }
         Ok(())
     }
 
-    /// Takes away a row that is counted.
-    fn remove(&mut self, key: Key, value: usize) {
-        self.sweep.freed += of_row(key, value);
-        self.sweep.rows.insert(key, None);
-    }
-
-    /// The message of which this is the last change, if it is not live, and the bytes of its rows.
-    fn finished_by(&self, change: &StoredChange) -> Result<Option<(Record, u64)>, JournalError> {
-        if change.leaves_work() || (self.stays)(change.posted) {
-            return Ok(None);
+    /// A message goes with its last change. Of one that stays is kept what stands here.
+    fn take_entry(
+        &mut self,
+        commit: &LogCommit,
+        at: Pointer,
+        entry: &StoredChange,
+    ) -> Result<(), JournalError> {
+        let posted = entry.posted;
+        // What is kept of it stands behind its last change if its post was swept after that was made.
+        if self.gone.contains(&posted) {
+            return Ok(());
         }
-        let message = self.store.message_and_size(change.posted, self.tally)?;
-        Ok(message.filter(|(message, _)| message.state.seq == change.seq()))
+        let domain = commit.head.domains.get(entry.domain as usize);
+        let domain = DomainHash::of(domain.ok_or(super::FormatError::Field("domain"))?).0.to_vec();
+        let conversation = entry.said_in()?.map(|conversation| conversation.0.to_vec());
+        if entry.is_post() {
+            self.posts.push(StoredGone { posted, domain: domain.clone(), conversation, rows: Vec::new() });
+        }
+        let stands = self.stands(posted)?;
+        let content = match stands.content {
+            Some(content) => content == at,
+            None => entry.is_post(),
+        };
+        let state = stands.finished == Some(at) || stands.live == Some(at);
+        let is_last = if entry.is_of_work() { state } else { content };
+        if is_last && !entry.leaves_work() && !(self.stays)(posted) {
+            return self.goes(posted, domain, &stands, entry);
+        }
+        if content || state {
+            self.keep(commit, at, content, state)?;
+        }
+        Ok(())
     }
 
-    fn take_message(&mut self, message: &Record, bytes: u64) {
-        let posted = message.content.posted;
+    fn stands(&self, posted: u64) -> Result<Stands, JournalError> {
+        let find = |key| -> Result<Option<Pointer>, JournalError> {
+            let row = self.store.0.index.get(key, self.tally)?;
+            Ok(row.map(|row| decode(&row)).transpose()?)
+        };
+        let finished = find(Key::Finished(posted))?;
+        let live = if finished.is_none() { find(Key::Live(posted))? } else { None };
+        Ok(Stands { content: find(Key::Content(posted))?, finished, live })
+    }
+
+    fn goes(
+        &mut self,
+        posted: u64,
+        domain: Vec<u8>,
+        stands: &Stands,
+        last: &StoredChange,
+    ) -> Result<(), JournalError> {
+        let conversation = match self.reader.said(posted)? {
+            Some((content, _)) => content.conversation.map(|conversation| conversation.0.to_vec()),
+            None => None,
+        };
+        let rows = [
+            (b'm', stands.content.is_some()),
+            (b's', stands.finished.is_some()),
+            (b'f', last.is_failed()),
+            (b'h', last.is_hidden()),
+            (b'q', last.has_errors()),
+        ];
+        let rows = rows.into_iter().filter_map(|(row, there)| there.then_some(row)).collect();
+        self.kept.remove(&posted);
+        self.gone.insert(posted);
         self.sweep.messages += 1;
-        self.sweep.freed += bytes;
-        self.sweep.rows.insert(Key::Message(posted), None);
-        if posted <= self.store.begins().seq {
-            self.sweep.rows.insert(Key::Kept(DomainHash::of(&message.content.domain), posted), None);
+        self.sweep.stored.gone.push(StoredGone { posted, domain, conversation, rows });
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        commit: &LogCommit,
+        at: Pointer,
+        content: bool,
+        state: bool,
+    ) -> Result<(), JournalError> {
+        let entry = commit.entry(at.entry)?;
+        let Some((said, _)) = self.reader.said(entry.posted)? else { return Ok(()) };
+        self.kept_bytes += if content { said.text.len() } else { 0 };
+        let present = commit.state(at.entry)?;
+        let kept = self.kept.entry(entry.posted).or_insert_with(|| {
+            let record = Record { content: said, state: present.clone() };
+            KeptMessage { record, content: false, state: false }
+        });
+        kept.content |= content;
+        if state {
+            (kept.state, kept.record.state) = (true, present);
         }
-        if message.state.hidden {
-            self.sweep.rows.insert(Key::Hidden(posted), None);
-        }
-        if let Some(work) = &message.state.work {
-            self.sweep.rows.insert(Key::Finished(posted), None);
-            if work.status == Status::Failed {
-                self.sweep.rows.insert(Key::Failed(posted), None);
-            }
-        }
-        self.sweep.gone.extend(message.content.conversation.map(|conversation| (conversation, posted)));
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Option<Sweep>, JournalError> {
-        if self.sweep.changes == 0 {
+        if self.sweep.freed == 0 {
             return Ok(None);
         }
-        self.sweep.gone.sort_unstable();
-        self.keep_survivors();
-        self.index_survivors();
-        let gone = std::mem::take(&mut self.sweep.gone);
-        for of_one in gone.chunk_by(|(one, _), (other, _)| one == other) {
-            self.shorten_runs(of_one)?;
-            self.forget_owner(of_one)?;
-        }
-        self.sweep.gone = gone;
-        Ok(Some(self.sweep))
-    }
-
-    /// A message that stays gets a run of its own where the runs may be written anew: after a restart its commit, from
-    /// which it would be gathered, is gone.
-    fn keep_survivors(&mut self) {
-        let gathered = self.store.gathered.read();
-        for (conversation, posted) in self.posts.drain(..) {
-            let stays = self.sweep.gone.binary_search(&(conversation, posted)).is_err();
-            if stays && gathered.may_gather_again(posted) {
-                let run = encode(&StoredRun { posted: vec![posted] });
-                self.sweep.rows.insert(Key::Run(conversation, posted), Some(run));
+        self.sweep.stored.begins = StoredBeginning::of(self.sweep.begins);
+        self.sweep.stored.domains = self.domains.iter().flat_map(|domain| domain.0).collect();
+        self.sweep.stored.gone.sort_by_key(|gone| gone.posted);
+        let mut conversations: BTreeMap<ConversationId, Vec<u64>> = BTreeMap::new();
+        for gone in &self.sweep.stored.gone {
+            if let Some(conversation) = gone.said_in()? {
+                conversations.entry(conversation).or_default().push(gone.posted);
             }
         }
-    }
-
-    /// A message that stays, though the commit that posted it goes, is found by its domain from now on.
-    fn index_survivors(&mut self) {
-        for (domain, posted) in self.said.drain(..) {
-            if !self.sweep.rows.contains_key(&Key::Message(posted)) {
-                self.sweep.rows.insert(Key::Kept(domain, posted), Some(Vec::new()));
+        for (conversation, gone) in conversations {
+            if !self.is_anything_left(conversation, &gone)? {
+                self.sweep.stored.ownerless.extend(conversation.0);
+                self.rows.remove(&Key::Owner(conversation).to_bytes());
             }
         }
+        let Self { mut sweep, gone, posts, kept, rows, .. } = self;
+        sweep.stored.stay = posts.into_iter().filter(|post| !gone.contains(&post.posted)).collect();
+        sweep.kept = kept.into_values().collect();
+        for kept in &mut sweep.kept {
+            // Its errors stand with the state, and only there.
+            if !kept.state
+                && let Some(work) = &mut kept.record.state.work
+            {
+                work.errors.clear();
+            }
+        }
+        sweep.rows = rows.into_iter().map(|(key, value)| StoredRow { key, value: Some(value) }).collect();
+        Ok(Some(sweep))
     }
 
-    /// A conversation of which nothing is left belongs to nobody.
-    fn forget_owner(&mut self, gone: &[(ConversationId, u64)]) -> Result<(), JournalError> {
-        let Some((conversation, _)) = gone.first() else { return Ok(()) };
-        for posted in self.store.conversation(*conversation, u64::MAX, self.tally) {
+    /// Whether a conversation has messages beside these, which go.
+    fn is_anything_left(&mut self, conversation: ConversationId, gone: &[u64]) -> Result<bool, JournalError> {
+        let begins = self.store.begins().seq;
+        for posted in
+            self.store.0.index.numbers_before(List::Conversation(conversation), u64::MAX, self.tally)
+        {
             let posted = posted?;
-            let stays = gone.binary_search(&(*conversation, posted)).is_err();
             // A run may name messages that went before.
-            if stays && self.store.message(posted, self.tally)?.is_some() {
-                return Ok(());
+            let is_there = posted > begins || self.store.0.index.has(Key::Content(posted), self.tally)?;
+            if is_there && gone.binary_search(&posted).is_err() {
+                return Ok(true);
             }
         }
-        self.sweep.rows.insert(Key::Owner(*conversation), None);
-        Ok(())
-    }
-
-    /// Runs whose last message goes end with the last one that stays, or go. A run keeps numbers of messages that are
-    /// gone, which readers pass over, until it ends with one: so each is looked at once.
-    fn shorten_runs(&mut self, gone: &[(ConversationId, u64)]) -> Result<(), JournalError> {
-        let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(()) };
-        for run in self.store.runs(first.0, first.1..=last.1, self.tally) {
-            let (key, mut posted) = run?;
-            let before = posted.len();
-            while let Some(end) = posted.last() {
-                let goes = gone.binary_search(&(first.0, *end)).is_ok();
-                if !goes && self.store.get(Key::Message(*end), self.tally)?.is_some() {
-                    break;
-                }
-                posted.pop();
-            }
-            if posted.len() == before {
-                continue;
-            }
-            self.sweep.rows.insert(key, None);
-            if let Some(end) = posted.last() {
-                self.sweep.rows.insert(Key::Run(first.0, *end), Some(encode(&StoredRun { posted })));
-            }
-        }
-        Ok(())
+        Ok(false)
     }
 }

@@ -17,7 +17,7 @@ impl Tally {
         self.reads.get()
     }
 
-    /// Rows written or removed.
+    /// Records written to the log.
     pub fn writes(&self) -> u64 {
         self.writes.get()
     }

@@ -66,8 +66,9 @@ fn log() {
     describe_counter!(
         "repartee_storage_writes_total",
         Unit::Count,
-        "Rows written, by the call that caused them"
+        "Records written to the log, by the call that caused them"
     );
+    describe_counter!("repartee_index_rows_total", Unit::Count, "Rows written to the index of the log");
     describe_histogram!("repartee_commit_seconds", Unit::Seconds, "Time of a commit, until it is durable");
     describe_histogram!("repartee_commit_changes", Unit::Count, "Changes of one commit");
     describe_histogram!(
@@ -82,11 +83,7 @@ fn log() {
     );
     describe_gauge!("repartee_tail_seq", Unit::Count, "Number of the last change that is shown");
     describe_gauge!("repartee_cache_changes", Unit::Count, "Changes in the cache");
-    describe_gauge!(
-        "repartee_data_bytes",
-        Unit::Bytes,
-        "Bytes of messages and their history; 0 if they are not counted"
-    );
+    describe_gauge!("repartee_data_bytes", Unit::Bytes, "Bytes of messages and their history");
     describe_gauge!("repartee_disk_free_bytes", Unit::Bytes, "Free room on the disk of the data");
     describe_gauge!(
         "repartee_disk_reserve_bytes",

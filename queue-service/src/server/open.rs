@@ -1,6 +1,6 @@
 //! Opening the data and starting the writer on it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use repartee_process::{Bound, ByteLimit, NewToken, Span, Switch, Tokens};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use crate::{
     disk::{DiskRoom, Watch},
     drafts::Drafts,
     grpc::{Bounds, DoorBounds, Guesses, Names, QueueGrpc, Rights, StreamRules},
-    journal::{Costs, EditSecret, HighWater, Journal, JournalError, Marked, OpenError, SledStore, Tally},
+    journal::{self, Costs, EditSecret, Journal, LogJournal, OpenError, Parts, Tally},
     limits_file::LimitsFile,
     observe::CallTimes,
     reads::Reads,
@@ -28,13 +28,12 @@ pub(super) struct Opened {
     pub(super) limits_file: Option<LimitsFile>,
 }
 
-/// Counts what is stored in a log that older code has written; of all others it is known.
-fn count_data(store: &SledStore) -> Result<(), JournalError> {
-    let began = Instant::now();
-    if store.count_data(&Tally::default())? {
-        tracing::info!(bytes = store.data_bytes(), took = ?began.elapsed(), "counted what is stored, this once");
-    }
-    Ok(())
+/// Parts of the log: what is old or too much goes by whole parts, so it stays for at most so much longer.
+const PARTS: u64 = 16;
+
+fn parts(settings: &Settings) -> Parts {
+    let every_ms = settings.retention.map(|retention| (retention.millis() / PARTS.cast_signed()).max(1));
+    Parts { every_ms, bytes: settings.data_limit().0.map(|most| most / PARTS) }
 }
 
 /// Opens the data and starts the writer. Blocks.
@@ -44,12 +43,13 @@ pub(super) fn open<J: Journal>(
     addr: SocketAddr,
     connections: DoorBounds,
     answers: ByteLimit,
-    journal: impl FnOnce(SledStore) -> J,
+    journal: impl FnOnce(LogJournal) -> J,
 ) -> Result<Opened, Error> {
     let (data_dir, durability) = (settings.data_dir.clone(), settings.durability);
     let tally = Tally::default();
-    let mut store = SledStore::open(&data_dir, durability, &tally)?;
-    let mark = HighWater::open(&data_dir, &mut store, &tally)?;
+    let mut opened = journal::open(&data_dir, durability, &tally)?;
+    opened.set_parts(parts(settings));
+    let store = opened.store().clone();
     let tokens = Tokens::load(Some(&settings.tokens_path()), own)?;
     if tokens.is_empty() {
         let file = settings.tokens_path();
@@ -57,13 +57,10 @@ pub(super) fn open<J: Journal>(
     }
     let edits = EditSecret::open(&data_dir).map_err(Error::Secret)?;
     let names = Names::open(settings).map_err(|error| Error::Names(data_dir.clone(), error))?;
-    if durability == crate::journal::Durability::Process {
+    if durability == journal::Durability::Process {
         tracing::warn!("durability is \"process\": acknowledged writes survive a kill, not a power cut");
     }
     let room = DiskRoom::new(settings.min_free_disk.0, settings.data_limit());
-    if settings.max_data_bytes.is_some() {
-        count_data(&store).map_err(|error| OpenError::reading(&data_dir, error))?;
-    }
     let disk = room.watch(&data_dir).map_err(|error| OpenError::Directory(data_dir.clone(), error))?;
     if let CacheBytes::Auto { .. } = settings.cache_bytes {
         tracing::info!(cache_bytes = %settings.cache_bytes, "the memory limit sets the size of the cache");
@@ -82,7 +79,7 @@ pub(super) fn open<J: Journal>(
     let views = Arc::new(views);
     let writer = Writer {
         queue,
-        journal: Marked::new(journal(store.clone()), mark, &data_dir, durability)?,
+        journal: journal(opened),
         store: store.clone(),
         views: Arc::clone(&views),
         costs: costs.clone(),
@@ -105,6 +102,7 @@ pub(super) fn open<J: Journal>(
             gateways: Bound::new("gateway_streams", settings.gateway_streams),
             posters: Bound::new("post_streams", settings.max_streams),
             drafters: Bound::new("drafts", settings.max_streams),
+            watches: Default::default(),
             slow: repartee_process::refusals("stream_events"),
             heartbeat: settings.heartbeat.0,
             age: settings.stream_age.0,

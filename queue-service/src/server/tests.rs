@@ -26,7 +26,7 @@ use tonic_types::StatusExt as _;
 use super::{Error, Server};
 use crate::{
     Settings,
-    journal::{Commit, Journal, OpenError, SledStore},
+    journal::{Commit, Journal, LogJournal, OpenError},
     writer::tests::{Held, Order},
 };
 
@@ -56,7 +56,7 @@ impl Life {
     async fn start<J: Journal>(
         dir: &Path,
         settings: &[&str],
-        journal: impl FnOnce(SledStore) -> J + Clone + Send + 'static,
+        journal: impl FnOnce(LogJournal) -> J + Clone + Send + 'static,
     ) -> Self {
         let runtime = Runtime::new().unwrap();
         let data = ["queue-service", "--grpc-addr", "127.0.0.1:0", "--data-dir", dir.to_str().unwrap()];
@@ -81,8 +81,8 @@ impl Life {
     /// A service whose commits wait for orders.
     async fn held(dir: &Path, settings: &[&str]) -> (Self, Receiver<Commit>, SyncSender<Order>) {
         let (told, ends) = std::sync::mpsc::sync_channel(1);
-        let journal = move |store| {
-            let (journal, commits, orders) = Held::new(store);
+        let journal = move |journal| {
+            let (journal, commits, orders) = Held::new(journal);
             told.send((commits, orders)).expect("the test waits for it");
             journal
         };
@@ -224,7 +224,7 @@ async fn a_commit_fails(order: Order, stored: u64) {
     let said = format!("{error}: {}", error.source().unwrap());
     assert!(matches!(error, Error::Journal(..)) && said.contains(dir.path().to_str().unwrap()), "{said}");
 
-    let again = Life::start(dir.path(), &[], |store| store).await;
+    let again = Life::start(dir.path(), &[], |journal| journal).await;
     let client = again.client().await;
     let there = if stored > 0 { &["First?", "Second?"][..] } else { &["First?"] };
     assert_eq!(shown(&client).await[0], there);

@@ -154,7 +154,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         self.measures.note_commit(began.elapsed(), commands, &commit);
         self.measures.note(&measured);
         self.with.costs.note("Commit", &tally);
-        self.with.disk.note_data(self.with.store.data_bytes().unwrap_or(0));
+        self.with.disk.note_data(self.with.store.data_bytes());
         if let Some(sweep) = &commit.sweep {
             sweep.ownerless().for_each(|conversation| self.with.queue.forget_owner(conversation));
         }

@@ -31,7 +31,7 @@ use tokio::{
 use crate::{
     disk::{DiskRoom, LOOK_EVERY},
     domain::{Event, LeaseRef, Millis, Queue, TakerId},
-    journal::{Costs, Journal, JournalError, SledStore},
+    journal::{Costs, Journal, JournalError, Store},
     views::Views,
 };
 
@@ -63,7 +63,7 @@ pub struct Writer<J, C> {
     /// Where changes are made durable.
     pub journal: J,
     /// Where messages are looked up that are not live.
-    pub store: SledStore,
+    pub store: Store,
     /// Where changes are shown.
     pub views: Arc<Views>,
     /// Where storage calls are counted.
@@ -134,7 +134,7 @@ impl<J: Journal, C: Clock> State<J, C> {
         let limit = with.disk.data_limit();
         let sweeps = with.retention.is_some() || limit.0.is_some();
         let log_sweep = sweeps.then(|| LogSweep::new(with.retention, limit, from));
-        with.disk.note_data(with.store.data_bytes().unwrap_or(0));
+        with.disk.note_data(with.store.data_bytes());
         Self {
             with,
             callers,

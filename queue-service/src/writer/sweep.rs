@@ -183,7 +183,7 @@ impl<J: Journal, C: Clock> State<J, C> {
 
     /// How many bytes are stored that should go.
     fn excess(&self) -> u64 {
-        self.with.disk.data_limit().excess(self.with.store.data_bytes().unwrap_or(0))
+        self.with.disk.data_limit().excess(self.with.store.data_bytes())
     }
 
     /// Number up to which the log may be swept: what is cached stays, unless too many bytes are stored. The newest change

@@ -24,7 +24,7 @@ use crate::{
         Millis, Moment, NewMessage, Posted, Queue, QueueRules, Record, Request,
         tests::world::{START, question, remark},
     },
-    journal::{Commit, Costs, Journal, JournalError, SledStore, Tally, tests::open},
+    journal::{Commit, Costs, Journal, JournalError, LogJournal, Store, Tally, tests::open},
     views::{CacheLimits, Floor, Views},
 };
 
@@ -70,7 +70,7 @@ const RESERVE: u64 = 1_000;
 
 /// A journal that tells the test of every commit, and waits until the test says what becomes of it.
 pub(crate) struct Held {
-    pub(crate) store: SledStore,
+    pub(crate) journal: LogJournal,
     pub(crate) commits: events::Sender<Commit>,
     pub(crate) orders: mpsc::Receiver<Order>,
 }
@@ -90,10 +90,10 @@ pub(crate) enum Order {
 
 impl Held {
     /// The journal, where it tells of commits, and where it takes orders.
-    pub(crate) fn new(store: SledStore) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
+    pub(crate) fn new(journal: LogJournal) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
         let (told, commits) = events::channel(64);
         let (give, orders) = mpsc::sync_channel(64);
-        (Self { store, commits: told, orders }, commits, give)
+        (Self { journal, commits: told, orders }, commits, give)
     }
 }
 
@@ -101,11 +101,11 @@ impl Journal for Held {
     fn append(&mut self, commit: &Commit, tally: &Tally) -> Result<(), JournalError> {
         let told = self.commits.blocking_send(commit.clone());
         match told.ok().and_then(|()| self.orders.recv().ok()) {
-            Some(Order::Go) => return self.store.append(commit, tally),
-            Some(Order::FailAfter) => self.store.append(commit, tally)?,
+            Some(Order::Go) => return self.journal.append(commit, tally),
+            Some(Order::FailAfter) => self.journal.append(commit, tally)?,
             Some(Order::FailHalfway) => {
                 let changes = commit.changes[..commit.changes.len() / 2].to_vec();
-                self.store.append(&Commit { changes, ..commit.clone() }, tally)?;
+                self.journal.append(&Commit { changes, ..commit.clone() }, tally)?;
             }
             Some(Order::Fail) | None => {}
         }
@@ -124,17 +124,17 @@ struct Bench {
     queue: QueueHandle,
     running: Running,
     views: Arc<Views>,
-    store: SledStore,
+    store: Store,
     costs: Costs,
     clock: Turned,
     disk: DiskRoom,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
     /// A writer that keeps what it commits.
     fn start() -> Self {
-        Self::start_with(ROOM, |store| store)
+        Self::start_with(ROOM, |journal| journal)
     }
 
     /// A writer whose commits wait for orders.
@@ -152,8 +152,8 @@ impl Bench {
         retention: Option<Millis>,
     ) -> (Self, events::Receiver<Commit>, mpsc::SyncSender<Order>) {
         let mut ends = None;
-        let bench = Self::start_as(room, limits, retention, |store| {
-            let (journal, commits, orders) = Held::new(store);
+        let bench = Self::start_as(room, limits, retention, |journal| {
+            let (journal, commits, orders) = Held::new(journal);
             ends = Some((commits, orders));
             journal
         });
@@ -163,17 +163,17 @@ impl Bench {
 
     /// A writer that sweeps what is older than this, behind a cache for so many messages.
     fn start_keeping(keep_ms: Millis, messages: usize) -> Self {
-        Self::start_as(ROOM, CacheLimits { messages, ..ROOMY }, Some(keep_ms), |store| store)
+        Self::start_as(ROOM, CacheLimits { messages, ..ROOMY }, Some(keep_ms), |journal| journal)
     }
 
     /// A writer that sweeps what is more than this, behind a cache for so many messages.
     fn start_holding(bytes: u64, messages: usize) -> Self {
         // The cache is far below the limit, as the settings demand.
         let cache = CacheLimits { messages, bytes: usize::try_from(bytes / 4).unwrap(), ..ROOMY };
-        Self::start_limited(ROOM, cache, None, DataLimit(Some(bytes)), |store| store)
+        Self::start_limited(ROOM, cache, None, DataLimit(Some(bytes)), |journal| journal)
     }
 
-    fn start_with<J: Journal>(room: Room, journal: impl FnOnce(SledStore) -> J) -> Self {
+    fn start_with<J: Journal>(room: Room, journal: impl FnOnce(LogJournal) -> J) -> Self {
         Self::start_as(room, ROOMY, None, journal)
     }
 
@@ -181,7 +181,7 @@ impl Bench {
         room: Room,
         limits: CacheLimits,
         retention: Option<Millis>,
-        journal: impl FnOnce(SledStore) -> J,
+        journal: impl FnOnce(LogJournal) -> J,
     ) -> Self {
         Self::start_limited(room, limits, retention, DataLimit(None), journal)
     }
@@ -191,10 +191,11 @@ impl Bench {
         limits: CacheLimits,
         retention: Option<Millis>,
         data: DataLimit,
-        journal: impl FnOnce(SledStore) -> J,
+        journal: impl FnOnce(LogJournal) -> J,
     ) -> Self {
         let (dir, disk) = (TempDir::new().unwrap(), DiskRoom::new(RESERVE, data));
-        let (store, rules) = (open(&dir), QueueRules::default());
+        let (opened, rules) = (open(&dir), QueueRules::default());
+        let store = opened.store().clone();
         let views = Views::restore(limits, rules.aging_ms, Floor::default(), std::iter::empty(), &[], 0);
         let (views, costs, clock) = (
             Arc::new(views),
@@ -203,7 +204,7 @@ impl Bench {
         );
         let writer = Writer {
             queue: Queue::restore(rules, store.ids().clone(), (0, 0), Vec::new(), Moment::of(START)),
-            journal: journal(store.clone()),
+            journal: journal(opened),
             store: store.clone(),
             views: Arc::clone(&views),
             costs: costs.clone(),
@@ -213,7 +214,7 @@ impl Bench {
             ages_from: Millis::MIN,
         };
         let (queue, running) = writer.start(room).unwrap();
-        Self { queue, running, views, store, costs, clock, disk, _dir: dir }
+        Self { queue, running, views, store, costs, clock, disk, dir }
     }
 
     async fn post(&self, new: NewMessage) -> Record {

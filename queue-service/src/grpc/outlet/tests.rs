@@ -30,6 +30,7 @@ fn world(name: &'static str, answers: u64) -> World {
         gateways: room.clone(),
         posters: room.clone(),
         drafters: room.clone(),
+        watches: Default::default(),
         slow: Counter::noop(),
         heartbeat: hour,
         age: hour,

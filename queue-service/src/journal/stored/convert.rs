@@ -1,22 +1,21 @@
 //! From what the rules know to what is stored, and back.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use repartee_process::telemetry::TraceContext;
 use uuid::Uuid;
 
 use super::{
-    FormatError, StoredAddress, StoredAttempt, StoredChange, StoredClaim, StoredCommit, StoredMessage,
-    StoredOwner, StoredPause, StoredRequest, StoredSender, StoredState, StoredWork, StoredWorker,
+    FormatError, StoredAddress, StoredAttempt, StoredClaim, StoredMessage, StoredOwner, StoredPause,
+    StoredRequest, StoredSender, StoredState, StoredWork, StoredWorker,
 };
 use crate::domain::{
-    Address, Attempt, AttemptEnd, Author, Change, ChangeKind, Claim, Content, ConversationId, Millis, Origin,
-    OwnName, Owner, Pause, Record, RequestKey, Requested, Sender, SenderKey, State, Status, Token, Work,
+    Address, Attempt, AttemptEnd, Author, Claim, Content, ConversationId, Origin, OwnName, Owner, Pause,
+    RequestKey, Requested, Sender, SenderKey, State, Status, Token, Work,
 };
 
 impl StoredMessage {
-    pub(in crate::journal) fn of(record: &Record) -> Self {
-        let content = &record.content;
+    pub(in crate::journal) fn of(content: &Content) -> Self {
         let (request_id, trace) = match content.origin.as_deref() {
             Some(Origin::Request(id)) => (Some(id.to_string()), None),
             Some(Origin::Trace(trace)) => (None, Some(trace.to_bytes())),
@@ -39,7 +38,6 @@ impl StoredMessage {
                 not_before: address.not_before,
                 expires_at: address.expires_at,
             }),
-            state: StoredState::of(&record.state),
             conversation: content.conversation.map(|conversation| conversation.0.to_vec()),
             sender: content.sender.as_ref().map(StoredSender::of),
             request_id,
@@ -47,8 +45,9 @@ impl StoredMessage {
         }
     }
 
-    pub(in crate::journal) fn into_record(self, posted: u64) -> Result<Record, FormatError> {
-        let content = Content {
+    /// The content of the message that was posted under this number.
+    pub(in crate::journal) fn into_content(self, posted: u64) -> Result<Content, FormatError> {
+        Ok(Content {
             id: uuid(&self.id, "id")?,
             posted,
             timestamp: self.timestamp,
@@ -71,8 +70,7 @@ impl StoredMessage {
             }),
             sender: self.sender.map(StoredSender::into_sender).transpose()?,
             origin: origin(self.request_id, self.trace.as_deref()),
-        };
-        Ok(Record { content: Arc::new(content), state: self.state.into_state()? })
+        })
     }
 }
 
@@ -107,12 +105,13 @@ impl StoredState {
         }
     }
 
-    pub(in crate::journal) fn into_state(self) -> Result<State, FormatError> {
+    /// The state, with the errors of its attempts.
+    pub(in crate::journal) fn into_state(self, errors: Vec<String>) -> Result<State, FormatError> {
         Ok(State {
             seq: self.seq,
             eq_score: self.eq_score,
             deleted: self.deleted,
-            work: self.work.map(|work| work.into_work().map(Box::new)).transpose()?,
+            work: self.work.map(|work| work.into_work(errors).map(Box::new)).transpose()?,
             edits: self.edits,
             hidden: self.hidden,
         })
@@ -144,7 +143,6 @@ impl StoredWork {
             }),
             lost_at: work.lost_at,
             cancelled: work.cancelled,
-            errors: work.errors.clone(),
             not_before: work.not_before,
             claim: work.claim.as_ref().map(|claim| StoredClaim {
                 token: claim.token.0.to_vec(),
@@ -153,7 +151,7 @@ impl StoredWork {
                 token_id: claim.worker.token_id.as_deref().map(str::to_owned),
                 at: claim.at,
                 lease_ms: claim.lease_ms,
-                first_ms: Some(claim.first_ms),
+                first_ms: claim.first_ms,
             }),
             completed_at: work.completed_at,
             reply: work.reply.map(|id| id.as_bytes().to_vec()),
@@ -166,7 +164,7 @@ impl StoredWork {
         }
     }
 
-    fn into_work(self) -> Result<Work, FormatError> {
+    fn into_work(self, errors: Vec<String>) -> Result<Work, FormatError> {
         Ok(Work {
             status: match self.status {
                 0 => Status::Pending,
@@ -188,7 +186,7 @@ impl StoredWork {
                 .map(|StoredWorker { name, token_id }| OwnName { token_id: token_id.map(Arc::from), name }),
             lost_at: self.lost_at,
             cancelled: self.cancelled,
-            errors: self.errors,
+            errors,
             errors_forgotten: self.errors_forgotten,
             past_attempts: self
                 .past_attempts
@@ -243,10 +241,9 @@ impl StoredAttempt {
     }
 }
 
-/// Who lost a message. The names of rows that hold no tokens were chosen under none, as far as is known.
+/// Who lost a message.
 fn lost_by(names: Vec<String>, tokens: Vec<String>) -> Vec<OwnName> {
     let tokens = tokens.into_iter().map(|id| (!id.is_empty()).then(|| Arc::from(id)));
-    let tokens = tokens.chain(iter::repeat(None));
     names.into_iter().zip(tokens).map(|(name, token_id)| OwnName { token_id, name }).collect()
 }
 
@@ -258,89 +255,9 @@ impl StoredClaim {
             session: self.session_id.map(|name| OwnName { token_id: token_id.clone(), name }),
             worker: OwnName { token_id, name: self.worker_id },
             at: self.at,
-            first_ms: self.first_ms.unwrap_or_else(|| Claim::short_first_ms(self.lease_ms)),
+            first_ms: self.first_ms,
             lease_ms: self.lease_ms,
         })
-    }
-}
-
-impl StoredCommit {
-    pub(in crate::journal) fn of(stamp: i64, changes: &[Change]) -> Self {
-        let room = Vec::with_capacity(changes.len());
-        let mut commit = Self { stamp, changes: room, ..Self::default() };
-        for change in changes {
-            let content = &change.record.content;
-            let domain = match commit.domains.iter().position(|domain| *domain == content.domain) {
-                Some(index) => index,
-                None => {
-                    commit.domains.push(content.domain.clone());
-                    commit.domains.len() - 1
-                }
-            };
-            commit.changes.push(StoredChange {
-                kind: kind_number(change.kind),
-                domain: domain as u32,
-                posted: content.posted,
-                state: StoredState::of(&change.record.state),
-                conversation: content
-                    .conversation
-                    .filter(|_| change.kind == ChangeKind::Posted)
-                    .map(|conversation| conversation.0.to_vec()),
-            });
-        }
-        commit
-    }
-
-    /// The same, committed at this time, by the wall clock and in service time.
-    pub(in crate::journal) fn at(mut self, time: Millis, service_time: Millis) -> Self {
-        self.later = time.saturating_sub(self.stamp);
-        self.service_ahead = service_time.saturating_sub(time);
-        self
-    }
-
-    /// When it was committed, by the wall clock.
-    pub(in crate::journal) fn time(&self) -> Millis {
-        self.stamp.saturating_add(self.later)
-    }
-
-    /// The same in service time.
-    pub(in crate::journal) fn service_time(&self) -> Millis {
-        self.time().saturating_add(self.service_ahead)
-    }
-}
-
-impl StoredChange {
-    pub(in crate::journal) fn seq(&self) -> u64 {
-        self.state.seq
-    }
-
-    pub(in crate::journal) fn is_post(&self) -> bool {
-        self.kind == kind_number(ChangeKind::Posted)
-    }
-
-    /// True where the message waited or was worked on after this change: then it is not the last of a finished message.
-    pub(in crate::journal) fn leaves_work(&self) -> bool {
-        self.state.work.as_ref().is_some_and(|work| work.status < 2)
-    }
-
-    /// On a post: the conversation of the message, where it has one.
-    pub(in crate::journal) fn posted_in(&self) -> Result<Option<ConversationId>, FormatError> {
-        conversation(self.conversation.as_deref())
-    }
-
-    /// The change, its content taken from the message's row: where it was edited or deleted since, the later text.
-    pub(in crate::journal) fn to_change(&self, message: &Record) -> Result<Change, FormatError> {
-        let mut change = self.as_it_was(message)?;
-        change.record.state.seen_from(&message.state);
-        Ok(change)
-    }
-
-    /// The same with the state as it was then: for those who see to it themselves that what is gone or hidden by now is not
-    /// shown.
-    pub(in crate::journal) fn as_it_was(&self, message: &Record) -> Result<Change, FormatError> {
-        let record =
-            Record { content: Arc::clone(&message.content), state: self.state.clone().into_state()? };
-        Ok(Change { kind: kind_of(self.kind)?, record, request: None })
     }
 }
 
@@ -385,48 +302,11 @@ impl StoredPause {
     }
 }
 
-fn kind_number(kind: ChangeKind) -> u32 {
-    match kind {
-        ChangeKind::Posted => 0,
-        ChangeKind::Claimed => 1,
-        ChangeKind::Released => 2,
-        ChangeKind::Expired => 3,
-        ChangeKind::RetryScheduled => 4,
-        ChangeKind::Failed => 5,
-        ChangeKind::Completed => 6,
-        ChangeKind::Cancelled => 7,
-        ChangeKind::Retried => 8,
-        ChangeKind::Edited => 9,
-        ChangeKind::Deleted => 10,
-        ChangeKind::Hidden => 11,
-        ChangeKind::Restored => 12,
-    }
-}
-
-fn kind_of(number: u32) -> Result<ChangeKind, FormatError> {
-    Ok(match number {
-        0 => ChangeKind::Posted,
-        1 => ChangeKind::Claimed,
-        2 => ChangeKind::Released,
-        3 => ChangeKind::Expired,
-        4 => ChangeKind::RetryScheduled,
-        5 => ChangeKind::Failed,
-        6 => ChangeKind::Completed,
-        7 => ChangeKind::Cancelled,
-        8 => ChangeKind::Retried,
-        9 => ChangeKind::Edited,
-        10 => ChangeKind::Deleted,
-        11 => ChangeKind::Hidden,
-        12 => ChangeKind::Restored,
-        _ => return Err(FormatError::Field("kind")),
-    })
-}
-
 pub(super) fn bytes16(bytes: &[u8], field: &'static str) -> Result<[u8; 16], FormatError> {
     bytes.try_into().map_err(|_| FormatError::Field(field))
 }
 
-fn conversation(bytes: Option<&[u8]>) -> Result<Option<ConversationId>, FormatError> {
+pub(super) fn conversation(bytes: Option<&[u8]>) -> Result<Option<ConversationId>, FormatError> {
     bytes.map(|bytes| Ok(ConversationId(bytes16(bytes, "conversation")?))).transpose()
 }
 

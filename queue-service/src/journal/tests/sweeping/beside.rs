@@ -6,7 +6,7 @@ use crate::{
         Change, Millis, Record,
         tests::history::{Act, Commits},
     },
-    journal::{Commit, Journal, Sweepable, Tally},
+    journal::{Commit, Journal as _, Store, Sweepable, Tally},
 };
 
 /// Half at one site, half at another.
@@ -15,8 +15,9 @@ fn two_sites(commits: usize) -> Commits {
 }
 
 /// Sweeps all but the newest commit, one by one, while `look` looks again and again.
-fn while_it_is_swept(kept: &Kept, mut look: impl FnMut(u64)) {
-    let mut store = kept.store.clone();
+fn while_it_is_swept(kept: &mut Kept, mut look: impl FnMut(&Store, u64)) {
+    let store = kept.store.clone();
+    let journal = &mut kept.journal;
     std::thread::scope(|scope| {
         let sweeping = scope.spawn(move || {
             let may = Sweepable {
@@ -27,13 +28,13 @@ fn while_it_is_swept(kept: &Kept, mut look: impl FnMut(u64)) {
                 changes: 1,
                 stays: &|_| false,
             };
-            while let Some(sweep) = store.sweep(&may, &Tally::default()).unwrap().sweep {
+            while let Some(sweep) = journal.store().sweep(&may, &Tally::default()).unwrap().sweep {
                 let commit = Commit { sweep: Some(sweep), ..Commit::default() };
-                store.append(&commit, &Tally::default()).unwrap();
+                journal.append(&commit, &Tally::default()).unwrap();
             }
         });
         while !sweeping.is_finished() {
-            look(kept.store.begins().seq);
+            look(&store, store.begins().seq);
         }
     });
     assert_eq!(kept.store.begins().seq + 1, kept.lived.world.queue.last_seq());
@@ -44,10 +45,10 @@ fn a_page_whose_beginning_is_swept_while_it_is_read_is_whole_or_none() {
     let mut kept = Kept::new();
     kept.keep(&two_sites(400));
     let all = kept.lived.changes();
-    while_it_is_swept(&kept, |begins| {
+    while_it_is_swept(&mut kept, |store, begins| {
         for domain in [None, Some("site0"), Some("site1")] {
             let is_in = |change: &&Change| domain.is_none_or(|name| change.record.content.domain == name);
-            let found = kept.store.changes_after(begins, domain, 20, &Tally::default()).unwrap();
+            let found = store.changes_after(begins, domain, 20, &Tally::default()).unwrap();
             if let Some(found) = found {
                 let expected = all.iter().filter(|change| change.seq() > begins).filter(is_in).take(20);
                 assert_eq!(found.changes, expected.cloned().collect::<Vec<_>>(), "after {begins}");
@@ -60,9 +61,9 @@ fn a_page_whose_beginning_is_swept_while_it_is_read_is_whole_or_none() {
 fn a_page_by_time_that_is_swept_while_it_is_read_misses_nothing_that_is_kept() {
     let mut kept = Kept::new();
     kept.keep(&two_sites(400));
-    let all = kept.lived.messages();
-    let check = |found: Vec<u64>, domain: Option<&str>| {
-        let begins = kept.store.begins().seq;
+    let all: Vec<_> = kept.lived.messages().into_iter().cloned().collect();
+    let check = |store: &Store, found: Vec<u64>, domain: Option<&str>| {
+        let begins = store.begins().seq;
         let (first, last) = (found.first().copied().unwrap_or(0), found.last().copied().unwrap_or(0));
         let kept = all.iter().map(|record| &record.content).filter(|content| content.posted > begins);
         let is_in = |posted: u64| posted >= first && posted <= last;
@@ -71,13 +72,13 @@ fn a_page_by_time_that_is_swept_while_it_is_read_misses_nothing_that_is_kept() {
         let still: Vec<_> = found.iter().copied().filter(|posted| *posted > begins).collect();
         assert_eq!(still, of.map(|content| content.posted).collect::<Vec<_>>());
     };
-    while_it_is_swept(&kept, |_| {
+    while_it_is_swept(&mut kept, |store, _| {
         for domain in [None, Some("site0")] {
             let numbers = |records: Vec<Record>| records.iter().map(|record| record.content.posted).collect();
-            let page = kept.store.posts_after(1, domain, 20, &Tally::default()).unwrap();
-            check(numbers(page.records), domain);
-            let newest = kept.store.posts_before(u64::MAX, domain, 1_000, &Tally::default()).unwrap();
-            check(numbers(newest.records), domain);
+            let page = store.posts_after(1, domain, 20, &Tally::default()).unwrap();
+            check(store, numbers(page.records), domain);
+            let newest = store.posts_before(u64::MAX, domain, 1_000, &Tally::default()).unwrap();
+            check(store, numbers(newest.records), domain);
         }
     });
 }

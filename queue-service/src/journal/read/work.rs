@@ -2,10 +2,9 @@
 
 use std::ops::Bound;
 
-use super::SledStore;
 use crate::{
     domain::Status,
-    journal::{FormatError, JournalError, Tally, keys::last_number},
+    journal::{FormatError, JournalError, Store, Tally, keys::last_number},
 };
 
 /// Which rows name the work that is looked for.
@@ -43,7 +42,7 @@ impl WorkRows {
     }
 }
 
-impl SledStore {
+impl Store {
     /// The numbers of at most `most` messages that were posted before number `before`, newest first: one range read for each
     /// kind of row, whatever else is stored.
     pub fn work_before(
@@ -57,7 +56,7 @@ impl SledStore {
         for prefix in rows.prefixes() {
             let end = [&[*prefix][..], &before.to_be_bytes()].concat();
             let range = (Bound::Included(vec![*prefix]), Bound::Excluded(end));
-            for row in self.range(range, tally).rev().take(most) {
+            for row in self.0.index.range(range, tally).rev().take(most) {
                 found.push(last_number(&row?.0).ok_or(FormatError::Field("posted"))?);
             }
         }

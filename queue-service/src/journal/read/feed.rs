@@ -2,20 +2,22 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    ops::Bound,
+    sync::Arc,
 };
 
-use sled::IVec;
-
-use super::{SledStore, kept::KeptPosts, read::all};
+use super::{Backward, Forward, Reader, kept::KeptPosts, not_dropped};
 use crate::{
-    domain::{Change, Millis, Record},
+    domain::{Change, Content, Millis, Record, State},
     journal::{
-        FormatError, JournalError, Tally,
-        keys::{DomainHash, Key, last_number},
-        stored::{StoredChange, StoredCommit, decode},
+        FormatError, JournalError, Store, Tally,
+        commits::LogCommit,
+        keys::{DomainHash, List},
+        stored::StoredChange,
     },
 };
+
+/// Commits of the log, one after the other.
+type Commits<'a> = Box<dyn Iterator<Item = Result<Arc<LogCommit>, JournalError>> + 'a>;
 
 /// Bytes of text after which no further commit is read: more than a page takes.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -39,7 +41,7 @@ pub struct Posts {
     pub more: bool,
 }
 
-impl SledStore {
+impl Store {
     /// Changes after number `seq`, of one domain or of all, until there are at least `limit`, or more
     /// bytes than a page takes. `None` where some of the
     /// changes after `seq` were swept, be it while they were read.
@@ -52,16 +54,19 @@ impl SledStore {
     ) -> Result<Option<Changes>, JournalError> {
         let (mut found, mut said) = (Changes::default(), Said::new(self, tally));
         let mut bytes = 0;
-        for commit in self.commits(seq, domain, tally) {
+        for commit in self.commits(seq, domain, tally)? {
             if found.changes.len() >= limit || bytes > PAGE_BYTES {
                 found.more = true;
                 break;
             }
             let commit = commit?;
-            for change in of_domain(&commit, domain).filter(|change| change.seq() > seq) {
-                let Some(message) = said.now(change)? else { return Ok(None) };
-                bytes += message.content.text.len();
-                found.changes.push(change.to_change(message)?);
+            for (nth, change) in of_domain(&commit, domain).filter(|(_, change)| change.seq() > seq) {
+                let Some(mut read) = said.as_it_was(&commit, nth, change)? else { return Ok(None) };
+                if let Some((content, state)) = said.now(&commit, change)? {
+                    bytes += content.text.len();
+                    read.record.state.seen_from(state);
+                }
+                found.changes.push(read);
             }
         }
         // Looked at last: rows go only after the beginning was moved.
@@ -109,17 +114,17 @@ impl SledStore {
         tally: &Tally,
     ) -> Result<Posts, JournalError> {
         let seq = self.seq_at(after, tally)?;
-        let (mut found, mut bytes) = (Posts::default(), 0);
-        for commit in self.commits(seq, domain, tally) {
+        let (mut found, mut bytes, mut reader) = (Posts::default(), 0, Reader::new(self, tally));
+        for commit in self.commits(seq, domain, tally)? {
             let commit = commit?;
             if found.records.len() >= limit || bytes > PAGE_BYTES {
-                found.more = of_domain(&commit, domain).any(StoredChange::is_post);
+                found.more = of_domain(&commit, domain).any(|(_, change)| change.is_post());
                 if found.more {
                     break;
                 }
                 continue;
             }
-            let posts = self.posts(&commit, domain, u64::MAX, tally)?;
+            let posts = self.posts(&mut reader, &commit, domain, u64::MAX)?;
             bytes += text_bytes(&posts);
             found.records.extend(posts);
         }
@@ -135,16 +140,15 @@ impl SledStore {
         limit: usize,
         tally: &Tally,
     ) -> Result<Posts, JournalError> {
-        let upto = self.commit_with(before, tally)?.unwrap_or(u64::MAX);
-        let mut found = Posts::default();
+        let (mut found, mut reader) = (Posts::default(), Reader::new(self, tally));
         let mut commits = Vec::new();
         let (mut count, mut bytes) = (0, 0);
-        for commit in self.commits_between(0, upto, domain, tally).rev() {
+        for commit in self.commits_back(before, domain, tally)? {
             if count >= limit || bytes > PAGE_BYTES {
                 found.more = true;
                 break;
             }
-            let posts = self.posts(&commit?, domain, before, tally)?;
+            let posts = self.posts(&mut reader, &commit?, domain, before)?;
             count += posts.len();
             bytes += text_bytes(&posts);
             commits.push(posts);
@@ -171,10 +175,14 @@ impl SledStore {
         mut take: impl FnMut(Vec<Change>) -> bool,
     ) -> Result<(), JournalError> {
         let mut said = Said::new(self, tally);
-        for commit in self.commits(0, None, tally).rev() {
+        for commit in Backward::from(self, u64::MAX, tally)? {
+            let commit = commit?;
+            if commit.head.changes.is_empty() {
+                continue;
+            }
             let mut changes = Vec::new();
-            for change in &commit?.changes {
-                changes.extend(said.now(change)?.map(|message| change.as_it_was(message)).transpose()?);
+            for (nth, change) in of_domain(&commit, None) {
+                changes.extend(said.as_it_was(&commit, nth, change)?);
             }
             if !take(changes) {
                 break;
@@ -183,74 +191,54 @@ impl SledStore {
         Ok(())
     }
 
-    /// A number so that all messages up to it have a time stamp of at most `after`, and all later ones a greater one:
-    /// a binary search over the commits, whose stamps never fall.
+    /// A number so that all messages up to it have a time stamp of at most `after`, and all later ones a greater one.
     fn seq_at(&self, after: Millis, tally: &Tally) -> Result<u64, JournalError> {
-        let (mut low, mut high) = (self.begins().seq, self.last(tally)?.0);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let from_middle = (Bound::Excluded(Key::Commit(middle).to_bytes()), all(b'j').1);
-            let Some((key, value)) = self.range(from_middle, tally).next().transpose()? else { break };
-            if decode::<StoredCommit>(&value)?.stamp <= after {
-                low = last_number(&key).ok_or(FormatError::Field("seq"))?;
-            } else {
-                high = middle;
-            }
+        let log = &self.0.log;
+        let begins = self.begins();
+        if after <= begins.stamp {
+            return Ok(begins.seq);
         }
-        Ok(low)
+        tally.count_read();
+        let place = log.after_stamp(after)?;
+        tally.count_read();
+        let first = not_dropped(log.read(place, 1))?.and_then(|records| records.into_iter().next());
+        Ok(first.map_or(log.end().last, |record| record.first - 1).max(begins.seq))
     }
 
-    /// The commit that made change `seq`, or the next one that is kept: the number of its last change. None where the log
-    /// ends before.
-    fn commit_with(&self, seq: u64, tally: &Tally) -> Result<Option<u64>, JournalError> {
-        let from_seq = (Bound::Included(Key::Commit(seq).to_bytes()), all(b'j').1);
-        let Some((key, _)) = self.range(from_seq, tally).next().transpose()? else { return Ok(None) };
-        Ok(Some(last_number(&key).ok_or(FormatError::Field("seq"))?))
-    }
-
-    /// The commits with changes after number `seq`: all of them, or those that touch a domain.
-    pub(in crate::journal) fn commits<'a>(
+    /// The commits with changes after number `seq`, oldest first: all of them, or those that touch a domain.
+    fn commits<'a>(
         &'a self,
         seq: u64,
         domain: Option<&str>,
         tally: &'a Tally,
-    ) -> Box<dyn DoubleEndedIterator<Item = Result<StoredCommit, JournalError>> + 'a> {
-        self.commits_between(seq, u64::MAX, domain, tally)
-    }
-
-    /// Of these, those that end with change `upto` or before.
-    fn commits_between<'a>(
-        &'a self,
-        seq: u64,
-        upto: u64,
-        domain: Option<&str>,
-        tally: &'a Tally,
-    ) -> Box<dyn DoubleEndedIterator<Item = Result<StoredCommit, JournalError>> + 'a> {
-        let next = seq.saturating_add(1);
-        if upto < next {
-            return Box::new(std::iter::empty());
-        }
+    ) -> Result<Commits<'a>, JournalError> {
         let Some(domain) = domain.map(DomainHash::of) else {
-            let key = |seq| Bound::Included(Key::Commit(seq).to_bytes());
-            return Box::new(self.range((key(next), key(upto)), tally).map(|row| Ok(decode(&row?.1)?)));
+            let all = Forward::after(self, seq, tally)?;
+            return Ok(Box::new(all.filter(has_changes)));
         };
-        let key = |seq| Bound::Included(Key::Domain(domain, seq).to_bytes());
-        let rows = self.range((key(next), key(upto)), tally);
-        Box::new(rows.filter_map(|row| self.commit_of(row.map(|(key, _)| key), tally).transpose()))
+        let mut reader = Reader::new(self, tally);
+        let numbers = self.0.index.numbers_from(List::Domain(domain), seq.saturating_add(1), tally);
+        Ok(Box::new(numbers.filter_map(move |last| reader.listed(last).transpose())))
     }
 
-    /// The commit of a domain's row; none where it was swept after the row was read.
-    fn commit_of(
-        &self,
-        row: Result<IVec, JournalError>,
-        tally: &Tally,
-    ) -> Result<Option<StoredCommit>, JournalError> {
-        let last = last_number(&row?).ok_or(FormatError::Field("seq"))?;
-        match self.get(Key::Commit(last), tally)? {
-            Some(commit) => Ok(Some(decode(&commit)?)),
-            None if last <= self.begins().seq => Ok(None),
-            None => Err(FormatError::Field("commit").into()),
-        }
+    /// The commits from the one with change `seq` back to the oldest that is not swept: all of them, or those that touch a
+    /// domain.
+    fn commits_back<'a>(
+        &'a self,
+        seq: u64,
+        domain: Option<&str>,
+        tally: &'a Tally,
+    ) -> Result<Commits<'a>, JournalError> {
+        let Some(domain) = domain.map(DomainHash::of) else {
+            let all = Backward::from(self, seq, tally)?;
+            return Ok(Box::new(all.filter(has_changes)));
+        };
+        let mut reader = Reader::new(self, tally);
+        // A list has the last numbers of commits: the one with this change ends with it or later.
+        let upto = if seq == u64::MAX { None } else { reader.commit_of(seq)? };
+        let before = upto.map_or(u64::MAX, |commit| commit.last().saturating_add(1));
+        let numbers = self.0.index.numbers_before(List::Domain(domain), before, tally);
+        Ok(Box::new(numbers.filter_map(move |last| reader.listed(last).transpose())))
     }
 
     /// True where the message of a change may be gone.
@@ -261,20 +249,41 @@ impl SledStore {
     /// The messages that a commit posted before number `before`.
     fn posts(
         &self,
-        commit: &StoredCommit,
+        reader: &mut Reader<'_>,
+        commit: &Arc<LogCommit>,
         domain: Option<&str>,
         before: u64,
-        tally: &Tally,
     ) -> Result<Vec<Record>, JournalError> {
+        reader.note(commit);
         of_domain(commit, domain)
-            .filter(|change| change.is_post() && change.posted < before)
-            .filter_map(|change| match self.message(change.posted, tally) {
+            .filter(|(_, change)| change.is_post() && change.posted < before)
+            .filter_map(|(_, change)| match reader.message(change.posted) {
                 Ok(None) if self.is_swept(change) => None,
                 Ok(None) => Some(Err(FormatError::Field("message").into())),
                 found => found.transpose(),
             })
             .collect()
     }
+}
+
+impl Reader<'_> {
+    /// The commit that a list of a domain names; `None` if it was swept since.
+    fn listed(&mut self, last: Result<u64, JournalError>) -> Result<Option<Arc<LogCommit>>, JournalError> {
+        let last = last?;
+        let is_swept = |reader: &Self| last <= reader.store.begins().seq;
+        if is_swept(self) {
+            return Ok(None);
+        }
+        match self.commit_of(last)? {
+            Some(commit) => Ok(Some(commit)),
+            None if is_swept(self) => Ok(None),
+            None => Err(FormatError::Field("commit").into()),
+        }
+    }
+}
+
+fn has_changes(commit: &Result<Arc<LogCommit>, JournalError>) -> bool {
+    commit.as_ref().map_or(true, |commit| !commit.head.changes.is_empty())
 }
 
 /// Some messages before others, in the order of their posts, each once.
@@ -299,37 +308,63 @@ fn text_bytes(posts: &[Record]) -> usize {
     posts.iter().map(|record| record.content.text.len()).sum()
 }
 
-/// What is said in the messages of some changes: each is read once, and its changes share it.
+/// What is said in the messages of some changes, and their states: each is read once, and its changes share it.
 struct Said<'a> {
-    store: &'a SledStore,
-    tally: &'a Tally,
-    seen: HashMap<u64, Record>,
+    store: &'a Store,
+    reader: Reader<'a>,
+    seen: HashMap<u64, (Arc<Content>, State)>,
 }
 
 impl<'a> Said<'a> {
-    fn new(store: &'a SledStore, tally: &'a Tally) -> Self {
-        Self { store, tally, seen: HashMap::new() }
+    fn new(store: &'a Store, tally: &'a Tally) -> Self {
+        Self { store, reader: Reader::new(store, tally), seen: HashMap::new() }
     }
 
     /// The message of a change, with what is said in it now; none where it was swept after the change was read.
-    fn now(&mut self, change: &StoredChange) -> Result<Option<&Record>, JournalError> {
+    fn now(
+        &mut self,
+        commit: &Arc<LogCommit>,
+        change: &StoredChange,
+    ) -> Result<Option<&(Arc<Content>, State)>, JournalError> {
         Ok(match self.seen.entry(change.posted) {
             Entry::Occupied(seen) => Some(seen.into_mut()),
-            Entry::Vacant(unseen) => match self.store.said(change.posted, self.tally)? {
-                Some(message) => Some(unseen.insert(message)),
-                None if self.store.is_swept(change) => None,
-                None => return Err(FormatError::Field("message").into()),
-            },
+            Entry::Vacant(unseen) => {
+                if change.is_post() {
+                    self.reader.note(commit);
+                }
+                match self.reader.said(change.posted)? {
+                    Some(said) => Some(unseen.insert(said)),
+                    None if self.store.is_swept(change) => None,
+                    None => return Err(FormatError::Field("message").into()),
+                }
+            }
         })
+    }
+
+    /// A change with the state as it was, and what is said in its message now; none where it was swept after it was read.
+    fn as_it_was(
+        &mut self,
+        commit: &Arc<LogCommit>,
+        nth: u32,
+        change: &StoredChange,
+    ) -> Result<Option<Change>, JournalError> {
+        let Some((content, present)) = self.now(commit, change)? else { return Ok(None) };
+        // Of a message that was deleted since they are gone, or will be in a moment.
+        let errors = if present.deleted && !change.is_deleted() { Vec::new() } else { commit.errors(nth)? };
+        Ok(Some(change.as_it_was(errors, content)?))
     }
 }
 
-/// The changes of a commit that are in a domain. Domains whose hashes meet are told apart here.
+/// The changes of a commit that are in a domain, each with its place among its entries. Domains whose hashes meet are told
+/// apart here.
 fn of_domain<'a>(
-    commit: &'a StoredCommit,
+    commit: &'a LogCommit,
     domain: Option<&'a str>,
-) -> impl Iterator<Item = &'a StoredChange> {
-    commit.changes.iter().filter(move |change| {
-        domain.is_none_or(|domain| commit.domains.get(change.domain as usize).is_some_and(|of| of == domain))
+) -> impl Iterator<Item = (u32, &'a StoredChange)> {
+    let changes = (0..).zip(&commit.head.changes);
+    changes.filter(move |(_, change)| {
+        domain.is_none_or(|domain| {
+            commit.head.domains.get(change.domain as usize).is_some_and(|of| of == domain)
+        })
     })
 }

@@ -4,22 +4,17 @@
 
 use std::ops::{Bound, RangeInclusive};
 
-use sled::Batch;
-
-use super::SledStore;
+use super::Reader;
 use crate::{
     domain::{Millis, Record},
     journal::{
-        FormatError, JournalError, Tally,
+        FormatError, JournalError, Store, Tally,
         keys::{DomainHash, Key, last_number},
-        stored::{StoredBeginning, decode, encode},
     },
 };
 
 /// Bytes of text after which no further message is read: more than a page takes.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Rows that are written together.
-const PIECE: usize = 256;
 
 /// Some messages in the order in which they were posted, and whether there are more.
 #[derive(Debug, Default)]
@@ -28,7 +23,7 @@ pub(super) struct KeptPosts {
     pub(super) more: bool,
 }
 
-impl SledStore {
+impl Store {
     /// The messages that were posted up to the change `upto` with a time stamp after `after`, of one domain or of all, oldest
     /// first: at least `limit` if there are as many and they do not take more bytes than a page, never a part of one time
     /// stamp.
@@ -71,10 +66,10 @@ impl SledStore {
         limit: usize,
         tally: &Tally,
     ) -> Result<KeptPosts, JournalError> {
-        let (mut found, mut bytes) = (KeptPosts::default(), 0);
+        let (mut found, mut bytes, mut reader) = (KeptPosts::default(), 0, Reader::new(self, tally));
         for posted in posted {
             // It may have been swept since its row was read; domains whose hashes meet are told apart here.
-            let Some(record) = self.message(posted?, tally)? else { continue };
+            let Some(record) = reader.message(posted?)? else { continue };
             if domain.is_some_and(|domain| *record.content.domain != *domain) {
                 continue;
             }
@@ -120,16 +115,16 @@ impl SledStore {
     ) -> Result<Option<(u64, Millis)>, JournalError> {
         for posted in self.kept_numbers(domain, from.saturating_add(1)..=to, tally) {
             let posted = posted?;
-            if let Some(record) = self.said(posted, tally)? {
-                return Ok(Some((posted, record.content.timestamp)));
+            if let Some((content, _)) = Reader::new(self, tally).said(posted)? {
+                return Ok(Some((posted, content.timestamp)));
             }
         }
         Ok(None)
     }
 
-    /// The numbers under which messages were posted that are kept: of all, by the messages' own rows; of a domain, by the
-    /// index of those whose posts were swept.
-    fn kept_numbers(
+    /// The numbers of messages whose posts were swept: of all, by where their contents stand now; of a domain, by the rows
+    /// that were written for that.
+    pub(super) fn kept_numbers(
         &self,
         domain: Option<&str>,
         posted: RangeInclusive<u64>,
@@ -138,7 +133,7 @@ impl SledStore {
         let domain = domain.map(DomainHash::of);
         let key = |posted: &u64| match domain {
             Some(domain) => Key::Kept(domain, *posted).to_bytes(),
-            None => Key::Message(*posted).to_bytes(),
+            None => Key::Content(*posted).to_bytes(),
         };
         // An empty range as sled wants it.
         let end = if posted.start() > posted.end() { posted.start() } else { posted.end() };
@@ -149,38 +144,6 @@ impl SledStore {
         let number = |row: Result<(sled::IVec, sled::IVec), JournalError>| {
             last_number(&row?.0).ok_or_else(|| FormatError::Field("posted").into())
         };
-        self.range(bounds, tally).map(number)
-    }
-
-    /// Writes the index of a log that was swept before there was one.
-    pub(super) fn index_kept(&self, tally: &Tally) -> Result<(), JournalError> {
-        let Some(row) = self.get(Key::Begins, tally)? else { return Ok(()) };
-        let beginning: StoredBeginning = decode(&row)?;
-        if beginning.indexed {
-            return Ok(());
-        }
-        let mut kept = self.kept_numbers(None, 0..=beginning.seq, tally).peekable();
-        while kept.peek().is_some() {
-            let mut rows = Batch::default();
-            for posted in kept.by_ref().take(PIECE) {
-                let posted = posted?;
-                let Some(record) = self.said(posted, tally)? else { continue };
-                rows.insert(
-                    Key::Kept(DomainHash::of(&record.content.domain), posted).to_bytes(),
-                    Vec::<u8>::new(),
-                );
-            }
-            self.db.apply_batch(rows)?;
-        }
-        self.db.insert(Key::Begins.to_bytes(), encode(&StoredBeginning { indexed: true, ..beginning }))?;
-        self.db.flush()?;
-        Ok(())
-    }
-
-    /// Makes a log what it was before there was an index.
-    #[cfg(test)]
-    pub(in crate::journal) fn put_as_before(&self, index: &[Vec<u8>], beginning: &StoredBeginning) {
-        index.iter().for_each(|key| drop(self.db.remove(key).unwrap()));
-        self.db.insert(Key::Begins.to_bytes(), encode(beginning)).unwrap();
+        self.0.index.range(bounds, tally).map(number)
     }
 }
