@@ -35,8 +35,9 @@ impl Shared {
         }
         let Some(behind) = self.locate(&bodies)? else { return Ok(()) };
         // A body that is neither whole nor erased is one that was being erased only if its record was acknowledged, and
-        // after a crash only the mark tells that.
-        if !self.mark.is_durable(behind.end) {
+        // after a crash only the mark tells that. And whatever gives the reason to erase it was appended before: it must
+        // not be lost while the body is gone.
+        if !self.mark.is_durable(self.mark.acknowledged().place) {
             self.sync_mark().map_err(EraseError::Failed)?;
         }
         for spans in behind.segments {

@@ -147,7 +147,7 @@ impl Fold<'_> {
             _ => {}
         }
         if kind == ChangeKind::Deleted && change.is_of_work() {
-            self.erase_errors(posted)?;
+            self.erase_errors(posted, at)?;
         }
         if change.has_errors() {
             self.errors_of(posted)?.pointers.push(at);
@@ -215,11 +215,11 @@ impl Fold<'_> {
         })
     }
 
-    fn erase_errors(&mut self, posted: u64) -> Result<(), JournalError> {
-        let place = self.place;
+    /// Erases the errors of a message that stand before an entry.
+    fn erase_errors(&mut self, posted: u64, at: Pointer) -> Result<(), JournalError> {
         let known = self.errors_of(posted)?;
         // The index may know what this commit and later ones say.
-        let (later, before) = known.pointers.drain(..).partition(|pointer| pointer.place() >= place);
+        let (later, before) = known.pointers.drain(..).partition(|pointer| *pointer >= at);
         known.pointers = later;
         let before: Vec<_> = before;
         self.folded.erase.extend(before.into_iter().map(Erase::Errors));
@@ -229,7 +229,7 @@ impl Fold<'_> {
     fn sweep(&mut self, sweep: &StoredSweep) -> Result<(), JournalError> {
         self.folded.ops.push(Op::put(Key::Begins, encode(&sweep.begins)));
         for gone in &sweep.gone {
-            self.gone(gone)?;
+            self.gone(gone, sweep.begins.beginning().place)?;
         }
         for stays in &sweep.stay {
             self.folded.ops.push(Op::put(Key::Kept(DomainHash(stays.domain()?), stays.posted), Vec::new()));
@@ -251,13 +251,14 @@ impl Fold<'_> {
         Ok(())
     }
 
-    fn gone(&mut self, gone: &StoredGone) -> Result<(), JournalError> {
+    fn gone(&mut self, gone: &StoredGone, begins: Place) -> Result<(), JournalError> {
         let kept = Key::Kept(DomainHash(gone.domain()?), gone.posted);
         if self.index.has(kept, self.tally)? {
             self.remove(kept);
         }
+        let posted = gone.posted;
+        self.erase_kept(gone, begins)?;
         for row in &gone.rows {
-            let posted = gone.posted;
             self.remove(match row {
                 b'm' => Key::Content(posted),
                 b's' => Key::Finished(posted),
@@ -266,6 +267,26 @@ impl Fold<'_> {
                 b'q' => Key::Errors(posted),
                 _ => return Err(FormatError::Field("rows").into()),
             });
+        }
+        Ok(())
+    }
+
+    /// What an earlier sweep has kept of a message that goes would stay until that part of the log goes, too.
+    fn erase_kept(&mut self, gone: &StoredGone, begins: Place) -> Result<(), JournalError> {
+        if gone.rows.contains(&b'm')
+            && let Some(row) = self.index.get(Key::Content(gone.posted), self.tally)?
+        {
+            let content: Pointer = decode(&row)?;
+            if content.place() >= begins && content.place() < self.place {
+                self.folded.erase.push(Erase::Content(content));
+            }
+        }
+        if gone.rows.contains(&b'q')
+            && let Some(row) = self.index.get(Key::Errors(gone.posted), self.tally)?
+        {
+            let errors = decode::<StoredPointers>(&row)?.pointers;
+            let kept = errors.into_iter().filter(|at| at.place() >= begins && at.place() < self.place);
+            self.folded.erase.extend(kept.map(Erase::Errors));
         }
         Ok(())
     }

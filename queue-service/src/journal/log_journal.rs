@@ -11,7 +11,7 @@ use metrics::Histogram;
 use repartee_log::{AppendError, Draft, Kind, LogWriter};
 
 use super::{
-    Commit, Journal, JournalError, Store, Tally,
+    Commit, Journal, JournalError, Store, Sweep, Tally,
     fold::{At, Folded, Seen, fold},
     index::Checkpoint,
     keys::{EntityHash, Key},
@@ -179,6 +179,9 @@ fn rows(commit: &Commit) -> Vec<StoredRow> {
     let mut rows = BTreeMap::new();
     let kept = commit.sweep.iter().flat_map(|sweep| &sweep.rows);
     rows.extend(kept.map(|row| (row.key.clone(), row.value.clone())));
+    for conversation in commit.sweep.iter().flat_map(Sweep::ownerless) {
+        rows.remove(&Key::Owner(conversation).to_bytes());
+    }
     for key in &commit.forget {
         rows.insert(Key::Request(*key).to_bytes(), None);
     }
@@ -228,17 +231,21 @@ impl Journal for LogJournal {
             part.1 += self.draft.encoded_len() as u64;
         }
         tally.count_writes(1);
-        if let Some(sweep) = &commit.sweep {
-            // First of all: whoever finds a row gone finds that the log begins after it.
-            *shared.begins.write() = sweep.begins;
-        }
         let last = end.last + u64::from(self.draft.numbers);
         let at = At { place: appended.place, last, dropped: shared.log.begin().dropped };
         let Folded { ops, erase } = fold(&shared.index, &head, at, Seen::Never, tally)?;
         let erases = !erase.is_empty();
-        // Before the rows: what is written of them finds it erased.
-        shared.erase.lock().extend(erase);
-        shared.index.apply(ops, Checkpoint { place: appended.next, check: appended.check });
+        {
+            // At once for readers, who look at the beginning first, and for whoever erases: what is swept is found where it
+            // is kept, and what is erased where it stands now.
+            let mut begins = shared.begins.write();
+            let mut due = shared.erase.lock();
+            if let Some(sweep) = &commit.sweep {
+                *begins = sweep.begins;
+            }
+            due.extend(erase);
+            shared.index.apply(ops, Checkpoint { place: appended.next, check: appended.check });
+        }
         shared.data_bytes.store(head.data_bytes, Ordering::Relaxed);
         if erases || shared.index.is_large() {
             shared.signal.raise(false);

@@ -93,6 +93,9 @@ pub enum JournalError {
     /// The storage engine of the index reported an error.
     #[error("the index failed")]
     Index(#[from] Arc<sled::Error>),
+    /// The thread that writes the index ended by itself.
+    #[error("the index is not written any more")]
+    Settling,
     /// A write could not be made durable.
     #[error("the data could not be synced to the disk")]
     Sync(#[source] Arc<std::io::Error>),

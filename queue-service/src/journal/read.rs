@@ -174,7 +174,13 @@ impl<'a> Forward<'a> {
     fn read(&mut self) -> Result<Option<Arc<LogCommit>>, JournalError> {
         if self.piece.is_empty() {
             self.tally.count_read();
-            self.piece = not_dropped(self.store.0.log.read(self.place, PIECE))?.unwrap_or_default().into();
+            let log = &self.store.0.log;
+            let read = match log.read(self.place, PIECE) {
+                // What was there was swept; what is behind it was not.
+                Err(ReadError::Dropped(begin)) => log.read(begin.place, PIECE),
+                read => read,
+            };
+            self.piece = not_dropped(read)?.unwrap_or_default().into();
         }
         let Some(record) = self.piece.pop_front() else { return Ok(None) };
         self.place = record.next;

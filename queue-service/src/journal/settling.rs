@@ -2,6 +2,7 @@
 //! is swept.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -23,7 +24,9 @@ const SETTLE_EVERY: Duration = Duration::from_secs(5);
 pub(super) fn start(store: &Store) -> std::io::Result<JoinHandle<()>> {
     let shared = Arc::clone(&store.0);
     std::thread::Builder::new().name("index".to_owned()).spawn(move || {
-        if let Err(error) = shared.run() {
+        // sled may panic if its files are damaged.
+        let ended = catch_unwind(AssertUnwindSafe(|| shared.run())).unwrap_or(Err(JournalError::Settling));
+        if let Err(error) = ended {
             tracing::error!(error = &error as &dyn std::error::Error, "the index cannot be written");
             // The next commit ends the writer, and with it the process: a start makes the index up from the log.
             let _ = shared.failed.set(error);

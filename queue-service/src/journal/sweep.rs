@@ -69,6 +69,10 @@ pub struct Sweep {
     pub messages: u64,
     /// How many bytes of the log go.
     pub freed: u64,
+    /// How many bytes of what goes are kept, and written again, about.
+    pub kept_bytes: u64,
+    /// What it costs: changes, commits without any, and what is kept of both, each counts one.
+    pub cost: usize,
     /// What is stored of it, but for what is kept.
     pub(super) stored: StoredSweep,
     /// What is kept of messages that stay.
@@ -103,6 +107,8 @@ impl Sweep {
             changes: 0,
             messages: 0,
             freed: 0,
+            kept_bytes: 0,
+            cost: 0,
             stored: StoredSweep::default(),
             kept: Vec::new(),
             rows: Vec::new(),
@@ -182,6 +188,8 @@ struct Broom<'a> {
     /// What is kept of each message, with where it stands.
     kept: BTreeMap<u64, KeptMessage>,
     kept_bytes: usize,
+    /// Changes, and commits without any.
+    cost: usize,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -206,13 +214,14 @@ impl<'a> Broom<'a> {
             posts: Vec::new(),
             kept: BTreeMap::new(),
             kept_bytes: 0,
+            cost: 0,
             rows: BTreeMap::new(),
         }
     }
 
     /// Whether so many changes went already, or so much is kept, that the rest has to wait.
     fn is_full(&self, changes: usize) -> bool {
-        self.sweep.changes + self.kept.len() >= changes || self.kept_bytes >= KEPT_BYTES
+        self.cost + self.kept.len() + self.rows.len() >= changes || self.kept_bytes >= KEPT_BYTES
     }
 
     fn take(&mut self, commit: &std::sync::Arc<LogCommit>) -> Result<(), JournalError> {
@@ -221,6 +230,7 @@ impl<'a> Broom<'a> {
         self.sweep.freed += record.next.to_u64().saturating_sub(record.place.to_u64());
         self.sweep.begins = Beginning { seq: commit.last(), stamp: commit.stamp(), place: record.next };
         self.sweep.changes += commit.head.changes.len();
+        self.cost += commit.head.changes.len().max(1);
         if !commit.head.changes.is_empty() {
             let hash = |change: &StoredChange| {
                 commit.head.domains.get(change.domain as usize).map(|name| DomainHash::of(name))
@@ -232,6 +242,7 @@ impl<'a> Broom<'a> {
         }
         for row in commit.head.rows.iter().filter(|row| row.value.is_some()) {
             if let Some(value) = self.store.0.index.get_bytes(&row.key, self.tally)? {
+                self.kept_bytes += row.key.len() + value.len();
                 self.rows.insert(row.key.clone(), value.to_vec());
             }
         }
@@ -298,7 +309,7 @@ impl<'a> Broom<'a> {
             (b's', stands.finished.is_some()),
             (b'f', last.is_failed()),
             (b'h', last.is_hidden()),
-            (b'q', last.has_errors()),
+            (b'q', last.is_of_work() && self.store.0.index.has(Key::Errors(posted), self.tally)?),
         ];
         let rows = rows.into_iter().filter_map(|(row, there)| there.then_some(row)).collect();
         self.kept.remove(&posted);
@@ -346,10 +357,11 @@ impl<'a> Broom<'a> {
         for (conversation, gone) in conversations {
             if !self.is_anything_left(conversation, &gone)? {
                 self.sweep.stored.ownerless.extend(conversation.0);
-                self.rows.remove(&Key::Owner(conversation).to_bytes());
             }
         }
-        let Self { mut sweep, gone, posts, kept, rows, .. } = self;
+        let Self { mut sweep, gone, posts, kept, kept_bytes, cost, rows, .. } = self;
+        sweep.kept_bytes = kept_bytes as u64;
+        sweep.cost = cost + kept.len() + rows.len();
         sweep.stored.stay = posts.into_iter().filter(|post| !gone.contains(&post.posted)).collect();
         sweep.kept = kept.into_values().collect();
         for kept in &mut sweep.kept {

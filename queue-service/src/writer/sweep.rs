@@ -12,7 +12,7 @@ use metrics::gauge;
 use super::{Clock, State};
 use crate::{
     disk::DataLimit,
-    domain::{Change, Millis, Moment, RequestKey},
+    domain::{Change, ChangeKind, Millis, Moment, RequestKey},
     journal::{Journal, JournalError, Oldest, Sweep, Sweepable, Swept, Tally},
 };
 
@@ -31,6 +31,9 @@ const CHANGES_AT_ONCE: i64 = 200;
 const CHANGES_FOR_ONE: i64 = 2;
 /// While nothing is asked for, the log is not looked at again sooner than after this.
 const LOG_PAUSE_MS: Millis = 1_000;
+/// If most of what was swept because there is too much has to be kept, nothing is swept for that again sooner than after this,
+/// unless something is finished.
+const REST_MS: Millis = 60_000;
 
 /// How far the sweep of the idempotency keys is.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub(super) struct LogSweep {
     next: Millis,
     /// Nothing is old before this.
     from: Millis,
+    /// Nothing is too much before this.
+    rests_until: Millis,
     /// Changes that may be swept beside those that are swept for stored ones; below zero where a large commit took more.
     saved: i64,
     saved_at: Millis,
@@ -65,7 +70,15 @@ impl LogSweep {
     /// Sweeps nothing for its age before `from`, in service time.
     pub(super) fn new(keep_ms: Option<Millis>, limit: DataLimit, from: Millis) -> Self {
         let next = if limit.0.is_some() { Millis::MIN } else { from };
-        Self { keep_ms, oldest: None, next, from, saved: CHANGES_AT_ONCE, saved_at: from }
+        Self {
+            keep_ms,
+            oldest: None,
+            next,
+            from,
+            rests_until: Millis::MIN,
+            saved: CHANGES_AT_ONCE,
+            saved_at: from,
+        }
     }
 
     /// Commits that were made before this, by the wall clock, are old.
@@ -121,7 +134,7 @@ impl<J: Journal, C: Clock> State<J, C> {
     /// When something has to be swept unless a commit comes before.
     pub(super) fn next_sweep(&self, moment: Moment) -> Millis {
         let log = self.log_sweep.as_ref();
-        let excess = self.excess();
+        let excess = self.excess(moment.now);
         let log = log.and_then(|sweep| sweep.next(moment, self.sweepable_to(excess), excess));
         log.map_or(self.key_sweep.next, |log| log.min(self.key_sweep.next))
     }
@@ -161,7 +174,15 @@ impl<J: Journal, C: Clock> State<J, C> {
         moment: Moment,
         changes: &[Change],
     ) -> Result<Option<Sweep>, JournalError> {
-        let excess = self.excess();
+        // What is finished may go.
+        if let Some(log) = &mut self.log_sweep
+            && changes
+                .iter()
+                .any(|change| change.kind != ChangeKind::Posted && !change.record.is_unfinished())
+        {
+            log.rests_until = Millis::MIN;
+        }
+        let excess = self.excess(moment.now);
         let left = self.sweepable_to(excess);
         let Some(log) = &mut self.log_sweep else { return Ok(None) };
         let Some(budget) = log.budget(moment, left, changes.len(), excess) else { return Ok(None) };
@@ -172,8 +193,12 @@ impl<J: Journal, C: Clock> State<J, C> {
         let may = Sweepable { to: left, before, now, free: excess, changes: budget, stays: &stays };
         let tally = Tally::default();
         let Swept { sweep, oldest } = self.with.store.sweep(&may, &tally)?;
-        let (gone, freed) = sweep.as_ref().map_or((0, 0), |sweep| (sweep.changes, sweep.freed));
-        log.swept(moment, left, gone, oldest, excess.saturating_sub(freed));
+        let (cost, freed) = sweep.as_ref().map_or((0, 0), |sweep| (sweep.cost, sweep.freed));
+        log.swept(moment, left, cost, oldest, excess.saturating_sub(freed));
+        // Unfinished work stays, however often it is written again: to go through it once more frees nothing.
+        if excess > 0 && sweep.as_ref().is_some_and(|sweep| sweep.kept_bytes > sweep.freed / 2) {
+            log.rests_until = moment.now.saturating_add(REST_MS);
+        }
         if let Some(sweep) = &sweep {
             self.with.views.evict_to(sweep.begins.seq);
         }
@@ -182,7 +207,10 @@ impl<J: Journal, C: Clock> State<J, C> {
     }
 
     /// How many bytes are stored that should go.
-    fn excess(&self) -> u64 {
+    fn excess(&self, now: Millis) -> u64 {
+        if self.log_sweep.as_ref().is_some_and(|sweep| now < sweep.rests_until) {
+            return 0;
+        }
         self.with.disk.data_limit().excess(self.with.store.data_bytes())
     }
 

@@ -199,10 +199,10 @@ impl Store {
             return Ok(begins.seq);
         }
         tally.count_read();
-        let place = log.after_stamp(after)?;
+        let Some(place) = not_dropped(log.after_stamp(after))? else { return Ok(self.begins().seq) };
         tally.count_read();
-        let first = not_dropped(log.read(place, 1))?.and_then(|records| records.into_iter().next());
-        Ok(first.map_or(log.end().last, |record| record.first - 1).max(begins.seq))
+        let Some(records) = not_dropped(log.read(place, 1))? else { return Ok(self.begins().seq) };
+        Ok(records.first().map_or(log.end().last, |record| record.first - 1).max(begins.seq))
     }
 
     /// The commits with changes after number `seq`, oldest first: all of them, or those that touch a domain.
@@ -235,8 +235,12 @@ impl Store {
         };
         let mut reader = Reader::new(self, tally);
         // A list has the last numbers of commits: the one with this change ends with it or later.
-        let upto = if seq == u64::MAX { None } else { reader.commit_of(seq)? };
-        let before = upto.map_or(u64::MAX, |commit| commit.last().saturating_add(1));
+        let before = match reader.commit_of(seq)? {
+            Some(commit) => commit.last().saturating_add(1),
+            // All of it was dropped.
+            None if seq <= self.0.log.end().last => 0,
+            None => u64::MAX,
+        };
         let numbers = self.0.index.numbers_before(List::Domain(domain), before, tally);
         Ok(Box::new(numbers.filter_map(move |last| reader.listed(last).transpose())))
     }

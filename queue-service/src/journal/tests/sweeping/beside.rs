@@ -15,7 +15,7 @@ fn two_sites(commits: usize) -> Commits {
 }
 
 /// Sweeps all but the newest commit, one by one, while `look` looks again and again.
-fn while_it_is_swept(kept: &mut Kept, mut look: impl FnMut(&Store, u64)) {
+fn while_it_is_swept(kept: &mut Kept, stays: bool, mut look: impl FnMut(&Store, u64)) {
     let store = kept.store.clone();
     let journal = &mut kept.journal;
     std::thread::scope(|scope| {
@@ -26,7 +26,7 @@ fn while_it_is_swept(kept: &mut Kept, mut look: impl FnMut(&Store, u64)) {
                 now: Millis::MAX,
                 free: 0,
                 changes: 1,
-                stays: &|_| false,
+                stays: &|_| stays,
             };
             while let Some(sweep) = journal.store().sweep(&may, &Tally::default()).unwrap().sweep {
                 let commit = Commit { sweep: Some(sweep), ..Commit::default() };
@@ -45,7 +45,7 @@ fn a_page_whose_beginning_is_swept_while_it_is_read_is_whole_or_none() {
     let mut kept = Kept::new();
     kept.keep(&two_sites(400));
     let all = kept.lived.changes();
-    while_it_is_swept(&mut kept, |store, begins| {
+    while_it_is_swept(&mut kept, false, |store, begins| {
         for domain in [None, Some("site0"), Some("site1")] {
             let is_in = |change: &&Change| domain.is_none_or(|name| change.record.content.domain == name);
             let found = store.changes_after(begins, domain, 20, &Tally::default()).unwrap();
@@ -72,7 +72,7 @@ fn a_page_by_time_that_is_swept_while_it_is_read_misses_nothing_that_is_kept() {
         let still: Vec<_> = found.iter().copied().filter(|posted| *posted > begins).collect();
         assert_eq!(still, of.map(|content| content.posted).collect::<Vec<_>>());
     };
-    while_it_is_swept(&mut kept, |store, _| {
+    while_it_is_swept(&mut kept, false, |store, _| {
         for domain in [None, Some("site0")] {
             let numbers = |records: Vec<Record>| records.iter().map(|record| record.content.posted).collect();
             let page = store.posts_after(1, domain, 20, &Tally::default()).unwrap();
@@ -81,4 +81,24 @@ fn a_page_by_time_that_is_swept_while_it_is_read_misses_nothing_that_is_kept() {
             check(store, numbers(newest.records), domain);
         }
     });
+}
+
+#[test]
+fn what_stays_is_found_at_every_moment_while_what_was_before_it_is_swept() {
+    let mut kept = Kept::new();
+    let asks: Commits = (0..300).map(|human| (1, vec![Act::Ask { site: 0, human: human as u8 }])).collect();
+    kept.keep(&asks);
+    let messages: Vec<_> = kept.lived.messages().into_iter().cloned().collect();
+    let mut nth = 0;
+    while_it_is_swept(&mut kept, true, |store, begins| {
+        for _ in 0..20 {
+            nth = (nth + 7) % messages.len();
+            let found = store.find(messages[nth].content.id, &Tally::default()).unwrap();
+            assert_eq!(found.as_ref(), Some(&messages[nth]), "message {nth}");
+        }
+        // It may be told that it is too late, and is never told that something is damaged.
+        let changes = store.changes_after(begins, Some("site0"), 20, &Tally::default()).unwrap();
+        assert!(changes.is_none_or(|found| found.changes.len() <= 20));
+    });
+    assert_eq!(kept.store.live(&Tally::default()).unwrap(), messages);
 }
