@@ -2,13 +2,17 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use repartee_proto::v1;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{fake::Fake, world::World};
+use crate::{
+    fake::{Fake, Lost},
+    world::{World, message},
+};
 
 #[tokio::test]
 async fn every_code_has_its_status() {
@@ -141,6 +145,38 @@ async fn a_peer_that_takes_connections_and_never_speaks_is_504() {
 #[tokio::test]
 async fn an_answer_that_breaks_the_contract_is_500() {
     let world = World::start().await;
-    world.queue.answer(repartee_proto::v1::GetMessageResponse::default());
+    world.queue.answer(v1::GetMessageResponse::default());
     world.get("/api/comments/m1").await.problem(500);
+}
+
+/// Posts until an item of a stream has had no outcome; the statuses of the answers, and how many calls were served for them.
+async fn posts_with_a_lost_item(how: Lost) -> (Vec<u16>, usize) {
+    let world = World::start().await;
+    let posted = v1::PostMessageResponse { message: Some(message("m1")), ..Default::default() };
+    world.queue.answer(posted);
+    world.queue.lose_an_item(how);
+    let mut statuses = Vec::new();
+    // The first ones are calls of their own.
+    while world.queue.is_to_lose_an_item() && statuses.len() < 1_000 {
+        let comment = json!({"text": "Why is space black?", "username": "Human", "domain": "test.example"});
+        statuses.push(world.post("/api/comments", comment).await.status);
+    }
+    assert!(!world.queue.is_to_lose_an_item(), "a stream was opened");
+    (statuses, world.queue.calls())
+}
+
+#[tokio::test]
+async fn a_post_without_a_key_is_not_repeated_if_its_stream_ends_without_a_word() {
+    let (mut statuses, calls) = posts_with_a_lost_item(Lost::Broken).await;
+    assert_eq!(calls, statuses.len(), "nothing is posted twice");
+    let last = statuses.pop().unwrap();
+    assert!(last >= 500, "{last}");
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_post_that_a_stream_did_not_take_up_before_it_went_away_is_a_call_of_its_own() {
+    let (statuses, calls) = posts_with_a_lost_item(Lost::GoingAway).await;
+    assert_eq!(calls, statuses.len() + 1);
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
 }

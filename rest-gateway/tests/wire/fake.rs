@@ -27,11 +27,39 @@ struct Script {
     refusal: Mutex<Option<Status>>,
     calls: Mutex<Vec<(MetadataMap, Box<dyn Any + Send>)>>,
     silent: CancellationToken,
+    lost: Mutex<Lost>,
     log: Arc<Log>,
     peers: Mutex<HashSet<SocketAddr>>,
 }
 
+/// How a stream of posts ends at its next item, which is served and has no outcome.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It goes on.
+    #[default]
+    Nothing,
+    /// With OK, after it has said that it goes away.
+    GoingAway,
+    /// With OK, and no more.
+    Broken,
+}
+
 impl Fake {
+    /// The next item of a stream of posts has no outcome.
+    pub(crate) fn lose_an_item(&self, how: Lost) {
+        *self.0.lost.lock().unwrap() = how;
+    }
+
+    /// What becomes of the present item, and only of that.
+    pub(crate) fn loses_item(&self) -> Lost {
+        std::mem::take(&mut *self.0.lost.lock().unwrap())
+    }
+
+    /// True until an item has been lost.
+    pub(crate) fn is_to_lose_an_item(&self) -> bool {
+        *self.0.lost.lock().unwrap() != Lost::Nothing
+    }
+
     /// From now on, calls with this kind of answer get this one, and none is refused.
     pub(crate) fn answer<A: Any + Send>(&self, answer: A) {
         *self.0.refusal.lock().unwrap() = None;

@@ -1,5 +1,7 @@
 //! The fake's streams of many calls: each item is served as the call for which it stands, with its metadata as that call's.
 
+use std::future::ready;
+
 use futures_util::{Stream, StreamExt as _, stream};
 use repartee_process::access;
 use repartee_proto::v1::{
@@ -7,7 +9,7 @@ use repartee_proto::v1::{
 };
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Lost};
 
 /// Items that are answered at once.
 const IN_FLIGHT: usize = 256;
@@ -20,9 +22,13 @@ pub(crate) fn posts(
     let own = request.metadata().clone();
     let hello = v1::PostsHello { max_in_flight: IN_FLIGHT as u32, heartbeat_interval: None };
     let outcomes = request.into_inner().map(move |item| posted(fake.clone(), own.clone(), item));
-    let events = outcomes.buffered(IN_FLIGHT).map(|outcome| outcome.map(posts_response::Event::Outcome));
-    let events = stream::iter([Ok(posts_response::Event::Hello(hello))]).chain(events);
-    events.map(|event| Ok(v1::PostsResponse { event: Some(event?) }))
+    let events = outcomes.buffered(IN_FLIGHT).flat_map(|events| match events {
+        Ok(events) => stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>()),
+        Err(status) => stream::iter(vec![Err(status)]),
+    });
+    let events = stream::iter([Ok(Some(posts_response::Event::Hello(hello)))]).chain(events);
+    let events = events.take_while(|event| ready(!matches!(event, Ok(None))));
+    events.map(|event| Ok(v1::PostsResponse { event: event? }))
 }
 
 /// Serves a stream of steps.
@@ -39,11 +45,14 @@ pub(crate) fn work(
     events.map(|event| Ok(v1::WorkResponse { event: Some(event?) }))
 }
 
+/// What is said of an item; `None` ends the stream.
 async fn posted(
     fake: Fake,
     own: MetadataMap,
     item: Result<v1::PostsRequest, Status>,
-) -> Result<v1::PostsOutcome, Status> {
+) -> Result<Vec<Option<posts_response::Event>>, Status> {
+    use posts_response::Event;
+
     let v1::PostsRequest { number, post, timeout, metadata } = item?;
     let asked = call(own, metadata, timeout, post.unwrap());
     let answer: Result<Response<v1::PostMessageResponse>, Status> = fake.serve(asked).await;
@@ -51,7 +60,12 @@ async fn posted(
         Ok(posted) => posts_outcome::Outcome::Posted(posted.into_inner()),
         Err(status) => posts_outcome::Outcome::Status((&status).into()),
     };
-    Ok(v1::PostsOutcome { number, outcome: Some(outcome) })
+    let outcome = Event::Outcome(v1::PostsOutcome { number, outcome: Some(outcome) });
+    Ok(match fake.loses_item() {
+        Lost::Nothing => vec![Some(outcome)],
+        Lost::GoingAway => vec![Some(Event::GoingAway(v1::GoingAway::default())), None],
+        Lost::Broken => vec![None],
+    })
 }
 
 async fn taken(

@@ -1,17 +1,15 @@
 //! One stream after the other for items of many clients: who sends what, and what becomes of the items when a stream ends.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::stream::poll_fn;
 use parking_lot::Mutex;
 use repartee_process::Credential;
 use repartee_proto::v1::{self, queue_service_client::QueueServiceClient};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tonic::{Code, Status, Streaming, transport::Channel};
 
 use super::{
@@ -47,7 +45,8 @@ enum State<K: Kind> {
 struct Item<K: Kind> {
     asked: K::Asked,
     metadata: v1::ItemMetadata,
-    timeout: Duration,
+    /// When nobody needs an answer any more.
+    until: Instant,
     answer: oneshot::Sender<Answered<K>>,
 }
 
@@ -101,13 +100,13 @@ impl<K: Kind> Lane<K> {
         timeout: Duration,
     ) -> Option<impl Future<Output = Answered<K>> + Send + use<K>> {
         let (answer, answered) = oneshot::channel();
-        let item = Item { asked, metadata, timeout, answer };
+        let item = Item { asked, metadata, until: Instant::now() + timeout, answer };
         match &*self.state.lock() {
             State::Open(items) => items.try_send(item).ok()?,
             State::Closed(_) | State::Busy => return None,
         }
-        // A lane tells each what became of it before it ends.
-        Some(async move { answered.await.unwrap_or(Err(Failure::Broken)) })
+        // A lane tells each what became of it before it ends, unless it panics.
+        Some(async move { answered.await.unwrap_or_else(|_| Err(Failure::unknown("it was dropped"))) })
     }
 
     /// Opens the stream, if there is none and it is time.
@@ -151,7 +150,7 @@ async fn follow<K: Kind>(
 ) -> Failure {
     let (sender, mut waiting) = mpsc::channel(WAITING);
     // Until the service has said hello, and from when it goes away, there is nowhere to put items.
-    let mut sender = Some(sender);
+    let (mut sender, mut goes_away) = (Some(sender), false);
     let failure = loop {
         tokio::select! {
             event = events.message() => match event {
@@ -164,12 +163,14 @@ async fn follow<K: Kind>(
                     }
                     Event::Outcome(number, outcome) => sent.settle(number, outcome),
                     Event::GoingAway => {
-                        sender = None;
+                        (sender, goes_away) = (None, true);
                         *state.lock() = State::Busy;
                     }
                     Event::Alive => {}
                 },
-                Ok(None) => break Failure::Broken,
+                // Only a service that has said so before it goes has answered all that it took up.
+                Ok(None) if goes_away => break Failure::Broken,
+                Ok(None) => break Failure::unknown("it ended early"),
                 Err(status) => break ended(&status),
             },
             Some(item) = waiting.recv(), if sent.answers.len() < sent.most => sent.send(item),
@@ -183,13 +184,21 @@ async fn follow<K: Kind>(
     failure
 }
 
+impl Failure {
+    /// That of an item of a stream that did not end as it should.
+    fn unknown(why: &str) -> Self {
+        Self::Unknown(Status::unknown(format!("the stream broke off: {why}")))
+    }
+}
+
 impl<K: Kind> Sent<K> {
-    fn send(&mut self, Item { asked, metadata, timeout, answer }: Item<K>) {
+    fn send(&mut self, Item { asked, metadata, until, answer }: Item<K>) {
         if answer.is_closed() {
             return;
         }
         self.last += 1;
-        let request = K::item(self.last, timeout.try_into().ok(), metadata, asked);
+        let left = until.saturating_duration_since(Instant::now());
+        let request = K::item(self.last, left.try_into().ok(), metadata, asked);
         match self.sender.try_send(request) {
             Ok(()) => drop(self.answers.insert(self.last, answer)),
             // There is a place for each that is on its way; the stream is over, and its reader is about to hear of it.
@@ -212,16 +221,30 @@ fn ended(status: &Status) -> Failure {
     if status.source().is_none() && status.code() == Code::PermissionDenied {
         return Failure::Broken;
     }
-    Failure::Unknown(Status::unknown(format!(
-        "the stream broke off: {:?}: {}",
-        status.code(),
-        status.message()
-    )))
+    Failure::unknown(&format!("{:?}: {}", status.code(), status.message()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_that_waits_for_its_stream_has_so_much_less_time_on_it() {
+        let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1").connect_lazy();
+        let lane = Lane::<super::super::Posts>::over(channel, Credential::default());
+        let (open, mut waiting) = mpsc::channel(1);
+        *lane.state.lock() = State::Open(open);
+        let ten = Duration::from_secs(10);
+        let answered = lane.put(v1::PostMessageRequest::default(), v1::ItemMetadata::default(), ten);
+        assert!(answered.is_some());
+
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let (sender, mut requests) = mpsc::channel(1);
+        let mut sent = Sent { sender, answers: HashMap::new(), last: 0, most: 1 };
+        sent.send(waiting.recv().await.unwrap());
+        let timeout = requests.recv().await.unwrap().timeout.unwrap();
+        assert_eq!((timeout.seconds, timeout.nanos), (6, 0));
+    }
 
     #[test]
     fn what_a_stream_that_was_refused_its_token_had_not_taken_up_may_be_sent_again() {
