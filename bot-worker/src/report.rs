@@ -41,6 +41,8 @@ pub(crate) struct Reporter {
     /// The length of a lease. A restart of the service gives every lease a fresh one, so a report is worth repeating for
     /// this long past the end that this side knows of.
     pub(crate) lease: Duration,
+    /// The token may be replaced: while it is refused, reports are repeated.
+    pub(crate) token_may_change: bool,
 }
 
 impl Reporter {
@@ -82,12 +84,17 @@ impl Reporter {
             let Err(status) = self.send(step).await else { return Ok(()) };
             let wait = status::asked_wait(&status).max(backoff.next(rand::random()));
             let give_up = *claim.ends.borrow() + self.lease;
-            if !status::may_pass(status.code()) || Instant::now() + wait > give_up {
+            if !self.may_pass(status.code()) || Instant::now() + wait > give_up {
                 return Err(status);
             }
             tracing::debug!(id = claim.lease.message_id, code = ?status.code(), ?wait, "reporting again");
             sleep(wait).await;
         }
+    }
+
+    fn may_pass(&self, code: Code) -> bool {
+        let is_of_token = matches!(code, Code::Unauthenticated | Code::PermissionDenied);
+        status::may_pass(code) || self.token_may_change && is_of_token
     }
 
     async fn send(&self, step: &Step) -> Result<(), Status> {
@@ -150,15 +157,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_report_is_given_up_once_the_lease_cannot_be_alive() {
-        let channel = Endpoint::from_static("http://nobody.invalid").connect_lazy();
+        // Whoever connects is never answered.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let channel = format!("http://{}", silent.local_addr().unwrap());
+        let channel = Endpoint::from_shared(channel).unwrap().connect_lazy();
         let client = QueueServiceClient::with_interceptor(channel, Credential::default());
-        // No stream ever takes what waits.
-        let (steps, _waiting) = Steps::new();
+        let steps = Steps::new(client.clone());
         let started = Instant::now();
         let claim = Held::new(30 * S, 1).admit("m1", "t1", started).unwrap();
 
-        let end =
-            Reporter { steps, client, lease: 30 * S }.report(&claim, Ok(Some(Reply::new("late")))).await;
+        let reporter = Reporter { steps, client, lease: 30 * S, token_may_change: false };
+        let end = reporter.report(&claim, Ok(Some(Reply::new("late")))).await;
         assert_eq!(end, End::Unanswered);
         // The short first lease, and a fresh one that a restarted service would have given.
         let took = started.elapsed();

@@ -29,7 +29,7 @@ use crate::{
     measures::Attempts,
     report::{CALL, Reporter},
     status,
-    steps::{Steps, Taken},
+    steps::Steps,
     subscription::{Event, Subscription},
     traces,
     worker::OnReady,
@@ -54,8 +54,6 @@ pub(crate) struct Session {
     client: Client,
     credential: Credential,
     steps: Steps,
-    /// What is taken by the subscription, until that begins.
-    taken: Option<Taken>,
     request: StreamPendingRequest,
     drain: Duration,
     handler: Handler,
@@ -82,11 +80,15 @@ impl Session {
     ) -> Self {
         let lease = request.lease.and_then(|lease| lease.try_into().ok()).unwrap_or(LEASE);
         let slots = usize::try_from(request.max_in_flight).expect("the number is checked");
-        let (steps, taken) = Steps::new();
+        let steps = Steps::new(client.clone());
         Self {
-            reporter: Reporter { steps: steps.clone(), client: client.clone(), lease },
+            reporter: Reporter {
+                steps: steps.clone(),
+                client: client.clone(),
+                lease,
+                token_may_change: credential.may_change(),
+            },
             steps,
-            taken: Some(taken),
             held: Held::new(lease, slots),
             slots: Arc::new(Semaphore::new(slots)),
             attempts: JoinSet::new(),
@@ -112,10 +114,10 @@ impl Session {
         let request = self.request.clone();
         let (client, credential) = (self.client.clone(), self.credential.clone());
         let breaker = self.breaker.clone();
-        let (taken, leaving) = (self.taken.take().expect("a session runs once"), CancellationToken::new());
+        let (steps, leaving) = (self.steps.clone(), CancellationToken::new());
         let subscription =
             Subscription::new(client, credential, request, breaker, self.streams.clone(), sender)
-                .taking(taken, leaving.clone());
+                .taking(steps, leaving.clone());
         let _following = AbortOnDropHandle::new(tokio::spawn(subscription.follow()));
         let result = self.work(&mut events, &shutdown, on_ready).await;
         leaving.cancel();

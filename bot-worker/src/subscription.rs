@@ -73,9 +73,7 @@ pub(crate) struct Subscription {
     breaker: Breaker,
     streams: OpenStreams,
     events: mpsc::Sender<Event>,
-    taken: Taken,
-    /// A step for the next stream.
-    kept: Option<Waiting>,
+    steps: Steps,
     /// Cancelled once the session takes no more work.
     leaving: CancellationToken,
     /// True once it has been told that the service knows.
@@ -100,14 +98,13 @@ impl Subscription {
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
+            steps: Steps::new(client.clone()),
             client,
             credential,
             request,
             breaker,
             streams,
             events,
-            taken: Steps::new().1,
-            kept: None,
             leaving: CancellationToken::new(),
             left: false,
             backoff: Backoff::new(RECONNECT),
@@ -118,8 +115,8 @@ impl Subscription {
     }
 
     /// The same with the session's steps, until it leaves.
-    pub(crate) fn taking(self, taken: Taken, leaving: CancellationToken) -> Self {
-        Self { taken, leaving, ..self }
+    pub(crate) fn taking(self, steps: Steps, leaving: CancellationToken) -> Self {
+        Self { steps, leaving, ..self }
     }
 
     /// Follows one stream after the other until the service refuses the worker or the session is gone.
@@ -217,9 +214,6 @@ impl Subscription {
         } else {
             open.holds_back = self.subscribe(&mut items, &mut outages);
         }
-        if let Some(step) = self.kept.take() {
-            items.send(step);
-        }
         open.token = self.credential.header();
         let requests = poll_fn(move |cx| sent.poll_recv(cx));
         match timeout(HELLO_WITHIN, self.client.work(requests)).await {
@@ -265,13 +259,13 @@ impl Subscription {
                     Ok(Err(status)) => return open.ended(&status_line(&status)),
                     Err(_) => return open.ended(&format!("silent for longer than {:?}", open.patience)),
                 },
-                Some(step) = self.taken.recv(), if open.takes_items() && items.has_room() => {
+                step = next(&mut open.taken), if items.has_room() => {
                     if self.credential.header() == open.token {
                         items.send(step);
                     } else {
-                        // Of a token that was replaced nobody knows how long it counts: the rest goes on a new stream.
-                        self.kept = Some(step);
-                        open.retry_after = Some(Duration::ZERO);
+                        // Of a token that was replaced nobody knows how long it counts: the rest goes on a new stream, and
+                        // until then without one.
+                        open.ends_after(Duration::ZERO);
                         self.backoff.reset();
                     }
                 }
@@ -294,13 +288,14 @@ impl Subscription {
         let event = match event {
             Some(Sent::Hello(hello)) => {
                 open.greet(hello.heartbeat_interval);
+                open.taken.get_or_insert_with(|| self.steps.begin());
                 items.may_be(hello.max_in_flight);
                 return Ok(());
             }
             Some(Sent::GoingAway(going)) => {
                 // That is how a stream should end, however short it was.
                 self.backoff.reset();
-                open.retry_after = Some(status::bounded_wait(going.retry_after));
+                open.ends_after(status::bounded_wait(going.retry_after));
                 return Ok(());
             }
             _ if !open.is_greeted => return Err(breach("something came before the hello")),
@@ -336,6 +331,14 @@ impl Subscription {
             Err(_) if self.leaving.is_cancelled() => Ok(()),
             sent => sent.map_err(|_| End::Unheard),
         }
+    }
+}
+
+/// The next step for a stream; none if it takes none.
+async fn next(taken: &mut Option<Taken>) -> Waiting {
+    match taken {
+        Some(taken) => taken.next().await,
+        None => std::future::pending().await,
     }
 }
 

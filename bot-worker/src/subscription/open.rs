@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::{End, HELLO_WITHIN, lost};
-use crate::health::OpenStream;
+use crate::{health::OpenStream, steps::Taken};
 
 /// The interval of heartbeats if the service does not name one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -24,6 +24,8 @@ pub(super) struct Open {
     pub(super) token: Option<MetadataValue<Ascii>>,
     /// Set once the service goes away, or another stream is to be opened: when it may be asked again.
     pub(super) retry_after: Option<Duration>,
+    /// The steps for it, from its hello until it is about to end.
+    pub(super) taken: Option<Taken>,
     /// While the service gives this session work.
     pub(super) shown: Option<OpenStream>,
 }
@@ -32,8 +34,9 @@ impl Default for Open {
     fn default() -> Self {
         let until = Instant::now() + HELLO_WITHIN;
         let (is_greeted, is_leaving, holds_back) = (false, false, false);
-        let (token, retry_after, shown) = (None, None, None);
-        Self { until, patience: HELLO_WITHIN, is_greeted, is_leaving, holds_back, token, retry_after, shown }
+        let (token, retry_after, taken, shown) = (None, None, None, None);
+        let patience = HELLO_WITHIN;
+        Self { until, patience, is_greeted, is_leaving, holds_back, token, retry_after, taken, shown }
     }
 }
 
@@ -47,6 +50,12 @@ impl Open {
     /// The service has said something.
     pub(super) fn heard(&mut self) {
         self.until = Instant::now() + self.patience;
+    }
+
+    /// It takes no more items, and another one may be opened after this wait.
+    pub(super) fn ends_after(&mut self, wait: Duration) {
+        self.retry_after = Some(wait);
+        self.taken = None;
     }
 
     /// The end of a stream that is over by itself.

@@ -217,3 +217,43 @@ async fn a_drain_releases_what_does_not_finish() {
     assert_eq!((lease.message_id.as_str(), lease.lease_token.as_str()), ("m1", "t1"));
     assert!(fake.unseen_call().is_none());
 }
+
+#[tokio::test]
+async fn work_that_is_held_is_renewed_and_answered_though_no_stream_can_be_opened() {
+    let mut fake = Fake::start().await;
+    let finish = Arc::new(Notify::new());
+    let (worker, mut seen) = start_waiting(fake.worker(), Arc::clone(&finish));
+    let stream = fake.accepted_stream().await;
+    stream.work("m1", "t1", "").await;
+    assert_eq!(seen.recv().await, started("m1"));
+    for _ in 0..100 {
+        fake.refuse_stream(Code::ResourceExhausted);
+    }
+    drop(stream);
+    assert!(matches!(fake.call().await, Call::Renew(_)));
+    finish.notify_one();
+    assert_eq!(fake.completion().await.reply.unwrap().text, "done");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_is_held_is_answered_or_given_back_by_a_worker_that_is_refused_for_good() {
+    let mut fake = Fake::start().await;
+    let finish = Arc::new(Notify::new());
+    let worker = fake.worker().max_in_flight(2).drain(Duration::from_millis(500));
+    let (worker, mut seen) = start_waiting(worker, Arc::clone(&finish));
+    let stream = fake.accepted_stream().await;
+    for (id, lease) in [("m1", "t1"), ("m2", "t2")] {
+        stream.work(id, lease, "").await;
+        assert_eq!(seen.recv().await, started(id));
+    }
+    fake.refuse_stream(Code::PermissionDenied);
+    drop(stream);
+    // One of the two is told to finish, the other one never.
+    finish.notify_one();
+    assert!(fake.completion().await.reply.is_some());
+    let ended = worker.ended.await.unwrap();
+    assert!(matches!(ended, Err(Error::Refused(_))), "{ended:?}");
+    let released = std::iter::from_fn(|| fake.unseen_call()).any(|call| matches!(call, Call::Release(..)));
+    assert!(released, "the other one is given back");
+}
