@@ -9,12 +9,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, tim
 use tonic::{Code, Status};
 
 use super::{
-    QueueGrpc, StreamRules,
-    caller::Caller,
-    door::CALL,
-    outlet::{Outlet, Over},
-    rights::Standing,
-    service::jittered,
+    QueueGrpc, StreamRules, caller::Caller, door::CALL, outlet::Outlet, rights::Standing, service::jittered,
     status, traces,
 };
 
@@ -59,6 +54,7 @@ pub(super) struct Course {
     /// `None` once it has come.
     ending: Option<Waiting<Ending>>,
     gone: Waiting<()>,
+    standing: Standing,
 }
 
 impl Course {
@@ -71,14 +67,20 @@ impl Course {
         let mut heartbeat = interval_at(Instant::now() + rules.heartbeat, rules.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (draining, age) = (rules.draining.clone(), jittered(rules.age));
+        let held = standing.clone();
         let ending = async move {
             tokio::select! {
-                () = standing.lost() => Ending::Refused(status::token_refused()),
+                () = held.lost() => Ending::Refused(status::token_refused()),
                 () = draining.cancelled() => Ending::GoingAway,
                 () = sleep(age) => Ending::GoingAway,
             }
         };
-        Self { heartbeat, ending: Some(Box::pin(ending)), gone: Box::pin(outlet.gone()) }
+        Self { heartbeat, ending: Some(Box::pin(ending)), gone: Box::pin(outlet.gone()), standing }
+    }
+
+    /// How the stream ends instead of taking up an item, if its client has lost the right to it.
+    pub(super) fn refusal(&self) -> Option<Ending> {
+        self.standing.is_lost().then(|| Ending::Refused(status::token_refused()))
     }
 
     /// What happens next. Nothing is lost if this is dropped.
@@ -102,11 +104,11 @@ impl Course {
 
 impl Ending {
     /// The last word of a stream whose items all have their outcomes.
-    pub(super) fn finish<T: prost::Message>(self, outlet: &mut Outlet<T>) -> Result<(), Over> {
-        if let Self::Refused(status) = self {
-            outlet.end(Err(status));
+    pub(super) fn finish<T: prost::Message>(self, mut outlet: Outlet<T>) {
+        match self {
+            Self::Refused(status) => outlet.end(Err(status)),
+            Self::GoingAway | Self::ClientDone => outlet.close(),
         }
-        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Inlet<T> {
     _place: Arc<Held>,
 }
 
-/// Where events go in.
+/// Where events go in. If it is dropped before the stream was ended, the stream ends with UNKNOWN.
 pub(super) struct Outlet<T> {
     sender: mpsc::Sender<Waiting<T>>,
     last_word: Option<mpsc::OwnedPermit<Waiting<T>>>,
@@ -170,6 +170,11 @@ impl<T: Message> Outlet<T> {
         Ok(())
     }
 
+    /// Ends the stream with OK: its client has been told all that there is to tell.
+    pub(super) fn close(mut self) {
+        self.last_word = None;
+    }
+
     /// Sends the last event or error; there is always room for it.
     pub(super) fn end(&mut self, last: Result<T, Status>) {
         if let Some(last_word) = self.last_word.take() {
@@ -222,6 +227,16 @@ impl<T: Message> Outlet<T> {
         self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
         let counted = Bytes { queued: Arc::clone(&self.queued), bytes, _permit: self.answers.count(bytes) };
         self.sender.try_send(Waiting { event: Ok(event), _bytes: Some(counted) }).is_ok()
+    }
+}
+
+/// A stream that nobody has ended must not look like one that is complete: its task has panicked.
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        if let Some(last_word) = self.last_word.take() {
+            let event = Err(Status::unknown("the stream broke off: nobody knows what became of its items"));
+            last_word.send(Waiting { event, _bytes: None });
+        }
     }
 }
 

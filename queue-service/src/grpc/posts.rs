@@ -54,7 +54,8 @@ impl PostStream {
             if taken_up.is_empty()
                 && let Some(ending) = ending.take()
             {
-                return ending.finish(&mut self.outlet);
+                ending.finish(self.outlet);
+                return Ok(());
             }
             let reads = ending.is_none() && taken_up.len() < IN_FLIGHT;
             tokio::select! {
@@ -66,7 +67,10 @@ impl PostStream {
                     }
                 }
                 read = self.requests.message(), if reads => match read {
-                    Ok(Some(item)) => taken_up.push_back(outcome(self.items.clone(), item)),
+                    Ok(Some(item)) => match self.course.refusal() {
+                        None => taken_up.push_back(outcome(self.items.clone(), item)),
+                        refused => ending = refused,
+                    },
                     Ok(None) => ending = Some(Ending::ClientDone),
                     Err(status) => ending = Some(Ending::Refused(status)),
                 },

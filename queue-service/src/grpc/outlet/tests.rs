@@ -109,3 +109,22 @@ async fn a_client_that_has_lost_the_right_to_its_stream_is_not_waited_for() {
     outlet.check().unwrap_err();
     assert_eq!(inlet.next().await.unwrap().unwrap_err().code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_stream_whose_task_panics_does_not_end_as_one_that_is_complete() {
+    let world = world("test_outlet_panic", u64::MAX);
+    let (mut outlet, mut inlet) = world.open(None).unwrap();
+    let broken = tokio::spawn(async move {
+        outlet.send(draft(1)).await.unwrap();
+        panic!("that is what it does");
+    });
+    broken.await.unwrap_err();
+    inlet.next().await.unwrap().unwrap();
+    assert_eq!(inlet.next().await.unwrap().unwrap_err().code(), Code::Unknown);
+    assert!(inlet.next().await.is_none());
+
+    drop(inlet);
+    let (outlet, mut inlet) = world.open(None).unwrap();
+    outlet.close();
+    assert!(inlet.next().await.is_none(), "nothing follows when there is no more to tell");
+}

@@ -65,7 +65,8 @@ impl StepStream {
             if taken_up.is_empty()
                 && let Some(ending) = ending.take()
             {
-                return ending.finish(&mut self.outlet);
+                ending.finish(self.outlet);
+                return Ok(());
             }
             let reads = ending.is_none() && taken_up.len() < IN_FLIGHT;
             tokio::select! {
@@ -77,6 +78,7 @@ impl StepStream {
                     }
                 }
                 read = self.requests.message(), if reads => match read {
+                    Ok(Some(_)) if let Some(refused) = self.course.refusal() => ending = Some(refused),
                     Ok(Some(v1::WorkRequest { number, metadata, step: Some(Step::Subscribe(to)), .. })) => {
                         self.subscribe(number, metadata.unwrap_or_default(), to).await?;
                     }
@@ -88,7 +90,7 @@ impl StepStream {
                     Ok(None) => ending = Some(Ending::ClientDone),
                     Err(status) => ending = Some(Ending::Refused(status)),
                 },
-                event = next(&mut self.subscribed) => self.tell(event).await?,
+                event = next(&mut self.subscribed) => ending = self.tell(event).await?,
                 moment = self.course.next() => match moment {
                     Moment::Heartbeat => self.heartbeat().await?,
                     Moment::Gone => return Err(Over),
@@ -137,19 +139,20 @@ impl StepStream {
         self.send(Event::Outcome(v1::WorkOutcome { number, outcome: Some(outcome) })).await
     }
 
-    async fn tell(&mut self, event: Option<domain::Event>) -> Result<(), Over> {
+    /// Tells what has happened to the subscription, or says why the stream has to end.
+    async fn tell(&mut self, event: Option<domain::Event>) -> Result<Option<Ending>, Over> {
         let context = self.subscribed.as_ref().map_or(0, |subscribed| subscribed.context);
         let event = match event {
             Some(domain::Event::Work(_, leased)) => {
                 match self.items.grpc().handed_out(&leased, context).await {
                     Ok(work) => Event::Work(work),
-                    Err(status) => return Err(self.refuse(status)),
+                    Err(status) => return Ok(Some(Ending::Refused(status))),
                 }
             }
             Some(domain::Event::Cancelled(_, id)) => {
                 Event::Cancelled(v1::WorkCancelled { message_id: id.to_string() })
             }
-            Some(domain::Event::Nothing(_) | domain::Event::Refused(..)) => return Ok(()),
+            Some(domain::Event::Nothing(_) | domain::Event::Refused(..)) => return Ok(None),
             None => {
                 let too_slow = self.items.grpc().streams.too_slow();
                 return Err(self.refuse(too_slow));
@@ -163,7 +166,8 @@ impl StepStream {
                 () = draining.cancelled() => {}
             }
         };
-        self.outlet.send_unless(v1::WorkResponse { event: Some(event) }, ends).await
+        self.outlet.send_unless(v1::WorkResponse { event: Some(event) }, ends).await?;
+        Ok(None)
     }
 
     async fn hello(&mut self) -> Result<(), Over> {
