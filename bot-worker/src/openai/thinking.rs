@@ -1,4 +1,4 @@
-//! What a model thinks before it speaks, where it writes that into its answer: `<think>…</think>`, as DeepSeek R1, QwQ and
+//! What a model thinks before it speaks, if it writes that into its answer: `<think>…</think>`, as DeepSeek R1, QwQ and
 //! Qwen do behind servers without a parser for it, and the tags of other families. Pure: text in, text out.
 //!
 //! Thinking is nobody's to read: it is taken out of drafts, of replies, and of what a model is told it said before.
