@@ -72,7 +72,7 @@ pub enum OpenError {
     /// It is not what was acknowledged; it can be taken as it is.
     #[error(
         "the store in {0} is not what was acknowledged, and nothing was changed; to take it as it is, under a new name, \
-         start once with --adopt"
+         run queue-service --adopt on it"
     )]
     Unacknowledged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store is damaged, or the disk failed.
